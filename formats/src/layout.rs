@@ -1,0 +1,84 @@
+//! Where things stand in a repository.
+//!
+//! Every path here is relative to the repository's base, has a fixed depth, and is made only of
+//! validated parts. `metadata/` holds TUF metadata, `targets/` everything else; the name of a
+//! target file is preceded by its digest (consistent snapshots), the *target path* is not.
+
+use semver::Version;
+
+use crate::descriptor::{BundleRef, FileListRef, Vendored};
+use crate::digest::Digest;
+use crate::name::{Channel, Product};
+
+/// The one file that is ever replaced.
+pub const TIMESTAMP: &str = "metadata/timestamp.json";
+
+/// The first root of trust.
+pub const FIRST_ROOT: &str = "metadata/1.root.json";
+
+/// TUF target path of a release's descriptor.
+#[must_use]
+pub fn descriptor(product: &Product, version: &Version) -> String {
+    release_file(product, version, "release.json")
+}
+
+/// TUF target path of a file of a release.
+#[must_use]
+pub fn release_file(product: &Product, version: &Version, file: &str) -> String {
+    format!("releases/{product}/{version}/{file}")
+}
+
+/// TUF target path of a channel's pointer for a product.
+#[must_use]
+pub fn channel(channel: &Channel, product: &Product) -> String {
+    format!("channels/{channel}/{product}.json")
+}
+
+/// File name of a release's bundle.
+#[must_use]
+pub fn bundle_name(product: &Product, version: &Version) -> String {
+    format!("{product}-{version}.tar.zst")
+}
+
+/// File name of a release's file list.
+pub const FILE_LIST_NAME: &str = "files.json.zst";
+
+/// Target path of a vendored distribution in the vendor area.
+#[must_use]
+pub fn vendored(vendored: &Vendored) -> String {
+    format!("vendor/{}/{}/{}", vendored.kind, vendored.name, vendored.file)
+}
+
+/// Where the file of a target stands: `targets/<folder>/<sha256>.<file>`.
+#[must_use]
+pub fn stored(target_path: &str, sha256: Digest) -> String {
+    match target_path.rsplit_once('/') {
+        Some((folder, file)) => format!("targets/{folder}/{sha256}.{file}"),
+        None => format!("targets/{sha256}.{target_path}"),
+    }
+}
+
+/// Where the file list that a descriptor names stands.
+#[must_use]
+pub fn stored_file_list(product: &Product, version: &Version, files: &FileListRef) -> String {
+    stored(&release_file(product, version, &files.file), files.sha256)
+}
+
+/// Where the bundle that a descriptor names stands.
+#[must_use]
+pub fn stored_bundle(product: &Product, version: &Version, bundle: BundleRef<'_>) -> String {
+    stored(&release_file(product, version, bundle.file), bundle.sha256)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digest_goes_before_the_base_name_only() {
+        let digest = Digest::of(b"");
+        let path = stored("releases/weave/1.1.4/release.json", digest);
+        assert_eq!(path, format!("targets/releases/weave/1.1.4/{digest}.release.json"));
+        assert_eq!(stored("x", digest), format!("targets/{digest}.x"));
+    }
+}

@@ -1,0 +1,26 @@
+//! What the Cutover programs agree on.
+//!
+//! This crate is pure: bytes in, values out. It opens no file, reaches no network, reads no
+//! clock and starts no thread; whoever needs one of these passes in what it read. The formats
+//! are specified in `formats/docs/*.md`, which are included in the modules that implement them.
+//!
+//! The order in which the modules build on each other: names and digests, the
+//! [file list](filelist), the [bundle] that carries it, the [descriptor] that signs for both, the
+//! repository's [layout], its [metadata](tuf) and [keys], and the two files people write by hand,
+//! [`release.toml`](release_toml) and [`node.toml`](node_toml).
+
+pub mod bundle;
+pub mod descriptor;
+pub mod digest;
+pub mod exit;
+pub mod filelist;
+pub mod format;
+pub mod keys;
+pub mod layout;
+pub mod name;
+pub mod node_toml;
+pub mod path;
+pub mod period;
+pub mod release_toml;
+pub mod tuf;
+pub mod version;

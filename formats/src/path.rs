@@ -1,0 +1,139 @@
+//! Paths inside a release.
+//!
+//! A path of a release names something *below* the prefix and nothing else. What could reach
+//! out of it, or mean two things to two programs, is refused when the path is parsed: absolute
+//! paths, empty, `.` and `..` components, NUL and control characters, over-long
+//! components. Whatever holds a [`RelPath`] need not check again. Clashes *between* paths
+//! (repeats, a file used as a folder) are the file list's business.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest path in bytes: with the prefix of a node it stays under Linux' `PATH_MAX` (4096).
+pub const LONGEST_PATH: usize = 2048;
+/// Longest component in bytes (`NAME_MAX`).
+pub const LONGEST_COMPONENT: usize = 255;
+
+/// A confined relative path: UTF-8, components joined by `/`. Ordered by bytes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RelPath(String);
+
+/// A path that must not appear in a release.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unsafe path {path:?}: {why}")]
+pub struct UnsafePath {
+    path: String,
+    why: &'static str,
+}
+
+fn objection(path: &str) -> Option<&'static str> {
+    if path.is_empty() {
+        return Some("it is empty");
+    }
+    if path.starts_with('/') {
+        return Some("it is absolute");
+    }
+    if path.len() > LONGEST_PATH {
+        return Some("it is longer than 2048 bytes");
+    }
+    if path.chars().any(char::is_control) {
+        return Some("it has a control character");
+    }
+    path.split('/').find_map(|component| match component {
+        "" => Some("it has an empty component"),
+        "." => Some("it has a `.` component"),
+        ".." => Some("it has a `..` component"),
+        long if long.len() > LONGEST_COMPONENT => Some("a component is longer than 255 bytes"),
+        _ => None,
+    })
+}
+
+impl RelPath {
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The path for the operating system, relative.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+
+    /// The folder that holds it, or `None` at the top.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        self.0.rsplit_once('/').map(|(parent, _)| parent)
+    }
+
+    /// The last component.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
+    }
+
+    /// The path of `child` below this one.
+    pub fn join(&self, child: &str) -> Result<Self, UnsafePath> {
+        format!("{self}/{child}").parse()
+    }
+}
+
+impl TryFrom<String> for RelPath {
+    type Error = UnsafePath;
+
+    fn try_from(path: String) -> Result<Self, UnsafePath> {
+        match objection(&path) {
+            None => Ok(Self(path)),
+            Some(why) => Err(UnsafePath { path, why }),
+        }
+    }
+}
+
+impl FromStr for RelPath {
+    type Err = UnsafePath;
+
+    fn from_str(path: &str) -> Result<Self, UnsafePath> {
+        Self::try_from(path.to_owned())
+    }
+}
+
+impl From<RelPath> for String {
+    fn from(path: RelPath) -> String {
+        path.0
+    }
+}
+
+impl Borrow<str> for RelPath {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confined() {
+        for good in ["a", "a/b", ".hidden", "a/..b", "sp ace", "ünï", "a-b/c.d"] {
+            assert!(good.parse::<RelPath>().is_ok(), "{good}");
+        }
+        let bad = ["", "/", "/a", "a/", "a//b", ".", "./a", "..", "a/../b", "a\0b", "a\nb"];
+        for bad in bad {
+            assert!(bad.parse::<RelPath>().is_err(), "{bad:?}");
+        }
+        assert!("a".repeat(256).parse::<RelPath>().is_err());
+    }
+}

@@ -1,0 +1,4 @@
+//! Placeholder.
+
+pub mod gate;
+pub mod root;

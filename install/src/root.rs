@@ -1,0 +1,164 @@
+//! The node's root: every path that Cutover owns there, in one place.
+
+use std::path::{Path, PathBuf};
+
+use cutover_formats::version::Version;
+
+/// A node's root folder, e.g. `/srv/weave`. Only computes paths; touches nothing.
+///
+/// ```text
+/// node.toml                      the operator's settings
+/// releases/<version>/            a prefix, sealed
+/// current -> releases/<version>  what runs: the one thing that a switch changes
+/// shared/                        the node's own files, seen from inside the prefixes
+/// state/trust/                   trusted metadata, exactly as received
+/// state/releases/<version>/      release.json, files.json.zst, seal.json
+/// state/downloads/               carriers on their way in
+/// state/journal                  the transaction under way, if any
+/// state/lock                     held while a command changes the node
+/// state/history.jsonl            every install that ended, one line each
+/// state/receipts/<id>.json       what each did
+/// run/                           sockets, process records, service output
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root(PathBuf);
+
+impl Root {
+    /// The root at `path`, which should be absolute.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `node.toml`.
+    #[must_use]
+    pub fn node_toml(&self) -> PathBuf {
+        self.0.join("node.toml")
+    }
+
+    /// The symlink that names what runs.
+    #[must_use]
+    pub fn current(&self) -> PathBuf {
+        self.0.join("current")
+    }
+
+    /// The folder of prefixes.
+    #[must_use]
+    pub fn releases(&self) -> PathBuf {
+        self.0.join("releases")
+    }
+
+    /// The prefix of a version.
+    #[must_use]
+    pub fn prefix(&self, version: &Version) -> PathBuf {
+        self.releases().join(version.to_string())
+    }
+
+    /// The node's own files.
+    #[must_use]
+    pub fn shared(&self) -> PathBuf {
+        self.0.join("shared")
+    }
+
+    /// Everything Cutover remembers.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.0.join("state")
+    }
+
+    /// Trusted metadata.
+    #[must_use]
+    pub fn trust(&self) -> PathBuf {
+        self.state().join("trust")
+    }
+
+    /// The folder of records of all releases.
+    #[must_use]
+    pub fn records(&self) -> PathBuf {
+        self.state().join("releases")
+    }
+
+    /// What is known of a release on this node: descriptor, file list, seal.
+    #[must_use]
+    pub fn record(&self, version: &Version) -> PathBuf {
+        self.records().join(version.to_string())
+    }
+
+    /// The descriptor of a release on this node.
+    #[must_use]
+    pub fn descriptor(&self, version: &Version) -> PathBuf {
+        self.record(version).join("release.json")
+    }
+
+    /// The file list of a release on this node.
+    #[must_use]
+    pub fn file_list(&self, version: &Version) -> PathBuf {
+        self.record(version).join("files.json.zst")
+    }
+
+    /// Written last: a prefix without it is not whole.
+    #[must_use]
+    pub fn seal(&self, version: &Version) -> PathBuf {
+        self.record(version).join("seal.json")
+    }
+
+    /// Carriers on their way in.
+    #[must_use]
+    pub fn downloads(&self) -> PathBuf {
+        self.state().join("downloads")
+    }
+
+    /// The transaction under way.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.state().join("journal")
+    }
+
+    /// The lock of whoever changes the node.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.state().join("lock")
+    }
+
+    /// Every install that ended.
+    #[must_use]
+    pub fn history(&self) -> PathBuf {
+        self.state().join("history.jsonl")
+    }
+
+    /// Receipts.
+    #[must_use]
+    pub fn receipts(&self) -> PathBuf {
+        self.state().join("receipts")
+    }
+
+    /// The operator-held maintenance, which outlives the gate.
+    #[must_use]
+    pub fn maintenance(&self) -> PathBuf {
+        self.state().join("maintenance.json")
+    }
+
+    /// What lives only as long as processes do.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.0.join("run")
+    }
+
+    /// The gate's control socket.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.run().join("gate.sock")
+    }
+
+    /// Held by the gate while it lives.
+    #[must_use]
+    pub fn gate_lock(&self) -> PathBuf {
+        self.run().join("gate.lock")
+    }
+}
