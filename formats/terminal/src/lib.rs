@@ -1,1 +1,21 @@
-//! Placeholder.
+//! How the Cutover programs speak to people and to scripts.
+//!
+//! Results go to stdout, as text or with `--json` as exactly one JSON object; everything else
+//! (progress, notes, errors) goes to stderr. Errors name the thing, then hint at what to do next;
+//! the exit code is one of [`Exit`]. Colours obey `NO_COLOR` and vanish where stderr is no
+//! terminal.
+
+mod failure;
+mod logging;
+mod output;
+mod progress;
+mod table;
+mod text;
+
+pub use cutover_formats::exit::Exit;
+pub use failure::{Failure, run};
+pub use logging::{Verbosity, log_to_stderr};
+pub use output::{Output, OutputArgs};
+pub use progress::Progress;
+pub use table::Table;
+pub use text::{bytes, duration, nearest};

@@ -1,0 +1,84 @@
+//! Where words go: results to stdout, the rest to stderr.
+
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::Failure;
+
+/// The options that every command has.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct OutputArgs {
+    /// Print one machine-readable JSON object on stdout; everything else goes to stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl OutputArgs {
+    /// What the options mean.
+    #[must_use]
+    pub fn output(&self) -> Output {
+        Output { format: if self.json { Format::Json } else { Format::Text } }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Speaks to the person or the script that runs the program.
+#[derive(Clone, Debug)]
+pub struct Output {
+    format: Format,
+}
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+impl Output {
+    /// The result of a command: a JSON object for scripts, or text for people.
+    ///
+    /// Called once, at the end. A closed stdout is nobody's error (`pack list | head`).
+    pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
+        match self.format {
+            Format::Json => self.json(value),
+            Format::Text => {
+                let text = text();
+                let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+                let _ = write!(anstream::stdout().lock(), "{text}{end}");
+            }
+        }
+    }
+
+    /// A JSON object on stdout; nothing where text was asked for.
+    pub(crate) fn json<T: Serialize>(&self, value: &T) {
+        if self.format == Format::Json {
+            let json = serde_json::to_string_pretty(value).expect("results are plain data");
+            let _ = writeln!(anstream::stdout().lock(), "{json}");
+        }
+    }
+
+    /// A line about what goes on.
+    pub fn note(&self, line: impl AsRef<str>) {
+        let _ = writeln!(anstream::stderr().lock(), "{}", line.as_ref());
+    }
+
+    /// Something that did not stop the command but should be known.
+    pub fn warn(&self, line: impl AsRef<str>) {
+        let line = line.as_ref();
+        let _ = writeln!(anstream::stderr().lock(), "{WARNING}warning:{WARNING:#} {line}");
+    }
+
+    /// The last words of a command that failed.
+    pub(crate) fn error(&self, failure: &Failure) {
+        let mut stderr = anstream::stderr().lock();
+        let _ = writeln!(stderr, "{ERROR}error:{ERROR:#} {}", failure.message);
+        for hint in &failure.hints {
+            let _ = writeln!(stderr, "{HINT}hint:{HINT:#} {hint}");
+        }
+    }
+}
