@@ -1,2 +1,24 @@
-//! Placeholder.
-fn main() {}
+//! `pack`: for release managers. A tagged source tree becomes a signed release in a repository.
+
+mod cli;
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Command, Pack};
+use crate::commands::{init, keys, list, promote, refresh, release, repo};
+
+fn main() -> ExitCode {
+    let pack = Pack::parse();
+    cutover_terminal::run(&pack.output.output(), |output| match pack.command {
+        Command::Init(args) => init::run(&args, output),
+        Command::Keys(args) => keys::run(&args, output),
+        Command::Repo(args) => repo::run(&args, output),
+        Command::Release(args) => release::run(&args, output),
+        Command::Promote(args) => promote::run(&args, output),
+        Command::List(args) => list::run(&args, output),
+        Command::Refresh(args) => refresh::run(&args, output),
+    })
+}

@@ -1,0 +1,71 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use cutover_terminal::OutputArgs;
+
+use crate::commands::{init, keys, list, promote, refresh, release, repo};
+
+/// Turns a tagged source tree and its vendored dependencies into a signed release.
+#[derive(Debug, Parser)]
+#[command(name = "pack", version, max_term_width = 100)]
+pub(crate) struct Pack {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// How it is told.
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a release.toml for what is found in a source tree.
+    Init(init::Args),
+    /// Make signing keys.
+    Keys(keys::Args),
+    /// Make a repository.
+    Repo(repo::Args),
+    /// Release a tag: check, vendor, pack, sign, publish.
+    Release(release::Args),
+    /// Point a channel at a release.
+    Promote(promote::Args),
+    /// Show releases and channels.
+    List(list::Args),
+    /// Sign the snapshot and timestamp anew, so that they do not expire.
+    Refresh(refresh::Args),
+}
+
+/// Which repository, and with whose keys.
+#[derive(Debug, Args)]
+pub(crate) struct RepoArgs {
+    /// The repository: a path, file:///path, or http(s)://.
+    #[arg(long, env = "CUTOVER_REPO", value_name = "URL")]
+    pub(crate) repo: String,
+    /// The folder of signing keys and of the trusted root.json.
+    #[arg(long, env = "CUTOVER_KEYS", value_name = "DIR")]
+    pub(crate) keys: PathBuf,
+}
+
+impl RepoArgs {
+    /// The bearer token for publishing over HTTP, from `CUTOVER_TOKEN` and nowhere else: what is
+    /// typed on a command line can be read by every process on the machine.
+    #[expect(clippy::unused_self, reason = "belongs to how the repository is reached")]
+    pub(crate) fn token(&self) -> Option<String> {
+        std::env::var("CUTOVER_TOKEN").ok().filter(|token| !token.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Pack::command().debug_assert();
+    }
+}
