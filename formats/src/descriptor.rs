@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::exit::{Exit, Explain};
+use crate::filelist::Expected;
 use crate::format::{Format, UnknownFormat};
 use crate::name::Product;
 use crate::path::RelPath;
@@ -306,6 +307,20 @@ impl Descriptor {
             }
             Carrier::Unknown => None,
         })
+    }
+
+    /// What the file list must be, for [`FileList::parse`](crate::filelist::FileList::parse).
+    #[must_use]
+    pub fn expected_files(&self) -> Expected<'_> {
+        Expected {
+            product: &self.product,
+            version: &self.version,
+            time: self.source.time,
+            sha256: self.files.sha256,
+            size: self.files.size,
+            entries: self.files.entries,
+            bytes: self.files.bytes,
+        }
     }
 
     /// The bundle.

@@ -1,0 +1,64 @@
+//! When two names are one name on some file system.
+//!
+//! File systems that ignore case (APFS, NTFS, ext4 and f2fs with casefold) also ignore how
+//! characters are composed, and some ignore characters that nobody sees. A release whose paths
+//! differ only so would unpack into different trees on different nodes, so it is refused
+//! everywhere. Folding through upper case first makes one of `ß` and `ss`, `ſ` and `s`, `ς` and `σ`.
+
+use std::borrow::Cow;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Equal for paths that some file system takes for the same.
+pub(super) fn fold(path: &str) -> Cow<'_, str> {
+    if path.is_ascii() {
+        return if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(path.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(path)
+        };
+    }
+    let visible = path.chars().filter(|char| !is_ignorable(*char));
+    let folded: String =
+        visible.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    // Lower case may itself hold composed characters, and a final sigma has two lower-case forms.
+    Cow::Owned(folded.nfd().map(|char| if char == 'ς' { 'σ' } else { char }).collect())
+}
+
+/// `Default_Ignorable_Code_Point` of Unicode.
+fn is_ignorable(char: char) -> bool {
+    matches!(
+        char,
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
+            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
+            | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}'
+            | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_name() {
+        let pairs = [
+            ("README", "readme"),
+            ("stra\u{df}e", "STRASSE"),
+            ("caf\u{e9}", "cafe\u{301}"),
+            ("CAF\u{c9}", "cafe\u{301}"),
+            ("\u{3a3}", "\u{3c2}"),
+            ("\u{212a}", "k"),
+            ("\u{17f}", "S"),
+            ("a\u{200b}b", "ab"),
+            ("\u{fb01}", "FI"),
+        ];
+        for (left, right) in pairs {
+            assert_eq!(fold(left), fold(right), "{left} {right}");
+        }
+        for (left, right) in [("a", "b"), ("é", "e"), ("ı", "j"), ("a-b", "a_b")] {
+            assert_ne!(fold(left), fold(right), "{left} {right}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The disk: the one module of `install` that creates, renames and removes.
+//!
+//! Below a prefix, everything is done relative to a held [`Folder`]. Every path is resolved by the
+//! kernel with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`, so that whatever
+//! stands there, or is put there meanwhile, nothing outside is opened or created. Elsewhere in the
+//! node's root, files are replaced whole: a temporary beside it, `fsync`, `rename`, `fsync` of the
+//! folder. After a power cut there is the old file or the new one.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::path::RelPath;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
+
+/// A path that the disk would not do something with.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {}: {source}", path.display())]
+pub struct DiskError {
+    /// What was tried, e.g. `create`.
+    pub doing: &'static str,
+    /// With which path.
+    pub path: PathBuf,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+impl Explain for DiskError {
+    fn exit(&self) -> Exit {
+        Exit::of_io(&self.source)
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self.exit() {
+            Exit::NoSpace => vec![
+                "free some space (`install prune` removes old releases), then try again".to_owned(),
+            ],
+            _ => Vec::new(),
+        }
+    }
+}
+
+trait Doing<T> {
+    fn doing(self, doing: &'static str, path: &Path) -> Result<T, DiskError>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, doing: &'static str, path: &Path) -> Result<T, DiskError> {
+        self.map_err(|error| DiskError { doing, path: path.to_owned(), source: error.into() })
+    }
+}
+
+/// Permission bits of what is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permissions {
+    /// 600, for what only the node itself should read.
+    Private,
+    /// 644.
+    Plain,
+    /// 755.
+    Executable,
+}
+
+impl Permissions {
+    fn mode(self) -> Mode {
+        Mode::from_raw_mode(match self {
+            Self::Private => 0o600,
+            Self::Plain => 0o644,
+            Self::Executable => 0o755,
+        })
+    }
+}
+
+/// Every path below a [`Folder`] is resolved so.
+const CONFINED: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+/// A held folder; what is done relative to it stays below it.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+    umask: Umask,
+}
+
+/// Whether the process' umask (or a default ACL) takes bits away from what is created.
+///
+/// The umask belongs to the whole process, so it is not changed here: a folder is made with all
+/// bits that a release uses, and if some are gone, modes are set after creating.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Umask {
+    Harmless,
+    Strips,
+}
+
+impl Folder {
+    /// Creates the folder and holds it. It must not exist, or be empty.
+    pub fn create(path: &Path) -> Result<Self, DiskError> {
+        match rustix::fs::mkdirat(CWD, path, Permissions::Executable.mode()) {
+            Err(rustix::io::Errno::EXIST) => {}
+            made => made.doing("create", path)?,
+        }
+        let mut folder = Self::open(path)?;
+        if fs::read_dir(path).doing("read", path)?.next().is_some() {
+            return Err(io::Error::from(io::ErrorKind::DirectoryNotEmpty)).doing("create", path);
+        }
+        let found = rustix::fs::fstat(&folder.fd).doing("read", path)?;
+        if found.st_mode & 0o755 != 0o755 {
+            folder.umask = Umask::Strips;
+            rustix::fs::fchmod(&folder.fd, Permissions::Executable.mode())
+                .doing("set the mode of", path)?;
+        }
+        Ok(folder)
+    }
+
+    /// Holds a folder that exists. The last component must not be a link.
+    pub fn open(path: &Path) -> Result<Self, DiskError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).doing("open", path)?;
+        Ok(Self { fd, path: path.to_owned(), umask: Umask::Harmless })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Creates a file that does not exist yet, open for writing.
+    pub fn create_file(&self, path: &RelPath, permissions: Permissions) -> Result<File, DiskError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = self.resolve(path.as_str(), flags, permissions.mode());
+        let file = file.doing("create", &self.full(path))?;
+        if self.umask == Umask::Strips {
+            rustix::fs::fchmod(&file, permissions.mode())
+                .doing("set the mode of", &self.full(path))?;
+        }
+        Ok(file.into())
+    }
+
+    /// Creates a folder (mode 755) whose parent exists.
+    pub fn create_folder(&self, path: &RelPath) -> Result<(), DiskError> {
+        let mode = Permissions::Executable.mode();
+        let create = || -> rustix::io::Result<()> {
+            let parent = self.parent(path)?;
+            rustix::fs::mkdirat(&parent, path.file_name(), mode)?;
+            if self.umask == Umask::Strips {
+                rustix::fs::chmodat(&parent, path.file_name(), mode, AtFlags::empty())?;
+            }
+            Ok(())
+        };
+        create().doing("create", &self.full(path))
+    }
+
+    /// Creates a symbolic link. Where it points to is not looked at.
+    pub fn create_link(&self, path: &RelPath, target: &str) -> Result<(), DiskError> {
+        self.parent(path)
+            .and_then(|parent| rustix::fs::symlinkat(target, parent, path.file_name()))
+            .doing("create", &self.full(path))
+    }
+
+    /// Opens a regular file for reading; never through a link, and never waiting for a pipe.
+    pub fn open_file(&self, path: &RelPath) -> Result<File, DiskError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = self.resolve(path.as_str(), flags, Mode::empty());
+        file.map(File::from).doing("open", &self.full(path))
+    }
+
+    /// What stands at `path`, links not followed, or `None` where nothing does.
+    pub fn look(&self, path: &RelPath) -> Result<Option<Stat>, DiskError> {
+        use rustix::io::Errno;
+        let found = self.parent(path).and_then(|parent| {
+            rustix::fs::statat(parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW)
+        });
+        match found {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            found => found.map(Some).doing("read", &self.full(path)),
+        }
+    }
+
+    /// What the link at `path` says.
+    pub fn read_link(&self, path: &RelPath) -> Result<Vec<u8>, DiskError> {
+        self.parent(path)
+            .and_then(|parent| rustix::fs::readlinkat(parent, path.file_name(), Vec::new()))
+            .map(std::ffi::CString::into_bytes)
+            .doing("read", &self.full(path))
+    }
+
+    /// Writes all that the file system still holds in memory.
+    pub fn sync_file_system(&self) -> Result<(), DiskError> {
+        rustix::fs::syncfs(&self.fd).doing("write back the file system of", &self.path)
+    }
+
+    fn parent(&self, path: &RelPath) -> rustix::io::Result<OwnedFd> {
+        match path.parent() {
+            Some(parent) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                self.resolve(parent, flags, Mode::empty())
+            }
+            None => rustix::io::fcntl_dupfd_cloexec(&self.fd, 0),
+        }
+    }
+
+    fn resolve(&self, path: &str, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+        rustix::fs::openat2(self.fd.as_fd(), path, flags, mode, CONFINED)
+    }
+
+    fn full(&self, path: &RelPath) -> PathBuf {
+        self.path.join(path.as_path())
+    }
+}
+
+/// Whether what was found is a regular file, a folder or a link.
+#[must_use]
+pub fn file_type(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+/// Makes a folder and those above it, durably. One that exists is fine.
+pub fn ensure_folder(path: &Path) -> Result<(), DiskError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(path);
+    ensure_folder(above)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.doing("create", path),
+    }?;
+    sync_folder(above)
+}
+
+/// Replaces a file whole, or creates it: after a power cut there is the old one or the new one.
+pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result<(), DiskError> {
+    let temporary = temporary_of(path);
+    remove_file(&temporary)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(&temporary, flags, permissions.mode()).doing("create", &temporary)?;
+    let mut file = File::from(fd);
+    let written = rustix::fs::fchmod(&file, permissions.mode())
+        .map_err(io::Error::from)
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| file.sync_all())
+        .doing("write", path);
+    match written {
+        Ok(()) => rename(&temporary, path),
+        Err(error) => {
+            // What matters is why writing failed; a temporary that stays is overwritten next time.
+            let _ = fs::remove_file(&temporary);
+            Err(error)
+        }
+    }
+}
+
+/// Makes `path` a link that says `target`, in one step, whatever it said before.
+pub fn write_link(path: &Path, target: &Path) -> Result<(), DiskError> {
+    let temporary = temporary_of(path);
+    remove_file(&temporary)?;
+    std::os::unix::fs::symlink(target, &temporary).doing("create", &temporary)?;
+    rename(&temporary, path)
+}
+
+/// Renames within a file system, durably, replacing a file or link that stands at `to`.
+pub fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
+    fs::rename(from, to).doing("replace", to)?;
+    sync_folder(folder_of(to))
+}
+
+/// Removes a file or link, durably only after the next sync; one that is not there is fine.
+pub fn remove_file(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.doing("remove", path),
+    }
+}
+
+/// Removes a folder and all below it, never through a link (the standard library holds each folder
+/// open while it empties it); where nothing is, nothing is done. A link in its place is removed
+/// itself.
+pub fn remove_tree(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.doing("remove", path),
+    }
+}
+
+/// Makes what was created, renamed or removed in a folder survive a power cut.
+pub fn sync_folder(path: &Path) -> Result<(), DiskError> {
+    File::open(path).and_then(|folder| folder.sync_all()).doing("sync", path)
+}
+
+/// Bytes that are free, for this user, on the file system that holds `path`.
+pub fn free_space(path: &Path) -> Result<u64, DiskError> {
+    let found = rustix::fs::statvfs(path).doing("read", path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Beside it, so that renaming stays within the folder; with a fixed name, so that a crash leaves
+/// at most one. Whoever changes a node holds its lock.
+fn temporary_of(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    path.with_file_name(name)
+}
