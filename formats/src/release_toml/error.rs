@@ -1,0 +1,79 @@
+//! What is wrong with a `release.toml`, and on which line.
+
+use std::ops::Range;
+
+use crate::exit::{Exit, Explain};
+
+/// A `release.toml` that cannot be used. Lines count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReleaseToml {
+    /// Not TOML, or a value of the wrong kind.
+    #[error("release.toml line {line}: {message}")]
+    Shape {
+        /// Where.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A key that means nothing.
+    #[error("release.toml line {line}: unknown key `{key}`")]
+    UnknownKey {
+        /// Where.
+        line: usize,
+        /// The key with the sections that it is in.
+        key: String,
+    },
+    /// A section that Cutover has only in later versions.
+    #[error("release.toml line {line}: this version of Cutover does not know `{section}`")]
+    Later {
+        /// Where.
+        line: usize,
+        /// The section as it is written.
+        section: &'static str,
+    },
+    /// A value of the right kind that cannot be meant.
+    #[error("release.toml line {line}: {key} {why}")]
+    Value {
+        /// Where.
+        line: usize,
+        /// The key with the sections that it is in.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Explain for InvalidReleaseToml {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Later { .. } => {
+                vec!["update Cutover on this machine, or leave the section out".to_owned()]
+            }
+            Self::UnknownKey { .. } => {
+                vec![
+                    "remove it or correct its spelling; `pack init` shows the keys there are"
+                        .into(),
+                ]
+            }
+            Self::Shape { .. } | Self::Value { .. } => Vec::new(),
+        }
+    }
+}
+
+/// Turns the parser's error into ours.
+pub(super) fn shape(text: &str) -> impl Fn(toml::de::Error) -> InvalidReleaseToml {
+    |error| InvalidReleaseToml::Shape {
+        line: line_of(text, error.span()),
+        message: error.message().trim().replace('\n', ", "),
+    }
+}
+
+/// The line on which a span begins.
+pub(super) fn line_of(text: &str, span: Option<Range<usize>>) -> usize {
+    let start = span.map_or(0, |span| span.start).min(text.len());
+    text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1
+}

@@ -1,0 +1,160 @@
+//! What holds beyond the shape: values that fit each other, sections that this version acts on.
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::line_of;
+use super::{Document, InvalidReleaseToml, ReleaseToml, Service, VendorPython};
+use crate::path::RelPath;
+
+/// Sections of later versions. Skipping one silently would make a release that looks right and
+/// does less than its author asked for.
+const LATER: [(&[&str], &str); 4] = [
+    (&["vendor", "command"], "[vendor.command]"),
+    (&["schema"], "[schema]"),
+    (&["stage"], "[stage]"),
+    (&["check"], "[[check]]"),
+];
+
+type Verdict = Result<(), InvalidReleaseToml>;
+
+/// Refuses sections of later versions.
+pub(super) fn sections(document: &Document<'_>) -> Verdict {
+    match LATER.iter().find(|(keys, _)| document.find(keys.iter().copied()).is_whole()) {
+        None => Ok(()),
+        Some((keys, section)) => Err(InvalidReleaseToml::Later {
+            line: document.line(&document.find(keys.iter().copied())),
+            section,
+        }),
+    }
+}
+
+/// Refuses values that cannot be meant.
+pub(super) fn values(document: &Document<'_>, parsed: &ReleaseToml) -> Verdict {
+    places(document, parsed)?;
+    if let Some(python) = &parsed.vendor.python {
+        plain_name(document, "vendor.python.interpreter", &python.interpreter)?;
+    }
+    for command in &parsed.requires.commands {
+        plain_name(document, "requires.commands", command)?;
+    }
+    for (path, file) in &parsed.config {
+        if file.from.is_empty() || file.from.contains('\0') {
+            let key = ["config", path.as_str(), "from"];
+            return document.refuse(&key, "must name a file of the node");
+        }
+    }
+    parsed.service.as_ref().map_or(Ok(()), |service| reachable(document, service))
+}
+
+/// A program that is looked up in `PATH`, or given by its absolute path.
+fn plain_name(document: &Document<'_>, key: &str, name: &str) -> Verdict {
+    let found_in_path = !name.contains('/');
+    let plain = !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control());
+    if plain && (found_in_path || name.starts_with('/')) {
+        return Ok(());
+    }
+    let keys: Vec<&str> = key.split('.').collect();
+    document.refuse(&keys, &format!("has `{name}`: name one program, without arguments"))
+}
+
+/// The gate must be able to start the service and to reach it.
+fn reachable(document: &Document<'_>, service: &Service) -> Verdict {
+    if service.command.first().is_none_or(String::is_empty) {
+        return document.refuse(&["service", "command"], "is empty");
+    }
+    let mut words = service.command.iter().chain(service.env.values());
+    if !words.any(|word| ["{listen}", "{port}", "{socket}"].iter().any(|it| word.contains(it))) {
+        let why = "uses none of {listen}, {port} and {socket}, so the gate could not reach it";
+        return document.refuse(&["service", "command"], why);
+    }
+    let path = &service.health.path;
+    if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return document.refuse(&["service", "health", "path"], "must begin with `/`");
+    }
+    Ok(())
+}
+
+/// What ends up in the prefix may not stand in each other's way.
+fn places(document: &Document<'_>, parsed: &ReleaseToml) -> Verdict {
+    let mut taken: Vec<(String, &RelPath)> = Vec::new();
+    if let Some(VendorPython { wheels, env, .. }) = &parsed.vendor.python {
+        taken.push(("vendor.python.wheels".to_owned(), wheels));
+        taken.push(("vendor.python.env".to_owned(), env));
+    }
+    let files = parsed.vendor.file.iter().enumerate();
+    taken.extend(files.map(|(index, file)| (format!("vendor.file.{index}.path"), &file.path)));
+    for (nth, (key, path)) in taken.iter().enumerate() {
+        if let Some((_, other)) = taken[..nth].iter().find(|(_, other)| overlap(path, other)) {
+            let keys: Vec<&str> = key.split('.').collect();
+            return document.refuse(&keys, &format!("is `{path}`, where `{other}` goes already"));
+        }
+    }
+    Ok(())
+}
+
+fn overlap(one: &RelPath, other: &RelPath) -> bool {
+    let within = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    within(one.as_str(), other.as_str()) || within(other.as_str(), one.as_str())
+}
+
+/// How far into the document a row of keys leads.
+pub(super) struct Found {
+    span: Option<Range<usize>>,
+    missing: usize,
+}
+
+impl Found {
+    fn is_whole(&self) -> bool {
+        self.missing == 0
+    }
+}
+
+impl Document<'_> {
+    /// Follows keys (numbers in arrays) as far as the document has them.
+    fn find<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Found {
+        let mut keys = keys.into_iter();
+        let mut found = Found { span: None, missing: 0 };
+        let mut table: Option<&DeTable<'_>> = Some(self.table.get_ref());
+        let mut array: Option<&[toml::Spanned<DeValue<'_>>]> = None;
+        while let Some(key) = keys.next() {
+            let entry = table.and_then(|table| table.get_key_value(key));
+            let element = || array.and_then(|array| array.get(key.parse::<usize>().ok()?));
+            let value = match (entry, element()) {
+                (Some((key, value)), _) => {
+                    found.span = Some(key.span());
+                    value
+                }
+                (None, Some(value)) => {
+                    found.span = Some(value.span());
+                    value
+                }
+                (None, None) => {
+                    found.missing = 1 + keys.count();
+                    break;
+                }
+            };
+            table = value.get_ref().as_table();
+            array = value.get_ref().as_array().map(|array| &array[..]);
+        }
+        found
+    }
+
+    fn line(&self, found: &Found) -> usize {
+        line_of(self.text, found.span.clone())
+    }
+
+    fn refuse(&self, keys: &[&str], why: &str) -> Verdict {
+        let line = self.line(&self.find(keys.iter().copied()));
+        Err(InvalidReleaseToml::Value { line, key: keys.join("."), why: why.to_owned() })
+    }
+
+    /// The objection to a key that means nothing.
+    pub(super) fn unknown_key(&self, keys: &[String]) -> InvalidReleaseToml {
+        let line = self.line(&self.find(keys.iter().map(String::as_str)));
+        InvalidReleaseToml::UnknownKey { line, key: keys.join(".") }
+    }
+}

@@ -1,0 +1,142 @@
+//! Every section, and the message of every objection.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn refused(text: &str) -> String {
+    ReleaseToml::parse(text).expect_err(text).to_string()
+}
+
+#[test]
+fn an_empty_file_says_nothing() {
+    assert_eq!(ReleaseToml::parse("").unwrap(), ReleaseToml::default());
+}
+
+/// The example of the specification, so that it stays true.
+#[test]
+fn the_documented_example_is_read() {
+    let docs = include_str!("../../docs/release-toml.md");
+    let example = docs.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let parsed = ReleaseToml::parse(example).unwrap();
+    assert_eq!(parsed.release.product.unwrap().as_str(), "weave");
+    assert_eq!(parsed.vendor.python.unwrap().requirements.as_str(), "requirements.lock");
+    assert_eq!(parsed.vendor.file[0].path.as_str(), "vendor/files/geo.mmdb");
+    assert_eq!(parsed.service.unwrap().health.path, "/__heartbeat__");
+    assert!(parsed.config["etc/sync.ini"].required);
+}
+
+#[test]
+fn defaults() {
+    let text = "[vendor.python]\nrequirements = 'requirements.lock'";
+    let python = ReleaseToml::parse(text).unwrap().vendor.python.unwrap();
+    assert_eq!(python.interpreter, "python3");
+    assert_eq!((python.wheels.as_str(), python.env.as_str()), ("vendor/python", "env"));
+}
+
+#[test]
+fn misspelt_keys_are_named_with_their_line() {
+    for (text, message) in [
+        ("[relase]\n", "line 1: unknown key `relase`"),
+        ("[release]\nproduct = 'a'\nexlude = []", "line 3: unknown key `release.exlude`"),
+        (
+            "[service]\ncommand = ['a', '{port}']\n\nhealth = { paht = '/' }",
+            "line 4: unknown key `service.health.paht`",
+        ),
+        (
+            "[config]\n'a.ini' = { from = 'a', requird = true }",
+            "unknown key `config.a.ini.requird`",
+        ),
+        ("[requires]\n\ncommand = []", "line 3: unknown key `requires.command`"),
+        (
+            "[[vendor.file]]\nurl = 'file:///a'\nsha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'\nname = 'x'",
+            "line 4: unknown key `vendor.file.0.name`",
+        ),
+    ] {
+        assert!(refused(text).contains(message), "{}", refused(text));
+    }
+}
+
+#[test]
+fn later_sections_are_not_passed_over() {
+    for (text, section) in [
+        ("[vendor.command]\nrun = 'x'", "[vendor.command]"),
+        ("[schema]\nversion = 1", "[schema]"),
+        ("[stage.migrate]\nrun = 'x'", "[stage]"),
+        ("[[check]]\nstage = 'switch'", "[[check]]"),
+    ] {
+        let message =
+            format!("release.toml line 1: this version of Cutover does not know `{section}`");
+        assert_eq!(refused(text), message);
+    }
+}
+
+#[test]
+fn wrong_values_are_named_with_their_line() {
+    for (text, message) in [
+        ("[release]\nproduct = 'Weave'", "line 2: `Weave` is not a product name"),
+        ("[release]\n\ntag = 'v1'", "line 3: tag pattern `v1` does not contain `{version}`"),
+        ("[release\n", "line 1: "),
+        (
+            "[checks]\nbefore-release = 'x'",
+            "line 2: invalid type: string \"x\", expected a sequence",
+        ),
+        ("[vendor.python]\nenv = 'e'", "line 1: missing field `requirements`"),
+        ("[vendor.python]\nrequirements = '../r'", "line 2: unsafe path \"../r\""),
+        (
+            "[vendor.python]\nrequirements = 'r'\nwheels = 'env/w'",
+            "line 1: vendor.python.env is `env`, where `env/w` goes already",
+        ),
+        (
+            "[vendor.python]\nrequirements = 'r'\ninterpreter = 'python3 -E'",
+            "line 3: vendor.python.interpreter has `python3 -E`: name one program",
+        ),
+        ("[service]\ncommand = []", "line 2: service.command is empty"),
+        ("[service]\ncommand = ['a']", "line 2: service.command uses none of {listen}, {port}"),
+        (
+            "[service]\ncommand = ['a', '{port}']\nhealth = { path = 'x' }",
+            "line 3: service.health.path must begin with `/`",
+        ),
+        ("[service]\ncommand = ['{port}']\nswap = 'quick'", "line 3: unknown variant `quick`"),
+        ("[service]\ncommand = ['{port}']\ndrain = 5", "line 3: invalid type: integer `5`"),
+        ("[config]\n'/etc/x' = { from = 'x' }", "line 2: unsafe path \"/etc/x\": it is absolute"),
+        ("[config]\nx = { from = '' }", "line 2: config.x.from must name a file of the node"),
+        ("[requires]\ncommands = ['']", "line 2: requires.commands has ``"),
+    ] {
+        assert!(refused(text).contains(message), "{text}\n{}", refused(text));
+    }
+}
+
+#[test]
+fn addresses_of_files() {
+    let file =
+        |url: &str| format!("[[vendor.file]]\nurl = '{url}'\nsha256 = '{}'", Digest::of(b""));
+    for (url, place) in [
+        ("https://example.org/a/x.tar.gz?token=1", "vendor/files/x.tar.gz"),
+        ("http://example.org/x", "vendor/files/x"),
+        ("file:///srv/x.bin", "vendor/files/x.bin"),
+    ] {
+        assert_eq!(ReleaseToml::parse(&file(url)).unwrap().vendor.file[0].path.as_str(), place);
+    }
+    for (url, message) in [
+        ("ftp://example.org/x", "is none of http://, https:// and file:///"),
+        ("file://x/y", "needs three slashes"),
+        ("https://example.org/", "names no file"),
+        ("https://example.org", "names no file"),
+        ("https://example.org/..", "names no file"),
+        ("https:///x", "is none of"),
+    ] {
+        assert!(refused(&file(url)).contains(message), "{}", refused(&file(url)));
+    }
+    let twice = format!("{}\n{}", file("https://a.org/x"), file("https://b.org/x"));
+    assert!(refused(&twice).contains("where `vendor/files/x` goes already"));
+    let secret = refused(&file("https://user:hunter2@example.org/?key=hunter2"));
+    assert!(!secret.contains("hunter2"), "{secret}");
+}
+
+proptest! {
+    #[test]
+    fn nothing_makes_it_panic(text in "(\\[{1,2}[a-z.]{0,9}\\]{1,2}|[a-z.]{1,9} = [\\[{'a-z0-9]{0,9}|\n){0,12}") {
+        let _ = ReleaseToml::parse(&text);
+    }
+}
