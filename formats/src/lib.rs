@@ -10,6 +10,7 @@
 //! [`release.toml`](release_toml) and [`node.toml`](node_toml).
 
 pub mod bundle;
+pub mod channel;
 pub mod descriptor;
 pub mod digest;
 pub mod exit;
