@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn key_id_and_secrecy() {
         let signer = Signer::from_seed([7; 32]);
-        assert_eq!(signer.id(), "KEYID");
+        assert_eq!(signer.id(), "bfe1a83869e5bf574e3ff3acbb83f840de84a990d10059f3096f0bf4f2b90c10");
         assert!(!format!("{signer:?}").contains("7, 7"));
         assert!(!format!("{signer:?}").contains("secret"));
     }

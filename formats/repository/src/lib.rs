@@ -7,6 +7,7 @@
 //!
 //! None of this is trusted: a store moves bytes, and whoever asked for them verifies them.
 
+pub mod client;
 pub mod file;
 pub mod http;
 pub mod location;

@@ -70,7 +70,7 @@ impl Key {
         match &self.verifier {
             Verifier::Ed25519(key) => Some([b"ed25519:", &key.as_bytes()[..]].concat()),
             Verifier::P256(key) => {
-                Some([b"p256:", &key.to_sec1_point(true).as_bytes()[..]].concat())
+                Some([&b"p256:"[..], key.to_sec1_point(true).as_bytes()].concat())
             }
             Verifier::Unknown => None,
         }

@@ -64,6 +64,12 @@ fn component_matches(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|c| *c == '*')
 }
 
+/// What hash prefixes are compared with: the SHA-256 of a target path, in hexadecimal digits.
+#[must_use]
+pub fn hash(path: &str) -> String {
+    Digest::of(path.as_bytes()).to_string()
+}
+
 /// The target paths of a delegated role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Paths {
@@ -74,13 +80,12 @@ pub enum Paths {
 }
 
 impl Paths {
-    /// Whether the role is trusted with `path`.
+    /// Whether the role is trusted with `path`, whose hash is `digest` ([`hash`]).
     #[must_use]
-    pub fn allow(&self, path: &str) -> bool {
+    pub fn allow(&self, path: &str, digest: &str) -> bool {
         match self {
             Self::Patterns(patterns) => patterns.iter().any(|pattern| pattern.matches(path)),
             Self::HashPrefixes(prefixes) => {
-                let digest = Digest::of(path.as_bytes()).to_string();
                 prefixes.iter().any(|prefix| digest.starts_with(prefix.as_str()))
             }
         }
@@ -132,8 +137,8 @@ mod tests {
     #[test]
     fn prefixes_are_of_the_path_s_digest() {
         // sha256("abc") = ba7816bf…
-        assert!(Paths::HashPrefixes(vec!["ba".into()]).allow("abc"));
-        assert!(!Paths::HashPrefixes(vec!["bb".into()]).allow("abc"));
+        assert!(Paths::HashPrefixes(vec!["ba".into()]).allow("abc", &hash("abc")));
+        assert!(!Paths::HashPrefixes(vec!["bb".into()]).allow("abc", &hash("abc")));
     }
 
     proptest! {

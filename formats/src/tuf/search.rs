@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::metadata::Verified;
+use super::pattern;
 use super::refusal::Refusal;
 use super::targets::{Target, Targets};
 
@@ -41,6 +42,7 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Search {
     path: String,
+    hash: String,
     /// Roles to visit, the next one last.
     ahead: Vec<Edge>,
     visited: BTreeSet<String>,
@@ -54,7 +56,8 @@ impl Search {
             return Err(Refusal::UnsafeTarget { path: path.to_owned() });
         }
         let top = Edge { role: "targets".to_owned(), delegator: None };
-        Ok(Self { path: path.to_owned(), ahead: vec![top], visited: BTreeSet::new(), found: None })
+        let (path, hash) = (path.to_owned(), pattern::hash(path));
+        Ok(Self { path, hash, ahead: vec![top], visited: BTreeSet::new(), found: None })
     }
 
     /// What to do next.
@@ -82,7 +85,9 @@ impl Search {
             return;
         }
         let mut children = Vec::new();
-        for child in role.delegated().iter().filter(|child| child.paths.allow(&self.path)) {
+        for child in
+            role.delegated().iter().filter(|child| child.paths.allow(&self.path, &self.hash))
+        {
             children.push(Edge { role: child.name.clone(), delegator: Some(Arc::clone(role)) });
             if child.terminating {
                 self.ahead.clear();

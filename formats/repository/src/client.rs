@@ -1,0 +1,311 @@
+//! The update client: from a pinned root to a verified file.
+//!
+//! Drives the pure workflow of [`cutover_formats::tuf`] over a [`Read`] store and a folder of
+//! trusted metadata. One client is one run: `now` is given when it is opened. What was verified is
+//! stored at once, so that an interrupted run leaves floors and never a gap; what was refused is
+//! not stored, so that no answer of a repository can wedge the next run.
+
+mod catalog;
+mod error;
+mod folder;
+mod roles;
+
+use std::path::PathBuf;
+
+use cutover_formats::tuf::fields::Hashes;
+use cutover_formats::tuf::json::Json;
+use cutover_formats::tuf::metadata::{Signed as _, Verified};
+use cutover_formats::tuf::names;
+use cutover_formats::tuf::refusal::Refusal;
+use cutover_formats::tuf::root::Root;
+use cutover_formats::tuf::search::{Search, Step};
+use cutover_formats::tuf::snapshot::Snapshot;
+use cutover_formats::tuf::targets::Target;
+use cutover_formats::tuf::timestamp::Timestamp;
+use cutover_formats::tuf::trusted::{Copy, Roots, Snapshots, Stored, Timestamps, Trusted};
+use cutover_formats::{digest, layout};
+
+pub use self::catalog::ReleaseEntry;
+pub use self::error::TrustError;
+use self::folder::Folder;
+use self::roles::Roles;
+use crate::store::{Read, StoreError};
+
+/// Most bytes that are read of a file of each role, signed lengths or not.
+pub mod caps {
+    /// `root.json`.
+    pub const ROOT: u64 = 512 << 10;
+    /// `timestamp.json`.
+    pub const TIMESTAMP: u64 = 16 << 10;
+    /// `snapshot.json`.
+    pub const SNAPSHOT: u64 = 2 << 20;
+    /// `targets.json` and every delegated role.
+    pub const TARGETS: u64 = 8 << 20;
+    /// Most new roots that are followed in one run.
+    pub const ROOT_STEPS: usize = 256;
+}
+
+/// A client of one repository, for one run.
+pub struct Client<'a> {
+    store: &'a dyn Read,
+    folder: Folder,
+    now: jiff::Timestamp,
+    moment: Option<Moment>,
+}
+
+/// One moment of the repository: what [`Client::refresh`] settled on, and the roles loaded since.
+struct Moment {
+    trusted: Trusted,
+    roles: Roles,
+}
+
+/// A file that signed metadata vouches for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetFile {
+    path: String,
+    target: Target,
+}
+
+impl TargetFile {
+    /// Its target path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its length, bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.target.length
+    }
+
+    /// Its digests.
+    #[must_use]
+    pub fn hashes(&self) -> Hashes {
+        self.target.hashes
+    }
+
+    /// Its SHA-256, which repositories of ours always sign.
+    #[must_use]
+    pub fn sha256(&self) -> Option<digest::Digest> {
+        self.target.hashes.sha256
+    }
+
+    /// What the signer says about it.
+    #[must_use]
+    pub fn custom(&self) -> Option<&Json> {
+        self.target.custom.as_ref()
+    }
+
+    /// Refuses `bytes` that are not this file.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), Refusal> {
+        self.target.check(&self.path, bytes)
+    }
+}
+
+impl<'a> Client<'a> {
+    /// Begins to trust a repository: stores its pinned root in `trust_dir`, which is created.
+    ///
+    /// The root must be signed by its own keys. A folder that trusts another root is left as it is.
+    pub fn init(trust_dir: PathBuf, pinned_root: &[u8]) -> Result<(), TrustError> {
+        let refused = |refusal| TrustError::Refused { file: "the given root".to_owned(), refusal };
+        Roots::pinned(pinned_root).map_err(refused)?;
+        Folder::create(trust_dir)?.pin(pinned_root)
+    }
+
+    /// A client that trusts what `trust_dir` holds, at the time `now`. Reads nothing of the
+    /// repository yet.
+    pub fn open(
+        store: &'a dyn Read,
+        trust_dir: PathBuf,
+        now: jiff::Timestamp,
+    ) -> Result<Self, TrustError> {
+        let client = Self { store, folder: Folder::open(trust_dir)?, now, moment: None };
+        client.stored_root()?;
+        Ok(client)
+    }
+
+    /// The time of this run.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        self.now
+    }
+
+    /// Brings everything up to date, in the order root, timestamp, snapshot, targets.
+    pub fn refresh(&mut self) -> Result<(), TrustError> {
+        self.moment = None;
+        // Two clients of one folder would otherwise take each other's floors for rollbacks.
+        let lock = self.folder.lock()?;
+        let timestamps = self.follow_roots()?;
+        let snapshots = self.accept_timestamp(timestamps)?;
+        let trusted = self.accept_snapshot(snapshots)?;
+        drop(lock);
+        let mut moment = Moment { trusted, roles: Roles::default() };
+        moment.roles.top(&self.source(), &moment.trusted)?;
+        self.moment = Some(moment);
+        Ok(())
+    }
+
+    /// What the last [`Client::refresh`] settled on; refreshes where there was none.
+    pub fn trusted(&mut self) -> Result<&Trusted, TrustError> {
+        Ok(&self.moment()?.1.trusted)
+    }
+
+    /// A target, by the word of the most trusted role that speaks of it. Loads only the roles on
+    /// the way. `None`: nobody vouches for it.
+    pub fn find(&mut self, target_path: &str) -> Result<Option<TargetFile>, TrustError> {
+        let (source, moment) = self.moment()?;
+        let refused = |refusal| TrustError::Refused { file: target_path.to_owned(), refusal };
+        let mut search = Search::new(target_path).map_err(refused)?;
+        loop {
+            match search.step().map_err(refused)? {
+                Step::Need(edge) => {
+                    search.supply(&moment.roles.load(&source, &moment.trusted, &edge)?);
+                }
+                Step::Absent => return Ok(None),
+                Step::Found(target) => {
+                    return Ok(Some(TargetFile { path: target_path.to_owned(), target }));
+                }
+            }
+        }
+    }
+
+    /// The verified bytes of a small target; refused beyond `cap`.
+    pub fn read_target(&mut self, file: &TargetFile, cap: u64) -> Result<Vec<u8>, TrustError> {
+        let (source, moment) = self.moment()?;
+        let path = stored(moment.trusted.root(), file);
+        if file.length() > cap {
+            return Err(StoreError::TooLarge { what: path, cap }.into());
+        }
+        let bytes = source.get(&path, file.length())?;
+        file.check(&bytes).map_err(|refusal| TrustError::Refused { file: path, refusal })?;
+        Ok(bytes)
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { store: self.store, folder: &self.folder }
+    }
+
+    fn moment(&mut self) -> Result<(Source<'_>, &mut Moment), TrustError> {
+        if self.moment.is_none() {
+            self.refresh()?;
+        }
+        let source = Source { store: self.store, folder: &self.folder };
+        Ok((source, self.moment.as_mut().expect("refresh has just made it")))
+    }
+
+    fn stored_root(&self) -> Result<Roots, TrustError> {
+        let no_root = || TrustError::NoRoot { folder: self.folder.path().to_owned() };
+        let bytes = self.folder.read(Root::TYPE, caps::ROOT)?.ok_or_else(no_root)?;
+        let file = self.folder.file(Root::TYPE).display().to_string();
+        Roots::pinned(&bytes).map_err(|refusal| TrustError::Refused { file, refusal })
+    }
+
+    /// Step by step, each stored before the next is asked for. Only "not found" ends the chain.
+    fn follow_roots(&self) -> Result<Timestamps, TrustError> {
+        let mut roots = self.stored_root()?;
+        for _ in 0..caps::ROOT_STEPS {
+            let path = metadata(Root::TYPE, Some(roots.next_version()));
+            let bytes = match self.store.get(&path, caps::ROOT) {
+                Ok(bytes) => bytes,
+                Err(error) if error.is_not_found() => {
+                    let file = metadata(Root::TYPE, Some(roots.root().head.version));
+                    return roots.finish(self.now).map_err(|refusal| self.refused(&file, refusal));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let stored = roots.step(&bytes).map_err(|refusal| self.refused(&path, refusal))?;
+            if stored == Stored::Dropped {
+                self.folder.remove(Timestamp::TYPE)?;
+                self.folder.remove(Snapshot::TYPE)?;
+            }
+            self.folder.write(Root::TYPE, &bytes)?;
+        }
+        Err(TrustError::TooManyRoots { repository: self.store.describe(), steps: caps::ROOT_STEPS })
+    }
+
+    fn accept_timestamp(&self, mut timestamps: Timestamps) -> Result<Snapshots, TrustError> {
+        if let Some(stored) = self.folder.read(Timestamp::TYPE, caps::TIMESTAMP)? {
+            // One that does not verify any more is no floor.
+            let _ = timestamps.floor(&stored);
+        }
+        let bytes = self.store.get(layout::TIMESTAMP, caps::TIMESTAMP).map_err(|error| {
+            if error.is_not_found() {
+                return TrustError::NoRepository { repository: self.store.describe() };
+            }
+            error.into()
+        })?;
+        let (snapshots, copy) = timestamps
+            .accept(&bytes)
+            .map_err(|refusal| self.refused(layout::TIMESTAMP, refusal))?;
+        if copy == Copy::Received {
+            self.folder.write(Timestamp::TYPE, &bytes)?;
+        }
+        Ok(snapshots)
+    }
+
+    fn accept_snapshot(&self, mut snapshots: Snapshots) -> Result<Trusted, TrustError> {
+        if let Some(stored) = self.folder.read(Snapshot::TYPE, caps::SNAPSHOT)?
+            && snapshots.floor(&stored).is_ok()
+            && let Ok(trusted) = snapshots.reuse(&stored)
+        {
+            return Ok(trusted);
+        }
+        let wanted = snapshots.wanted();
+        let path = path_in(snapshots.root(), Snapshot::TYPE, wanted.version);
+        let cap = wanted.length.unwrap_or(caps::SNAPSHOT).min(caps::SNAPSHOT);
+        let bytes = self.source().get(&path, cap)?;
+        let trusted = snapshots.accept(&bytes).map_err(|refusal| self.refused(&path, refusal))?;
+        self.folder.write(Snapshot::TYPE, &bytes)?;
+        Ok(trusted)
+    }
+
+    fn refused(&self, path: &str, refusal: Refusal) -> TrustError {
+        TrustError::Refused { file: format!("{path} of {}", self.store.describe()), refusal }
+    }
+}
+
+/// Where a client reads: the repository, and what is stored of it.
+struct Source<'c> {
+    store: &'c dyn Read,
+    folder: &'c Folder,
+}
+
+impl Source<'_> {
+    /// A file that signed metadata names, so that it has to be there.
+    fn get(&self, path: &str, cap: u64) -> Result<Vec<u8>, TrustError> {
+        self.store.get(path, cap).map_err(|error| {
+            if error.is_not_found() {
+                let (repository, file) = (self.store.describe(), path.to_owned());
+                return TrustError::Incomplete { repository, file };
+            }
+            error.into()
+        })
+    }
+}
+
+fn metadata(role: &str, version: Option<u64>) -> String {
+    match version {
+        Some(version) => format!("metadata/{}", names::versioned(role, version)),
+        None => format!("metadata/{}", names::file(role)),
+    }
+}
+
+/// Where a version of a role is: without consistent snapshots names carry no version.
+fn path_in(root: &Verified<Root>, role: &str, version: u64) -> String {
+    metadata(role, root.consistent_snapshot.then_some(version))
+}
+
+/// Where a target is.
+fn stored(root: &Verified<Root>, file: &TargetFile) -> String {
+    let Hashes { sha256, sha512 } = file.hashes();
+    match (root.consistent_snapshot, sha256, sha512) {
+        (true, Some(sha256), _) => layout::stored(file.path(), sha256),
+        (true, None, Some(sha512)) => {
+            let (folder, name) = file.path().rsplit_once('/').unwrap_or(("", file.path()));
+            let slash = if folder.is_empty() { "" } else { "/" };
+            format!("targets/{folder}{slash}{}.{name}", digest::to_hex(&sha512))
+        }
+        _ => format!("targets/{}", file.path()),
+    }
+}
