@@ -1,10 +1,27 @@
 //! A repository that is a folder.
+//!
+//! Files are made whole beside the repository, in `.incoming/`, synced, and then given their name by
+//! `link(2)`, which fails where the name is taken: create-if-absent without a lock, also on NFS.
+//! The one file that is replaced is replaced by `rename(2)` under a lock that only its writers take.
+//! A name that [`Create::create`] or [`Swap::swap`] reported is on the disk: file and folder are synced
+//! once each, and nothing else is.
+//!
+//! A temporary file holds a shared `flock` while its maker lives, so that what dead publishers left
+//! in `.incoming/` can be told from what living ones are writing.
 
+mod folder;
+mod incoming;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use cutover_formats::path::RelPath;
 use tempfile::NamedTempFile;
 
 use crate::store::{Body, Create, Created, Read, StoreError, Swap, Swapped};
+use folder::Tree;
+use incoming::Incoming;
 
 /// A repository in a folder, on a local disk or a network file system.
 #[derive(Debug)]
@@ -13,50 +30,203 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// The repository in the folder `base`, which must exist.
+    /// The repository in the folder `base`. A missing folder is [`StoreError::Unreachable`], as a
+    /// server that is down would be: it may be a mount that is not there.
     pub fn open(base: &Path) -> Result<Self, StoreError> {
-        Ok(Self { base: base.to_owned() })
+        let unreachable = |why: String| StoreError::Unreachable {
+            what: format!("the repository at {}", base.display()),
+            why,
+        };
+        match std::fs::metadata(base) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(unreachable("it is not a folder".to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(unreachable("there is no such folder".to_owned()));
+            }
+            Err(error) => return Err(reading(&base.display().to_string(), error)),
+        }
+        let base = std::path::absolute(base).map_err(|error| unreachable(error.to_string()))?;
+        Ok(Self { base })
     }
 
     /// Makes the folder for a new repository, if it is missing.
     pub fn make(base: &Path) -> Result<(), StoreError> {
-        let what = || base.display().to_string();
-        std::fs::create_dir_all(base).map_err(|source| StoreError::Io { what: what(), source })
+        std::fs::create_dir_all(base).map_err(|error| writing(&base.display().to_string(), error))
     }
-}
 
-fn soon() -> StoreError {
-    StoreError::Io { what: "store".to_owned(), source: std::io::ErrorKind::Unsupported.into() }
+    /// The folder itself.
+    #[must_use]
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// Removes what dead publishers left behind, and says how many files that were.
+    pub fn sweep(&self) -> Result<u64, StoreError> {
+        self.incoming().sweep()
+    }
+
+    fn incoming(&self) -> Incoming {
+        Incoming::of(&self.base)
+    }
+
+    fn path(&self, path: &str) -> Result<PathBuf, StoreError> {
+        let path: RelPath = path.parse()?;
+        Ok(self.base.join(path.as_path()))
+    }
+
+    fn open_file(&self, path: &Path) -> Result<File, StoreError> {
+        let what = || path.display().to_string();
+        let file = File::open(path).map_err(|error| reading(&what(), error))?;
+        match file.metadata() {
+            Ok(found) if found.is_file() => Ok(file),
+            Ok(_) => Err(StoreError::NotFound { what: what() }),
+            Err(error) => Err(reading(&what(), error)),
+        }
+    }
+
+    /// A synced file in `.incoming/` with the contents of `body`.
+    fn staged(&self, body: Body<'_>) -> Result<NamedTempFile, StoreError> {
+        let mut temp = self.incoming().temp_file()?;
+        let written = match body {
+            Body::Bytes(bytes) => std::io::Write::write_all(&mut temp, bytes),
+            Body::File(path) => File::open(path)
+                .and_then(|mut source| std::io::copy(&mut source, temp.as_file_mut()))
+                .map(|_| ()),
+        };
+        written
+            .and_then(|()| temp.as_file().sync_data())
+            .map_err(|error| writing(&temp.path().display().to_string(), error))?;
+        Ok(temp)
+    }
+
+    /// Gives the file at `staged` the name `target`, unless that is taken.
+    fn name(&self, staged: &Path, target: &Path) -> Result<Created, StoreError> {
+        match folder::link_new(staged, target) {
+            Ok(()) => Ok(Created::New),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Created::Exists),
+            Err(error) => Err(writing(&target.display().to_string(), error)),
+        }
+    }
 }
 
 impl Read for FileStore {
-    fn get(&self, _path: &str, _cap: u64) -> Result<Vec<u8>, StoreError> {
-        Err(soon())
+    fn get(&self, path: &str, cap: u64) -> Result<Vec<u8>, StoreError> {
+        let path = self.path(path)?;
+        let mut bytes = Vec::new();
+        let read = self.open_file(&path)?.take(cap.saturating_add(1)).read_to_end(&mut bytes);
+        let what = || path.display().to_string();
+        read.map_err(|error| reading(&what(), error))?;
+        if bytes.len() as u64 > cap {
+            return Err(StoreError::TooLarge { what: what(), cap });
+        }
+        Ok(bytes)
     }
+
     fn stream(
         &self,
-        _path: &str,
-        _from: u64,
-        _cap: u64,
+        path: &str,
+        from: u64,
+        cap: u64,
     ) -> Result<Box<dyn std::io::Read + Send + '_>, StoreError> {
-        Err(soon())
+        let path = self.path(path)?;
+        let mut file = self.open_file(&path)?;
+        file.seek(SeekFrom::Start(from))
+            .map_err(|error| reading(&path.display().to_string(), error))?;
+        Ok(Box::new(file.take(cap)))
     }
+
     fn describe(&self) -> String {
         self.base.display().to_string()
     }
 }
 
 impl Create for FileStore {
-    fn create(&self, _path: &str, _body: Body<'_>) -> Result<Created, StoreError> {
-        Err(soon())
+    fn create(&self, path: &str, body: Body<'_>) -> Result<Created, StoreError> {
+        let target = self.path(path)?;
+        let tree = Tree { base: &self.base };
+        let folder = tree.make_parent(&target)?;
+        let created = match body {
+            _ if target.symlink_metadata().is_ok() => Created::Exists,
+            Body::File(file) if self.incoming().holds(file) => {
+                folder::sync(file)?;
+                self.name(file, &target)?
+            }
+            body => self.name(self.staged(body)?.path(), &target)?,
+        };
+        // Also for a file that was there: its maker may be between link and sync.
+        folder::sync(folder)?;
+        Ok(created)
     }
+
     fn temp_file(&self) -> Result<NamedTempFile, StoreError> {
-        Err(soon())
+        self.incoming().temp_file()
     }
 }
 
 impl Swap for FileStore {
-    fn swap(&self, _: &str, _: Option<&[u8]>, _: &[u8]) -> Result<Swapped, StoreError> {
-        Err(soon())
+    fn swap(&self, path: &str, expected: Option<&[u8]>, new: &[u8]) -> Result<Swapped, StoreError> {
+        let target = self.path(path)?;
+        let folder = Tree { base: &self.base }.make_parent(&target)?;
+        let staged = self.staged(Body::Bytes(new))?;
+        let _lock = self.incoming().lock()?;
+        let cap = expected.map_or(0, |bytes| bytes.len() as u64);
+        let unchanged = match (self.get(path, cap), expected) {
+            (Ok(current), Some(expected)) => current == expected,
+            (Err(error), None) if error.is_not_found() => true,
+            (Ok(_), None) => false,
+            (Err(StoreError::NotFound { .. } | StoreError::TooLarge { .. }), _) => false,
+            (Err(error), _) => return Err(error),
+        };
+        if !unchanged {
+            return Ok(Swapped::Changed);
+        }
+        staged
+            .persist(&target)
+            .map_err(|failed| writing(&target.display().to_string(), failed.error))?;
+        folder::sync(folder)?;
+        Ok(Swapped::Done)
+    }
+}
+
+/// What it means that `what` cannot be read.
+fn reading(what: &str, error: std::io::Error) -> StoreError {
+    let what = what.to_owned();
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => StoreError::NotFound { what },
+        ErrorKind::PermissionDenied => StoreError::Denied {
+            what,
+            why: error.to_string(),
+            hint: "run as a user who may read the repository's folder".to_owned(),
+        },
+        _ => failed(what, error),
+    }
+}
+
+/// What it means that `what` cannot be written.
+fn writing(what: &str, error: std::io::Error) -> StoreError {
+    let what = what.to_owned();
+    match error.kind() {
+        ErrorKind::NotFound => {
+            StoreError::Unreachable { what, why: "its folder has gone away".to_owned() }
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::Denied {
+            what,
+            why: error.to_string(),
+            hint: "nothing was published; run as a user who may write to the repository's folder"
+                .to_owned(),
+        },
+        _ => failed(what, error),
+    }
+}
+
+fn failed(what: String, error: std::io::Error) -> StoreError {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            StoreError::NoSpace { what, why: error.to_string() }
+        }
+        ErrorKind::StaleNetworkFileHandle | ErrorKind::TimedOut | ErrorKind::HostUnreachable => {
+            StoreError::Unreachable { what, why: error.to_string() }
+        }
+        _ => StoreError::Io { what, source: error },
     }
 }

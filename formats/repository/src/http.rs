@@ -1,57 +1,138 @@
-//! A repository that is behind HTTP.
+//! A repository behind an HTTP server.
+//!
+#![doc = include_str!("../../docs/http.md")]
 
-use reqwest::Url;
-use tempfile::NamedTempFile;
+mod answer;
+mod connection;
+mod publish;
+mod stream;
+mod upload;
 
-use crate::secret::Secret;
-use crate::store::{Body, Create, Created, Read, StoreError, Swap, Swapped};
+use std::time::Duration;
 
-/// A repository on an HTTP server.
+use reqwest::header::{CONTENT_LENGTH, RANGE};
+use reqwest::{Response, Url};
+
+use crate::location::shown;
+use crate::store::{Read, StoreError};
+use answer::Trouble;
+use connection::Connection;
+pub use publish::HttpPublisher;
+
+/// Pauses before a GET is tried again. Short: what takes longer than two seconds to come back
+/// is better said than waited for.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
+
+/// How long a silent server is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// Between two bytes of an answer.
+    pub stall: Duration,
+    /// Between two bytes that the server takes of an upload, and until it has stored it.
+    pub store: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            store: Duration::from_secs(120),
+        }
+    }
+}
+
+/// A repository on an HTTP server, for reading.
+///
+/// Any server of static files will do. It is asked with plain GETs; a Range is only sent for a part
+/// that does not begin at 0, and a server that ignores it costs time but works.
 #[derive(Debug)]
 pub struct HttpStore {
-    base: Url,
-    _token: Option<Secret>,
+    connection: Connection,
 }
 
 impl HttpStore {
     /// The repository at `base`; nothing is asked of the server yet.
-    pub fn open(base: &Url, token: Option<Secret>) -> Result<Self, StoreError> {
-        Ok(Self { base: base.clone(), _token: token })
+    pub fn open(base: &Url) -> Result<Self, StoreError> {
+        Self::open_with(base, Patience::default())
     }
-}
 
-fn soon() -> StoreError {
-    StoreError::Io { what: "store".to_owned(), source: std::io::ErrorKind::Unsupported.into() }
+    /// The same with other timeouts.
+    pub fn open_with(base: &Url, patience: Patience) -> Result<Self, StoreError> {
+        Ok(Self { connection: Connection::open(base, patience)? })
+    }
+
+    /// The answer to a GET of `url` from offset `from`, or `None` where the file ends before.
+    /// Says how many bytes of the answer come before that offset.
+    fn ask(&self, url: &Url, from: u64, last: u64) -> Result<Option<(Response, u64)>, StoreError> {
+        self.again(|| {
+            let mut request = self.connection.reader.get(url.clone());
+            if from > 0 {
+                request = request.header(RANGE, format!("bytes={from}-{last}"));
+            }
+            let sent = self.connection.wait(request.send());
+            answer::read(url, from, sent.map_err(|error| answer::failed(url, error))?)
+        })
+    }
+
+    /// Tries until it works, or fails in a way that trying again does not mend.
+    fn again<T>(&self, mut get: impl FnMut() -> Result<T, Trouble>) -> Result<T, StoreError> {
+        for pause in PAUSES {
+            match get() {
+                Err(Trouble::Passing(error)) => {
+                    tracing::debug!("{error}; trying again");
+                    std::thread::sleep(pause);
+                }
+                other => return other.map_err(Trouble::into),
+            }
+        }
+        get().map_err(Trouble::into)
+    }
+
+    fn get_once(&self, url: &Url, cap: u64) -> Result<Vec<u8>, Trouble> {
+        let too_large = || Trouble::Lasting(StoreError::TooLarge { what: shown(url), cap });
+        let sent = self.connection.wait(self.connection.reader.get(url.clone()).send());
+        let (mut response, _) =
+            answer::read(url, 0, sent.map_err(|error| answer::failed(url, error))?)?.ok_or_else(
+                || answer::nonsense(url, "it answered 416 to a request without Range"),
+            )?;
+        let length = response.headers().get(CONTENT_LENGTH).and_then(|text| text.to_str().ok());
+        if length.and_then(|text| text.parse().ok()).is_some_and(|length: u64| length > cap) {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) =
+            self.connection.wait(response.chunk()).map_err(|error| answer::failed(url, error))?
+        {
+            if bytes.len() as u64 + chunk.len() as u64 > cap {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
 }
 
 impl Read for HttpStore {
-    fn get(&self, _path: &str, _cap: u64) -> Result<Vec<u8>, StoreError> {
-        Err(soon())
+    fn get(&self, path: &str, cap: u64) -> Result<Vec<u8>, StoreError> {
+        let url = self.connection.url(path)?;
+        self.again(|| self.get_once(&url, cap))
     }
+
     fn stream(
         &self,
-        _path: &str,
-        _from: u64,
-        _cap: u64,
+        path: &str,
+        from: u64,
+        cap: u64,
     ) -> Result<Box<dyn std::io::Read + Send + '_>, StoreError> {
-        Err(soon())
+        let url = self.connection.url(path)?;
+        Ok(Box::new(stream::Stream::open(self, url, from, cap)?))
     }
+
     fn describe(&self) -> String {
-        crate::location::shown(&self.base)
-    }
-}
-
-impl Create for HttpStore {
-    fn create(&self, _path: &str, _body: Body<'_>) -> Result<Created, StoreError> {
-        Err(soon())
-    }
-    fn temp_file(&self) -> Result<NamedTempFile, StoreError> {
-        Err(soon())
-    }
-}
-
-impl Swap for HttpStore {
-    fn swap(&self, _: &str, _: Option<&[u8]>, _: &[u8]) -> Result<Swapped, StoreError> {
-        Err(soon())
+        shown(&self.connection.base).trim_end_matches('/').to_owned()
     }
 }

@@ -8,7 +8,7 @@ use cutover_formats::exit::{Exit, Explain};
 use reqwest::Url;
 
 use crate::file::FileStore;
-use crate::http::HttpStore;
+use crate::http::{HttpPublisher, HttpStore};
 use crate::secret::Secret;
 use crate::store::{Read, StoreError, Swap};
 
@@ -43,15 +43,20 @@ impl Explain for InvalidLocation {
 pub fn open_read(location: &Location) -> Result<Box<dyn Read>, StoreError> {
     Ok(match location {
         Location::Folder(path) => Box::new(FileStore::open(path)?),
-        Location::Http(url) => Box::new(HttpStore::open(url, None)?),
+        Location::Http(url) => Box::new(HttpStore::open(url)?),
     })
 }
 
 /// Opens the repository at `location` for publishing; `token` is what an HTTP server asks for.
 pub fn open_write(location: &Location, token: Option<Secret>) -> Result<Box<dyn Swap>, StoreError> {
     Ok(match location {
-        Location::Folder(path) => Box::new(FileStore::open(path)?),
-        Location::Http(url) => Box::new(HttpStore::open(url, token)?),
+        Location::Folder(path) => {
+            let store = FileStore::open(path)?;
+            // A folder that cannot be swept can perhaps not be written; writing will say so.
+            let _ = store.sweep();
+            Box::new(store)
+        }
+        Location::Http(url) => Box::new(HttpPublisher::open(url, token)?),
     })
 }
 

@@ -5,6 +5,7 @@
 //! the exit code is one of [`Exit`]. Colours obey `NO_COLOR` and vanish where stderr is no
 //! terminal.
 
+mod documents;
 mod failure;
 mod logging;
 mod output;
@@ -13,6 +14,7 @@ mod table;
 mod text;
 
 pub use cutover_formats::exit::Exit;
+pub use documents::documents;
 pub use failure::{Failure, run};
 pub use logging::{Verbosity, log_to_stderr};
 pub use output::{Output, OutputArgs};

@@ -1,0 +1,136 @@
+//! The HTTP client, and the runtime that it needs.
+
+use std::future::Future;
+use std::time::Duration;
+
+use cutover_formats::path::RelPath;
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, ClientBuilder, Url};
+use tokio::runtime::{Builder, Runtime};
+
+use super::Patience;
+use crate::location::shown;
+use crate::store::StoreError;
+
+const AGENT: &str = concat!("cutover/", env!("CARGO_PKG_VERSION"));
+const MOST_REDIRECTS: usize = 5;
+/// Less than servers keep idle connections, so that a request seldom meets a closing one.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// A client for one repository.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) base: Url,
+    pub(super) patience: Patience,
+    /// For GETs.
+    pub(super) reader: Client,
+    /// Last, because what runs in it uses the rest.
+    runtime: Runtime,
+}
+
+impl Connection {
+    pub(super) fn open(base: &Url, patience: Patience) -> Result<Self, StoreError> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| StoreError::Io { what: shown(base), source })?;
+        let reader = build(
+            base,
+            client(base, patience).redirect(Policy::custom(follow)).read_timeout(patience.stall),
+        )?;
+        Ok(Self { base: base.clone(), patience, reader, runtime })
+    }
+
+    /// A client for PUTs: it is not sent elsewhere, and an upload takes as long as it takes.
+    pub(super) fn writer(&self) -> Result<Client, StoreError> {
+        build(&self.base, client(&self.base, self.patience).redirect(Policy::none()))
+    }
+
+    /// The URL of a file.
+    pub(super) fn url(&self, path: &str) -> Result<Url, StoreError> {
+        let path: RelPath = path.parse()?;
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path.as_str().split('/'));
+        }
+        Ok(url)
+    }
+
+    /// Waits for what happens in the runtime.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+}
+
+fn build(base: &Url, builder: ClientBuilder) -> Result<Client, StoreError> {
+    builder.build().map_err(|error| StoreError::Unreachable {
+        what: shown(base),
+        why: format!("TLS cannot be set up: {}", super::answer::cause(&error)),
+    })
+}
+
+fn client(base: &Url, patience: Patience) -> ClientBuilder {
+    // Another part of the program may have installed it before: just as good.
+    let _ =
+        rustls::crypto::CryptoProvider::install_default(rustls::crypto::ring::default_provider());
+    let mut builder = Client::builder()
+        .user_agent(AGENT)
+        .connect_timeout(patience.connect)
+        .pool_idle_timeout(IDLE)
+        .http1_only();
+    if base.scheme() == "http" {
+        // Redirects do not lead to https from here, so that a machine without certificates will do.
+        builder = builder.tls_certs_only([]);
+    }
+    if is_loopback(base) {
+        builder = builder.no_proxy();
+    }
+    builder
+}
+
+/// A proxy's loopback is not ours.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let scheme = attempt.previous().first().map(Url::scheme);
+    if attempt.previous().len() > MOST_REDIRECTS {
+        attempt.error("it redirects without end")
+    } else if scheme == Some(attempt.url().scheme()) {
+        attempt.follow()
+    } else {
+        let elsewhere = shown(attempt.url());
+        attempt.error(format!("it redirects to {elsewhere}; give an address there instead"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback() {
+        for (url, expected) in [
+            ("http://localhost:1/", true),
+            ("http://127.8.8.8/", true),
+            ("http://[::1]:8080/", true),
+            ("http://example.org/", false),
+            ("http://10.0.0.1/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_stay_below_the_base() {
+        let base = Url::parse("http://u:p@localhost/a%20b/").unwrap();
+        let connection = Connection::open(&base, Patience::default()).unwrap();
+        let url = connection.url("targets/x?y/1.0.0+z #").unwrap();
+        assert_eq!(shown(&url), "http://localhost/a%20b/targets/x%3Fy/1.0.0+z%20%23");
+        assert!(connection.url("../x").is_err());
+    }
+}
