@@ -4,9 +4,11 @@
 
 mod header;
 mod layout;
+mod relay;
 mod seek_table;
 
 pub use layout::{Layout, Part, Piece};
+pub use relay::Relay;
 pub use seek_table::{Frame, InvalidSeekTable, SeekTable, table_len};
 
 /// Bytes of tar in each frame but the last.

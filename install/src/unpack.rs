@@ -6,14 +6,26 @@
 //! creates and hashes the files that begin in it. A file that goes on in the next frame is handed
 //! on with its hash so far. Memory is a few frames, whatever the size.
 
-use std::path::{Path, PathBuf};
+mod worker;
 
-use cutover_formats::bundle::InvalidSeekTable;
+use std::fs::File;
+use std::num::NonZero;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::thread::ScopedJoinHandle;
+
+use cutover_formats::bundle::{InvalidSeekTable, Layout, Relay, SeekTable, table_len};
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
-use cutover_formats::filelist::FileList;
+use cutover_formats::filelist::{FileList, Kind};
 
-use crate::disk::DiskError;
+use self::worker::Work;
+use crate::disk::{DiskError, Folder};
+
+/// Two frames each, at most 8.1 MiB: together they stay below 64 MiB. More threads would not
+/// help, because creating files is what takes long, and the file system does that one by one.
+const MOST_THREADS: usize = 4;
 
 /// What unpacking did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +101,63 @@ pub fn unpack(
     prefix: &Path,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Unpacked, UnpackError> {
-    let _ = (bundle, prefix, progress);
+    let layout = Layout::new(list);
+    let (file, table) = open(bundle, &layout)?;
+    let prefix = Folder::create(prefix)?;
+    create_folders(list, &prefix)?;
+    create_files(&Work {
+        entries: list.entries(),
+        layout: &layout,
+        table: &table,
+        bundle: &file,
+        bundle_path: bundle,
+        prefix: &prefix,
+        time: list.time(),
+        next: AtomicU64::new(0),
+        files: Relay::default(),
+        hashes: Relay::default(),
+        progress,
+    })?;
+    create_links(list, &prefix)?;
+    prefix.sync_file_system()?;
     Ok(Unpacked { entries: list.entries().len() as u64, bytes: list.bytes() })
+}
+
+/// Opens the bundle and reads its seek table, which the layout must agree with.
+fn open(path: &Path, layout: &Layout<'_>) -> Result<(File, SeekTable), UnpackError> {
+    let unreadable = |source| UnpackError::Bundle { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let len = table_len(layout.frames());
+    let missing = InvalidSeekTable::Missing { frames: layout.frames() };
+    let at = size.checked_sub(len).ok_or(missing)?;
+    let mut tail = vec![0; len as usize];
+    file.read_exact_at(&mut tail, at).map_err(unreadable)?;
+    let table = SeekTable::parse(&tail, size, layout)?;
+    Ok((file, table))
+}
+
+/// Each folder comes after the one that holds it, in the order of the list.
+fn create_folders(list: &FileList, prefix: &Folder) -> Result<(), DiskError> {
+    let folders = list.entries().iter().filter(|entry| entry.kind == Kind::Folder);
+    folders.into_iter().try_for_each(|entry| prefix.create_folder(&entry.path))
+}
+
+fn create_files(work: &Work<'_>) -> Result<(), UnpackError> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| work.run())).collect();
+        let results: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
+        results
+            .into_iter()
+            .try_for_each(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+/// Last, so that while files are created nothing in the prefix leads anywhere.
+fn create_links(list: &FileList, prefix: &Folder) -> Result<(), DiskError> {
+    list.entries().iter().try_for_each(|entry| match &entry.kind {
+        Kind::Link { target } => prefix.create_link(&entry.path, target),
+        Kind::Folder | Kind::File { .. } => Ok(()),
+    })
 }

@@ -5,17 +5,29 @@
 //! handed on with its hash so far, and frames are written in order by whoever finishes the next
 //! one. The bytes depend on the contents and the level only, not on the number of threads.
 
+mod output;
+mod plan;
+mod worker;
+
 use std::fs::File;
 use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 
+use cutover_formats::bundle::{FRAME, Layout, Relay};
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::filelist::{FileList, InvalidFileList};
 use cutover_formats::name::Product;
 use cutover_formats::path::RelPath;
 use cutover_formats::version::Version;
+
+use self::output::Output;
+use self::plan::Plan;
+use self::worker::Work;
+
+const FRAME_LEN: usize = FRAME as usize;
 
 /// What goes into a bundle.
 #[derive(Clone, Debug)]
@@ -158,8 +170,47 @@ pub fn write(
     out: &mut File,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<WrittenBundle, BundleError> {
-    let _ = (options, out, progress);
-    let (product, version) = (contents.product.clone(), contents.version.clone());
-    let list = FileList::new(product, version, contents.time, Vec::new())?;
-    Ok(WrittenBundle { list, sha256: Digest::of(b""), size: 0 })
+    let Contents { product, version, time, entries } = contents;
+    let folders = plan::missing_folders(entries);
+    let plan = Plan::new(*time, entries, &folders)?;
+    let layout = Layout::of(product, version, *time, plan.members.clone());
+    let threads = options.threads.get().min(most_threads(options.level));
+    let work = Work {
+        plan: &plan,
+        layout: &layout,
+        output: Output::new(out, 2 * threads as u64),
+        relay: Relay::default(),
+        next: AtomicU64::new(0),
+        level: options.level,
+        progress,
+    };
+    let digests = run(&work, threads, plan.members.len())?;
+    let (sha256, size) = work.output.finish(layout.total_len())?;
+    let list = FileList::new(product.clone(), version.clone(), *time, plan.entries(&digests))?;
+    Ok(WrittenBundle { list, sha256, size })
+}
+
+/// How many threads stay below 256 MiB together, by what the compressor of one takes.
+fn most_threads(level: i32) -> usize {
+    match level {
+        ..=4 => 8,
+        5..=12 => 5,
+        _ => 2,
+    }
+}
+
+/// The digest of every member (of nothing, for what has no contents).
+fn run(work: &Work<'_>, threads: usize, members: usize) -> Result<Vec<Digest>, BundleError> {
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| work.run())).collect();
+        workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    });
+    let mut digests = vec![Digest::of(b""); members];
+    for result in results {
+        let found = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        for (member, digest) in found {
+            digests[member] = digest;
+        }
+    }
+    Ok(digests)
 }

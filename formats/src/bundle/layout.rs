@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use semver::Version;
+
 use super::header::Header;
 use super::{BLOCK, FRAME, frames};
-use crate::filelist::{FileList, Member, Shape};
+use crate::filelist::{Entry, FileList, Member, Shape};
+use crate::name::Product;
 
 /// The two blocks of zeros that end a tar.
 const END: u64 = 2 * BLOCK;
@@ -17,10 +20,16 @@ pub struct Layout<'a> {
     top: String,
     time: u64,
     members: Vec<Member<'a>>,
-    /// Where each member's header begins.
-    starts: Vec<u64>,
+    /// Where each member begins.
+    starts: Vec<Start>,
     /// Where the last member's padding ends.
     end: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    header: u64,
+    contents: u64,
 }
 
 /// A part of one piece of the tar.
@@ -64,22 +73,22 @@ impl<'a> Layout<'a> {
     /// The layout of the bundle that carries `list`.
     #[must_use]
     pub fn new(list: &'a FileList) -> Self {
-        let members = list.entries().iter().map(super::super::filelist::Entry::member).collect();
-        Self::of(&top(list.product().as_str(), list.version()), list.time(), members)
+        let members = list.entries().iter().map(Entry::member).collect();
+        Self::of(list.product(), list.version(), list.time(), members)
     }
 
-    /// The layout of `members`, which are in the order of their path bytes, in the folder `top`.
+    /// The layout of `members`, which are in the order of their path bytes.
     #[must_use]
-    pub fn of(top: &str, time: u64, members: Vec<Member<'a>>) -> Self {
-        let mut layout = Self { top: format!("{top}/"), time, members, starts: Vec::new(), end: 0 };
-        layout.end = layout.top_header().len();
-        layout.starts.reserve_exact(layout.members.len());
-        for index in 0..layout.members.len() {
-            layout.starts.push(layout.end);
-            let contents = layout.members[index].shape.size().next_multiple_of(BLOCK);
-            layout.end += layout.with_header(index, |header| header.len()) + contents;
+    pub fn of(product: &Product, version: &Version, time: u64, members: Vec<Member<'a>>) -> Self {
+        let top = format!("{product}-{version}/");
+        let mut starts = Vec::with_capacity(members.len());
+        let mut end = header(&top, None, time, |header| header.len());
+        for member in &members {
+            let head = header(&top, Some(member), time, |header| header.len());
+            starts.push(Start { header: end, contents: end + head });
+            end += head + member.shape.size().next_multiple_of(BLOCK);
         }
-        layout
+        Self { top, time, members, starts, end }
     }
 
     /// The members, in order.
@@ -110,43 +119,40 @@ impl<'a> Layout<'a> {
     /// Where the contents of a member lie in the tar.
     #[must_use]
     pub fn contents(&self, member: usize) -> Range<u64> {
-        let from = self.starts[member] + self.with_header(member, |header| header.len());
+        let from = self.starts[member].contents;
         from..from + self.members[member].shape.size()
     }
 
     /// The bytes of the top folder's header.
     #[must_use]
     pub fn top_bytes(&self) -> Vec<u8> {
-        self.top_header().bytes()
+        header(&self.top, None, self.time, |header| header.bytes())
     }
 
     /// The bytes of a member's header.
     #[must_use]
     pub fn header_bytes(&self, member: usize) -> Vec<u8> {
-        self.with_header(member, |header| header.bytes())
+        header(&self.top, Some(&self.members[member]), self.time, |header| header.bytes())
     }
 
     /// What the tar holds in `range`, in order, without gaps; nothing beyond its end.
     pub fn parts(&self, range: Range<u64>) -> impl Iterator<Item = Part> {
-        // The member that `range` begins in, or the one after it; one before covers the padding.
-        let first = self.starts.partition_point(|start| *start <= range.start).saturating_sub(1);
-        let top = (range.start < self.top_header().len()).then(|| self.top_part());
+        let top_len = self.starts.first().map_or(self.end, |first| first.header);
+        let top = Part { at: 0, len: top_len, piece: Piece::Top { from: 0 } };
         let tail = Part { at: self.end, len: END, piece: Piece::Zeros };
-        let members = (first..self.members.len())
-            .take_while(move |member| self.starts[*member] < range.end)
+        // The member that `range` begins in: the last one that begins before it.
+        let first = self.starts.partition_point(|start| start.header <= range.start);
+        let members = (first.saturating_sub(1)..self.members.len())
+            .take_while(move |member| self.starts[*member].header < range.end)
             .flat_map(|member| self.member_parts(member));
-        top.into_iter()
+        std::iter::once(top)
             .chain(members)
             .chain(std::iter::once(tail))
             .filter_map(move |part| part.clip(&range))
     }
 
-    fn top_part(&self) -> Part {
-        Part { at: 0, len: self.top_header().len(), piece: Piece::Top { from: 0 } }
-    }
-
     fn member_parts(&self, member: usize) -> [Part; 3] {
-        let at = self.starts[member];
+        let at = self.starts[member].header;
         let contents = self.contents(member);
         let padding = contents.end.next_multiple_of(BLOCK) - contents.end;
         [
@@ -159,22 +165,21 @@ impl<'a> Layout<'a> {
             Part { at: contents.end, len: padding, piece: Piece::Zeros },
         ]
     }
-
-    fn top_header(&self) -> Header<'_> {
-        Header { name: &self.top, shape: Shape::Folder, time: self.time }
-    }
-
-    fn with_header<T>(&self, member: usize, look: impl FnOnce(&Header<'_>) -> T) -> T {
-        let Member { path, shape } = self.members[member];
-        let slash = if shape == Shape::Folder { "/" } else { "" };
-        let name = format!("{}{path}{slash}", self.top);
-        look(&Header { name: &name, shape, time: self.time })
-    }
 }
 
-/// The top folder of a release's tar, e.g. `weave-1.1.4`.
-fn top(product: &str, version: &semver::Version) -> String {
-    format!("{product}-{version}")
+/// The header of a member, or of the top folder where there is none.
+fn header<T>(
+    top: &str,
+    member: Option<&Member<'_>>,
+    time: u64,
+    look: impl FnOnce(&Header<'_>) -> T,
+) -> T {
+    let Some(Member { path, shape }) = member else {
+        return look(&Header { name: top, shape: Shape::Folder, time });
+    };
+    let slash = if *shape == Shape::Folder { "/" } else { "" };
+    let name = format!("{top}{path}{slash}");
+    look(&Header { name: &name, shape: *shape, time })
 }
 
 impl Part {
@@ -183,12 +188,15 @@ impl Part {
         let at = self.at.max(range.start);
         let end = (self.at + self.len).min(range.end);
         let skipped = at - self.at;
+        if at >= end {
+            return None;
+        }
         let piece = match self.piece {
             Piece::Top { from } => Piece::Top { from: from + skipped },
             Piece::Header { member, from } => Piece::Header { member, from: from + skipped },
             Piece::Contents { member, from } => Piece::Contents { member, from: from + skipped },
             Piece::Zeros => Piece::Zeros,
         };
-        (at < end).then(|| Self { at, len: end - at, piece })
+        Some(Self { at, len: end - at, piece })
     }
 }
