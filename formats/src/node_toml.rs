@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::descriptor::Swap;
 use crate::exit::{Exit, Explain};
 use crate::name::{Channel, Product};
 use crate::period::Period;
@@ -29,12 +30,15 @@ pub struct NodeToml {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
     /// What the node adds to the release's own service settings.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "NodeService::is_empty")]
     pub service: NodeService,
 }
 
+/// How many good releases are kept where nothing is said.
+pub const DEFAULT_KEEP: usize = 3;
+
 fn default_keep() -> usize {
-    3
+    DEFAULT_KEEP
 }
 
 /// The gate's settings.
@@ -79,8 +83,18 @@ fn default_hold_queue() -> usize {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct NodeService {
+    /// How to change over, whatever the release says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swap: Option<Swap>,
     /// Environment variables; they win over the release's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+}
+
+impl NodeService {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A `node.toml` that cannot be used.

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::path::RelPath;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// A path that the disk would not do something with.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,14 @@ pub struct DiskError {
     pub path: PathBuf,
     /// What the system says.
     pub source: io::Error,
+}
+
+impl DiskError {
+    /// `source` came of `doing` something with `path`.
+    #[must_use]
+    pub fn new(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { doing, path: path.to_owned(), source }
+    }
 }
 
 impl Explain for DiskError {
@@ -250,6 +260,43 @@ pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result
             // What matters is why writing failed; a temporary that stays is overwritten next time.
             let _ = fs::remove_file(&temporary);
             Err(error)
+        }
+    }
+}
+
+/// Opens a download that may have been begun before, for reading what is there and writing on.
+/// What it holds is not durable: it is hashed again whenever it is used.
+pub fn open_download(path: &Path) -> Result<File, DiskError> {
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true).open(path).doing("open", path)
+}
+
+/// Adds a line to the end of a file, durably, creating the file if there is none.
+pub fn append_line(path: &Path, line: &[u8]) -> Result<(), DiskError> {
+    let append = || -> io::Result<()> {
+        let mut file = File::options().create(true).append(true).open(path)?;
+        file.write_all(&[line, b"\n"].concat())?;
+        file.sync_all()
+    };
+    append().doing("append to", path)?;
+    sync_folder(folder_of(path))
+}
+
+/// Replaces a file whole with `value` as JSON, or creates it.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskError> {
+    let mut bytes =
+        serde_json::to_vec_pretty(value).map_err(io::Error::from).doing("write", path)?;
+    bytes.push(b'\n');
+    write_file(path, &bytes, Permissions::Plain)
+}
+
+/// What a JSON file holds, or `None` where there is no such file.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DiskError> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => {
+            let value = serde_json::from_slice(&read.doing("read", path)?);
+            value.map(Some).map_err(io::Error::from).doing("understand", path)
         }
     }
 }

@@ -1,7 +1,30 @@
-//! Placeholder.
+//! The node's side of Cutover: from a repository that nobody need trust to a running service.
+//!
+//! One install, in the order of the modules: [`resolve`] finds the release in signed metadata,
+//! [`plan`] decides what to do, [`transaction`] does it — [`requires`], [`fetch`], [`unpack`],
+//! [`build`], [`configure`], then [`swap`] together with the [`gate`] — with a [`journal`] that
+//! [`recover`] reads after a crash, and a [`receipt`] at the end. [`node`] reads what is there,
+//! [`disk`] is the one module that writes.
 
 pub mod audit;
+pub mod build;
+pub mod cli;
+pub mod commands;
+pub mod configure;
 pub mod disk;
+pub mod fetch;
 pub mod gate;
+pub mod journal;
+pub mod lock;
+pub mod node;
+pub mod plan;
+pub mod prune;
+pub mod receipt;
+pub mod recover;
+pub mod requires;
+pub mod resolve;
 pub mod root;
+pub mod standing;
+pub mod swap;
+pub mod transaction;
 pub mod unpack;

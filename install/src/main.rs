@@ -1,2 +1,29 @@
-//! Placeholder.
-fn main() {}
+//! `install`: for operators. Signed releases onto a node, switched over without harm.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use cutover_install::cli::{Command, Install};
+use cutover_install::commands::{
+    gate, init, install, list, maintenance, plan, prune, resume, rollback, status, verify,
+};
+
+fn main() -> ExitCode {
+    let Install { command, install: args, root, output } = Install::parse();
+    cutover_terminal::run(&output.output(), |output| match command {
+        None => install::run(&args, &root, output),
+        Some(Command::Init(args)) => init::run(&args, &root, output),
+        Some(Command::Plan(args)) => plan::run(&args, &root, output),
+        Some(Command::Status) => status::run(&root, output),
+        Some(Command::List) => list::run(&root, output),
+        Some(Command::Verify(args)) => verify::run(&args, &root, output),
+        Some(Command::Rollback(args)) => rollback::run(&args, &root, output),
+        Some(Command::Prune(args)) => prune::run(&args, &root, output),
+        Some(Command::Resume) => resume::run(&root, output),
+        Some(Command::Gate) => gate::run(&root),
+        Some(Command::Maintenance(args)) => maintenance::run(&args, &root, output),
+        Some(Command::Documents { folder }) => {
+            cutover_terminal::documents(Install::command(), "cutover-install", &folder)
+        }
+    })
+}

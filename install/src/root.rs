@@ -12,10 +12,12 @@ use cutover_formats::version::Version;
 /// current -> releases/<version>  what runs: the one thing that a switch changes
 /// shared/                        the node's own files, seen from inside the prefixes
 /// state/trust/                   trusted metadata, exactly as received
-/// state/releases/<version>/      release.json, files.json.zst, seal.json
+/// state/releases/<version>/      release.json, files.json.zst, built.json, seal.json
 /// state/downloads/               carriers on their way in
+/// state/cache/                   what package builders keep between builds
 /// state/journal                  the transaction under way, if any
 /// state/lock                     held while a command changes the node
+/// state/standings.json           which releases ran well here, which failed
 /// state/history.jsonl            every install that ended, one line each
 /// state/receipts/<id>.json       what each did
 /// run/                           sockets, process records, service output
@@ -102,6 +104,12 @@ impl Root {
         self.record(version).join("files.json.zst")
     }
 
+    /// What was built in the prefix, file by file.
+    #[must_use]
+    pub fn built(&self, version: &Version) -> PathBuf {
+        self.record(version).join("built.json")
+    }
+
     /// Written last: a prefix without it is not whole.
     #[must_use]
     pub fn seal(&self, version: &Version) -> PathBuf {
@@ -114,6 +122,12 @@ impl Root {
         self.state().join("downloads")
     }
 
+    /// What package builders keep between builds.
+    #[must_use]
+    pub fn cache(&self) -> PathBuf {
+        self.state().join("cache")
+    }
+
     /// The transaction under way.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
@@ -124,6 +138,12 @@ impl Root {
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.state().join("lock")
+    }
+
+    /// What was learned of each release: good, bad, and which ran before.
+    #[must_use]
+    pub fn standings(&self) -> PathBuf {
+        self.state().join("standings.json")
     }
 
     /// Every install that ended.

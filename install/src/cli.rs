@@ -1,0 +1,117 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use cutover_terminal::{Exit, Failure, OutputArgs};
+
+use crate::commands;
+use crate::node::Node;
+
+/// Installs signed releases on this node and switches over to them.
+///
+/// `install 1.1.0`, `install '^1.0'` or `install stable` verifies the release, unpacks it into
+/// its own prefix, and changes over: blue-green, or while the gate holds or politely refuses
+/// traffic. An error before the switch leaves the node as it was; one after it switches back.
+#[derive(Debug, Parser)]
+#[command(name = "install", version, max_term_width = 100, subcommand_negates_reqs = true)]
+#[command(
+    after_help = "Exit status: 0 done, 2 usage, 3 not trusted, 4 not found, 5 a check failed \
+    and the node is on the release it was on before, 6 busy, 7 no space, 8 unreachable."
+)]
+pub struct Install {
+    /// What to do, if not to install.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What to install.
+    #[command(flatten)]
+    pub install: commands::install::Args,
+    /// Where.
+    #[command(flatten)]
+    pub root: RootArgs,
+    /// How it is told.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// The commands beside installing.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a node's root and its node.toml
+    Init(commands::init::Args),
+    /// Print what would be fetched, written, run and switched; change nothing
+    Plan(commands::install::Args),
+    /// Show what runs here and how the gate is
+    Status,
+    /// Show the releases on this node
+    List,
+    /// Hold installed files against what was signed
+    Verify(commands::verify::Args),
+    /// Go back to the release that ran before
+    Rollback(commands::rollback::Args),
+    /// Remove releases that are no longer needed
+    Prune(commands::prune::Args),
+    /// End an install that a crash cut off
+    Resume,
+    /// Run the gate and the service, in the foreground
+    Gate,
+    /// Hold the site in maintenance: clients get 503 with Retry-After
+    Maintenance(commands::maintenance::Args),
+    /// Write man pages and shell completions
+    #[command(hide = true)]
+    Documents {
+        /// Into this folder
+        folder: PathBuf,
+    },
+}
+
+/// Which node.
+#[derive(Debug, Args)]
+pub struct RootArgs {
+    /// The node's root [default: the folder you are in]
+    #[arg(long, env = "CUTOVER_ROOT", value_name = "DIR", global = true)]
+    pub root: Option<PathBuf>,
+}
+
+impl RootArgs {
+    /// The root, as given or where we are.
+    pub fn path(&self) -> Result<PathBuf, Failure> {
+        match &self.root {
+            Some(root) => Ok(root.clone()),
+            None => std::env::current_dir().map_err(|error| {
+                Failure::new(Exit::of_io(&error), format!("the current folder: {error}"))
+            }),
+        }
+    }
+
+    /// The node there.
+    pub fn node(&self) -> Result<Node, Failure> {
+        Ok(Node::open(&self.path()?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Install::command().debug_assert();
+    }
+
+    #[test]
+    fn versions_and_commands_are_told_apart() {
+        let parse = |words: &[&str]| {
+            Install::try_parse_from([&["install"], words].concat()).expect("a command line")
+        };
+        let install = parse(&["1.1.0", "--root", "/x"]);
+        assert!(install.command.is_none());
+        assert_eq!(install.install.wanted.expect("a version").to_string(), "1.1.0");
+        assert!(matches!(parse(&["--root", "/x", "status"]).command, Some(Command::Status)));
+        assert!(matches!(parse(&["status", "--root", "/x"]).command, Some(Command::Status)));
+        let plan = parse(&["plan", "stable"]).command;
+        assert!(matches!(plan, Some(Command::Plan(args)) if args.wanted.is_some()));
+    }
+}

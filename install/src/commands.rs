@@ -1,0 +1,65 @@
+//! The commands, one file each: `Args`, what may be typed, and `run`.
+
+pub mod gate;
+pub mod init;
+pub mod install;
+pub mod list;
+pub mod maintenance;
+pub mod plan;
+pub mod prune;
+pub mod resume;
+pub mod rollback;
+pub mod status;
+pub mod verify;
+
+use cutover_formats::version::Wanted;
+use cutover_repository::client::Client;
+use cutover_repository::location::Location;
+use cutover_repository::store::Read;
+use cutover_terminal::{Exit, Failure, Output};
+use jiff::Timestamp;
+
+use crate::lock::NodeLock;
+use crate::node::Node;
+use crate::receipt::Outcome;
+use crate::recover::recover;
+use crate::resolve::{Release, resolve};
+use crate::standing::Standings;
+
+/// The repository that the node takes releases from.
+fn store(node: &Node) -> Result<Box<dyn Read>, Failure> {
+    let location: Location = node.settings.repository.parse()?;
+    Ok(cutover_repository::open_read(&location)?)
+}
+
+/// The release that is asked for, or that the node's channel names, by freshly verified metadata.
+fn resolve_wanted(
+    node: &Node,
+    store: &dyn Read,
+    wanted: Option<&Wanted>,
+) -> Result<Release, Failure> {
+    let channel = node.settings.channel.clone().map(Wanted::Channel);
+    let wanted = wanted.cloned().or(channel).ok_or_else(|| {
+        Failure::new(Exit::Usage, "no version is given, and node.toml follows no channel")
+            .hint("give a version, a requirement or a channel: `install 1.1.0`, `install stable`")
+    })?;
+    let mut client = Client::open(store, node.root.trust(), Timestamp::now())?;
+    client.refresh()?;
+    let standings = Standings::load(&node.root)?;
+    Ok(resolve(&mut client, &node.settings.product, &wanted, &standings)?)
+}
+
+/// Takes the node's lock and ends what a crash cut off.
+fn lock(node: &Node, doing: &str, output: &Output) -> Result<NodeLock, Failure> {
+    let lock = NodeLock::take(&node.root, doing, Timestamp::now())?;
+    if let Some(receipt) = recover(node, output)? {
+        output.note(match &receipt.outcome {
+            Outcome::Done => format!("the node is on {}", receipt.to),
+            Outcome::Unchanged { .. } | Outcome::SwitchedBack { .. } => match &receipt.from {
+                Some(from) => format!("the node is on {from} as before"),
+                None => "the node is on no release, as before".to_owned(),
+            },
+        });
+    }
+    Ok(lock)
+}

@@ -1,0 +1,158 @@
+//! `install init`
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use cutover_formats::name::{Channel, Product};
+use cutover_formats::node_toml::{Gate, NodeToml};
+use cutover_repository::client::Client;
+use cutover_repository::location::Location;
+use cutover_terminal::{Exit, Failure, Output};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::cli::RootArgs;
+use crate::disk::{self, DiskError, Permissions};
+use crate::root::Root;
+
+/// What the node is.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The repository: a path, file:///path, or http(s)://
+    #[arg(long, env = "CUTOVER_REPO", value_name = "URL")]
+    pub repo: String,
+    /// The root of trust, as `pack repo init` printed it; get it by a way that you trust
+    #[arg(long, value_name = "ROOT.json")]
+    pub trust: PathBuf,
+    /// What runs here [default: the repository's only product]
+    #[arg(long, env = "CUTOVER_PRODUCT", value_name = "P")]
+    pub product: Option<Product>,
+    /// Where the gate listens, e.g. 127.0.0.1:8080; without it only files are switched
+    #[arg(long, value_name = "ADDR")]
+    pub gate: Option<SocketAddr>,
+    /// The channel to follow
+    #[arg(long, value_name = "NAME")]
+    pub channel: Option<Channel>,
+}
+
+#[derive(Serialize)]
+struct Made {
+    root: PathBuf,
+    node_toml: PathBuf,
+    product: Product,
+    repository: String,
+    gate: Option<SocketAddr>,
+}
+
+/// Makes the root. The repository is verified from the given root first; where that fails, nothing
+/// is left behind.
+pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
+    let path = root.path()?;
+    let path = std::path::absolute(&path).map_err(|error| DiskError::new("find", &path, error))?;
+    let root = Root::new(path);
+    if root.node_toml().exists() {
+        let message = format!("{} is a node's root already", root.path().display());
+        return Err(
+            Failure::new(Exit::Usage, message).hint("nothing was changed; see `install status`")
+        );
+    }
+    let pinned =
+        std::fs::read(&args.trust).map_err(|error| DiskError::new("read", &args.trust, error))?;
+    let location: Location = args.repo.parse()?;
+    let settings = settle(args, &root, &pinned, &location).inspect_err(|_| forget(&root))?;
+    let text = node_toml(&settings)?;
+    disk::write_file(&root.node_toml(), text.as_bytes(), Permissions::Plain)?;
+    let made = Made {
+        root: root.path().to_owned(),
+        node_toml: root.node_toml(),
+        product: settings.product.clone(),
+        repository: settings.repository.clone(),
+        gate: args.gate,
+    };
+    output.result(&made, || next_steps(&root, &settings));
+    Ok(())
+}
+
+fn settle(
+    args: &Args,
+    root: &Root,
+    pinned: &[u8],
+    location: &Location,
+) -> Result<NodeToml, Failure> {
+    for folder in [
+        root.releases(),
+        root.shared(),
+        root.trust(),
+        root.records(),
+        root.downloads(),
+        root.receipts(),
+        root.run(),
+    ] {
+        disk::ensure_folder(&folder)?;
+    }
+    let store = cutover_repository::open_read(location)?;
+    Client::init(root.trust(), pinned)?;
+    let mut client = Client::open(store.as_ref(), root.trust(), Timestamp::now())?;
+    client.refresh()?;
+    let product = match &args.product {
+        Some(product) => product.clone(),
+        None => {
+            let releases = client.releases(None)?;
+            only_product(releases.into_iter().map(|release| release.product).collect())?
+        }
+    };
+    Ok(NodeToml {
+        product,
+        repository: location.to_string(),
+        channel: args.channel.clone(),
+        keep: cutover_formats::node_toml::DEFAULT_KEEP,
+        gate: args.gate.map(Gate::on),
+        service: Default::default(),
+    })
+}
+
+fn only_product(products: BTreeSet<Product>) -> Result<Product, Failure> {
+    let names: Vec<&str> = products.iter().map(Product::as_str).collect();
+    let message = match &names[..] {
+        [_] => return Ok(products.into_iter().next().expect("there is one")),
+        [] => "the repository holds no release yet, so the product must be named".to_owned(),
+        _ => format!("the repository holds several products: {}", names.join(", ")),
+    };
+    Err(Failure::new(Exit::Usage, message).hint("nothing was made; name it with --product"))
+}
+
+/// Removes what [`settle`] made; a folder that the operator had made before stays.
+fn forget(root: &Root) {
+    for folder in [root.releases(), root.shared(), root.state(), root.run()] {
+        // What matters is why the init failed; an empty folder that stays harms nobody.
+        let _ = disk::remove_tree(&folder);
+    }
+    let _ = std::fs::remove_dir(root.path());
+}
+
+fn node_toml(settings: &NodeToml) -> Result<String, Failure> {
+    let body = toml::to_string_pretty(settings)
+        .map_err(|error| Failure::new(Exit::Unexpected, format!("node.toml: {error}")))?;
+    Ok(format!(
+        "# What the operator decides for this node. Every setting is described in\n\
+         # cutover-node.toml(5); `install status` shows what follows from it.\n\n{body}"
+    ))
+}
+
+fn next_steps(root: &Root, settings: &NodeToml) -> String {
+    let at = |path: &Path| path.display().to_string();
+    let mut text = format!(
+        "{} is a node's root for {}, from {}\n\nnext:\n",
+        at(root.path()),
+        settings.product,
+        settings.repository
+    );
+    let own = at(root.path());
+    text.push_str(&format!("  put the node's own files into {}\n", at(&root.shared())));
+    if settings.gate.is_some() {
+        text.push_str(&format!("  install gate --root {own}        # in a service manager\n"));
+    }
+    text.push_str(&format!("  install VERSION --root {own}\n"));
+    text
+}

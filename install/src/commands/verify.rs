@@ -1,0 +1,114 @@
+//! `install verify`
+
+use cutover_formats::version::Version;
+use cutover_terminal::{Exit, Failure, Output};
+use serde::Serialize;
+
+use crate::audit::{Finding, Inventory, Problem, audit};
+use crate::cli::RootArgs;
+use crate::configure::Links;
+use crate::disk::{self, DiskError};
+use crate::fetch::parse_file_list;
+use crate::node::{Node, NodeError};
+
+/// What to hold against what was signed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// This release [default: the current one]
+    pub version: Option<Version>,
+    /// Every release on this node
+    #[arg(long, conflicts_with = "version")]
+    pub all: bool,
+}
+
+#[derive(Serialize)]
+struct Verified {
+    releases: Vec<Audited>,
+}
+
+#[derive(Serialize)]
+struct Audited {
+    version: Version,
+    entries: u64,
+    findings: Vec<Finding>,
+}
+
+/// Audits; any finding is exit 3.
+pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
+    let node = root.node()?;
+    let versions: Vec<Version> =
+        match (&args.version, args.all) {
+            (_, true) => node.sealed()?.into_iter().collect(),
+            (Some(version), _) => vec![version.clone()],
+            (None, _) => vec![node.current()?.ok_or_else(|| {
+                Failure::new(Exit::NotFound, "no release is current on this node")
+            })?],
+        };
+    let mut releases = Vec::new();
+    for version in versions {
+        releases.push(verify(&node, version)?);
+    }
+    let wrong: usize = releases.iter().map(|audited| audited.findings.len()).sum();
+    if wrong == 0 {
+        let verified = Verified { releases };
+        output.result(&verified, || describe(&verified));
+        return Ok(());
+    }
+    let all = releases.iter().flat_map(|audited| {
+        let version = &audited.version;
+        audited.findings.iter().map(move |finding| (version, finding))
+    });
+    const SHOWN: usize = 20;
+    let mut failure = Failure::new(
+        Exit::NotTrusted,
+        format!("{wrong} paths are not as they were signed or built"),
+    );
+    for (version, Finding { path, problem }) in all.take(SHOWN) {
+        failure = failure.hint(format!("{version}: {} {}", path.display(), words(problem)));
+    }
+    if wrong > SHOWN {
+        failure = failure.hint(format!("and {} more", wrong - SHOWN));
+    }
+    Err(failure.hint(
+        "nothing was changed; install another release and `install prune`, then this one again",
+    ))
+}
+
+fn verify(node: &Node, version: Version) -> Result<Audited, Failure> {
+    if !node.sealed()?.contains(&version) {
+        return Err(NodeError::NotHere(version).into());
+    }
+    let descriptor = node.descriptor(&version)?;
+    let path = node.root.file_list(&version);
+    let bytes = std::fs::read(&path).map_err(|error| DiskError::new("read", &path, error))?;
+    let list = parse_file_list(&descriptor, &bytes)?;
+    let prefix = node.root.prefix(&version);
+    let built: Option<Inventory> = disk::read_json(&node.root.built(&version))?;
+    let mut beside = Links::plan(&node.root, &descriptor, &list)?.paths();
+    beside.extend(descriptor.python.iter().map(|python| python.env.clone()));
+    let mut findings = audit(&list, &prefix, &beside)?;
+    if let Some(built) = built {
+        findings.extend(built.audit(&prefix)?);
+    }
+    Ok(Audited { version, entries: descriptor.files.entries, findings })
+}
+
+fn describe(verified: &Verified) -> String {
+    let line = |audited: &Audited| {
+        format!("{}: all {} entries are as they were signed\n", audited.version, audited.entries)
+    };
+    verified.releases.iter().map(line).collect()
+}
+
+fn words(problem: &Problem) -> String {
+    match problem {
+        Problem::Missing => "is missing".to_owned(),
+        Problem::Unexpected => "does not belong there".to_owned(),
+        Problem::Changed { .. } => "has other contents".to_owned(),
+        Problem::WrongMode { expected, found } => {
+            format!("has mode {found:o}, not {expected:o}")
+        }
+        Problem::WrongKind { expected, found } => format!("is a {found}, not a {expected}"),
+        Problem::WrongLink { expected, found } => format!("points to {found}, not {expected}"),
+    }
+}

@@ -1,0 +1,177 @@
+//! The node as it is: its settings, what is installed, what runs.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use cutover_formats::descriptor::{Descriptor, InvalidDescriptor};
+use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::node_toml::{InvalidNodeToml, NodeToml};
+use cutover_formats::version::Version;
+
+use crate::disk::DiskError;
+use crate::gate::{ControlError, Session};
+use crate::plan::{GateSituation, Situation};
+use crate::root::Root;
+
+/// A node's root with its settings.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its paths.
+    pub root: Root,
+    /// Its `node.toml`.
+    pub settings: NodeToml,
+}
+
+/// A node that cannot be worked with.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The folder holds no `node.toml`.
+    #[error("{} is not a node's root: it has no node.toml", .0.display())]
+    NotARoot(PathBuf),
+    /// `node.toml` is wrong.
+    #[error("{}: {error}", path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: InvalidNodeToml,
+    },
+    /// `current` is not a link to a release.
+    #[error("{} does not name a release below releases/", .0.display())]
+    Current(PathBuf),
+    /// A release that is not on this node.
+    #[error("{0} is not on this node")]
+    NotHere(Version),
+    /// A stored descriptor cannot be read.
+    #[error("{}: {error}", path.display())]
+    Descriptor {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: InvalidDescriptor,
+    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The gate answers, but not sensibly.
+    #[error(transparent)]
+    Gate(#[from] ControlError),
+}
+
+impl Explain for NodeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotARoot(_) | Self::Settings { .. } => Exit::Usage,
+            Self::Current(_) => Exit::Unexpected,
+            Self::NotHere(_) => Exit::NotFound,
+            Self::Descriptor { error, .. } => error.exit(),
+            Self::Disk(error) => error.exit(),
+            Self::Gate(error) => error.exit(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NotARoot(root) => vec![format!(
+                "make it one with `install init --root {} --repo URL --trust ROOT.json`",
+                root.display()
+            )],
+            Self::NotHere(_) => vec!["`install list` shows what is".to_owned()],
+            Self::Descriptor { error, .. } => error.hints(),
+            Self::Disk(error) => error.hints(),
+            Self::Gate(error) => error.hints(),
+            Self::Settings { .. } | Self::Current(_) => Vec::new(),
+        }
+    }
+}
+
+impl Node {
+    /// The node at `path`.
+    pub fn open(path: &Path) -> Result<Self, NodeError> {
+        let absolute =
+            std::path::absolute(path).map_err(|error| DiskError::new("find", path, error))?;
+        let root = Root::new(absolute);
+        let file = root.node_toml();
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(NodeError::NotARoot(root.path().to_owned()));
+            }
+            Err(error) => return Err(DiskError::new("read", &file, error).into()),
+        };
+        let settings =
+            NodeToml::parse(&text).map_err(|error| NodeError::Settings { path: file, error })?;
+        Ok(Self { root, settings })
+    }
+
+    /// What `current` names.
+    pub fn current(&self) -> Result<Option<Version>, NodeError> {
+        let link = self.root.current();
+        match std::fs::read_link(&link) {
+            Ok(target) => target
+                .strip_prefix("releases")
+                .ok()
+                .and_then(|version| version.to_str()?.parse().ok())
+                .map(Some)
+                .ok_or(NodeError::Current(link)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DiskError::new("read", &link, error).into()),
+        }
+    }
+
+    /// Prefixes that are whole.
+    pub fn sealed(&self) -> Result<BTreeSet<Version>, NodeError> {
+        let mut versions = self.recorded()?;
+        versions.retain(|version| {
+            self.root.seal(version).is_file() && self.root.prefix(version).is_dir()
+        });
+        Ok(versions)
+    }
+
+    /// Everything that lies below `releases/` or `state/releases/`, whole or not.
+    pub fn recorded(&self) -> Result<BTreeSet<Version>, NodeError> {
+        let mut versions = BTreeSet::new();
+        for folder in [self.root.records(), self.root.releases()] {
+            let read = |error| NodeError::from(DiskError::new("read", &folder, error));
+            for entry in std::fs::read_dir(&folder).map_err(read)? {
+                let name = entry.map_err(read)?.file_name();
+                versions.extend(name.to_str().and_then(|name| name.parse::<Version>().ok()));
+            }
+        }
+        Ok(versions)
+    }
+
+    /// The descriptor of a release on this node.
+    pub fn descriptor(&self, version: &Version) -> Result<Descriptor, NodeError> {
+        let path = self.root.descriptor(version);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                Descriptor::parse(&bytes).map_err(|error| NodeError::Descriptor { path, error })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(NodeError::NotHere(version.clone()))
+            }
+            Err(error) => Err(DiskError::new("read", &path, error).into()),
+        }
+    }
+
+    /// A conversation with the gate, if the node has one and it runs.
+    pub fn gate(&self) -> Result<Option<Session>, NodeError> {
+        match &self.settings.gate {
+            None => Ok(None),
+            Some(_) => Ok(Session::connect(&self.root)?),
+        }
+    }
+
+    /// What the planner needs to know; `gate` is the conversation that the plan will use.
+    pub fn situation(&self, gate: Option<&mut Session>) -> Result<Situation, NodeError> {
+        let gate = match (&self.settings.gate, gate) {
+            (None, _) => GateSituation::None,
+            (Some(_), None) => GateSituation::Down,
+            (Some(_), Some(session)) => GateSituation::Up {
+                serving: session.status()?.running.map(|running| running.version),
+            },
+        };
+        Ok(Situation { current: self.current()?, sealed: self.sealed()?, gate })
+    }
+}

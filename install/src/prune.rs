@@ -1,0 +1,86 @@
+//! What a node need not keep.
+
+use std::collections::BTreeSet;
+
+use cutover_formats::version::Version;
+
+use crate::disk;
+use crate::fetch;
+use crate::node::{Node, NodeError};
+use crate::standing::Standings;
+
+/// Which of the `sealed` releases to remove: all but what is `used`, and the `keep` last that ran
+/// well.
+#[must_use]
+pub fn superfluous(
+    sealed: &BTreeSet<Version>,
+    used: &BTreeSet<Version>,
+    standings: &Standings,
+    keep: usize,
+) -> Vec<Version> {
+    let others = standings.good().into_iter().filter(|version| !used.contains(version));
+    let kept: BTreeSet<&Version> =
+        others.filter(|version| sealed.contains(version)).take(keep).collect();
+    let goes = |version: &&Version| !used.contains(version) && !kept.contains(version);
+    sealed.iter().filter(goes).cloned().collect()
+}
+
+/// What runs, and what would run after a rollback.
+pub fn used(node: &Node, standings: &Standings) -> Result<BTreeSet<Version>, NodeError> {
+    let mut used: BTreeSet<Version> = node.current()?.into_iter().collect();
+    used.extend(standings.previous.clone());
+    if let Some(mut gate) = node.gate()? {
+        used.extend(gate.status()?.running.map(|running| running.version));
+    }
+    Ok(used)
+}
+
+/// Removes what is superfluous, and what crashes left behind. The node's lock is held.
+pub fn prune(node: &Node, standings: &Standings) -> Result<Vec<Version>, NodeError> {
+    let used = used(node, standings)?;
+    let goes = superfluous(&node.sealed()?, &used, standings, node.settings.keep);
+    for version in &goes {
+        remove(node, version)?;
+    }
+    remove_unsealed(node)?;
+    fetch::forget(&node.root, None)?;
+    Ok(goes)
+}
+
+/// Removes prefixes and records that are not whole.
+pub fn remove_unsealed(node: &Node) -> Result<(), NodeError> {
+    let sealed = node.sealed()?;
+    for version in node.recorded()?.difference(&sealed) {
+        remove(node, version)?;
+    }
+    Ok(())
+}
+
+/// The seal goes first: whatever is left after a crash is no release any more.
+fn remove(node: &Node, version: &Version) -> Result<(), NodeError> {
+    disk::remove_file(&node.root.seal(version))?;
+    disk::remove_tree(&node.root.prefix(version))?;
+    disk::remove_tree(&node.root.record(version))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    #[test]
+    fn the_last_good_ones_stay() {
+        let versions: Vec<Version> = (0..6).map(|minor| Version::new(1, minor, 0)).collect();
+        let mut standings = Standings::default();
+        for (second, version) in (1..).zip(&versions) {
+            let at = Timestamp::from_second(second).unwrap();
+            standings.switched(version, None, at);
+        }
+        standings.failed(&versions[4], "bad", Timestamp::UNIX_EPOCH);
+        let sealed = versions.iter().cloned().collect();
+        let used = [versions[5].clone()].into();
+        let goes = superfluous(&sealed, &used, &standings, 2);
+        assert_eq!(goes, [versions[0].clone(), versions[1].clone(), versions[4].clone()]);
+    }
+}

@@ -1,0 +1,133 @@
+//! What an install did, kept for ever: one file each, and one line each in the history.
+
+use cutover_formats::digest::Digest;
+use cutover_formats::name::Product;
+use cutover_formats::version::Version;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{self, DiskError};
+use crate::gate::SwapFigures;
+use crate::plan::Stage;
+use crate::root::Root;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// `install VERSION`.
+    Install,
+    /// `install rollback`.
+    Rollback,
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Install => "install",
+            Self::Rollback => "rollback",
+        })
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "result")]
+pub enum Outcome {
+    /// The new release runs.
+    Done,
+    /// An error before the switch: the node is as it was.
+    Unchanged {
+        /// What went wrong.
+        reason: String,
+    },
+    /// An error after the switch: the node went back by itself.
+    SwitchedBack {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// How long a stage took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageTime {
+    /// The stage.
+    pub stage: Stage,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// What was done, in a few words.
+    pub what: String,
+}
+
+/// What an install did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Names the receipt; sorts by time.
+    pub id: String,
+    /// What was asked for.
+    pub operation: Operation,
+    /// The product.
+    pub product: Product,
+    /// What ran before.
+    pub from: Option<Version>,
+    /// What was to run.
+    pub to: Version,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// What signed metadata promised and the node verified.
+    pub descriptor: Option<Digest>,
+    /// Bytes that came over the wire for the contents.
+    pub fetched: u64,
+    /// The stages that were gone through.
+    pub stages: Vec<StageTime>,
+    /// What clients felt; absent where no gate ran.
+    pub gate: Option<SwapFigures>,
+    /// Whether a crash came in between.
+    pub resumed: bool,
+}
+
+impl Receipt {
+    /// Writes the receipt and its line in the history, durably.
+    pub fn keep(&self, root: &Root) -> Result<(), DiskError> {
+        disk::write_json(&root.receipts().join(format!("{}.json", self.id)), self)?;
+        let history = root.history();
+        let line = serde_json::to_vec(self)
+            .map_err(|error| DiskError::new("append to", &history, error.into()))?;
+        disk::append_line(&history, &line)
+    }
+
+    /// Wall-clock seconds of a stage; 0 where it was not gone through.
+    #[must_use]
+    pub fn seconds(&self, stage: Stage) -> f64 {
+        self.stages.iter().filter(|time| time.stage == stage).map(|time| time.seconds).sum()
+    }
+}
+
+/// How long the site was usually dark in this node's own last swaps, whole seconds, at least one:
+/// what clients are told before the next one. `None` where it never was.
+pub fn usual_dark(root: &Root) -> Result<Option<u64>, DiskError> {
+    const SWAPS: usize = 5;
+    let path = root.history();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(DiskError::new("read", &path, error)),
+    };
+    let receipts = text.lines().rev().filter_map(|line| serde_json::from_str::<Receipt>(line).ok());
+    let dark = receipts.filter_map(|receipt| receipt.gate.map(|figures| figures.dark));
+    let mut dark: Vec<f64> = dark.filter(|seconds| *seconds > 0.0).take(SWAPS).collect();
+    dark.sort_by(f64::total_cmp);
+    let median = dark.get(dark.len() / 2);
+    Ok(median.map(|seconds| std::time::Duration::from_secs_f64(seconds.ceil()).as_secs()))
+}
+
+/// An identifier for a transaction that begins at `now` and leads to `to`.
+#[must_use]
+pub fn id(now: Timestamp, to: &Version) -> String {
+    format!("{}-{to}", now.strftime("%Y%m%dT%H%M%S%3fZ"))
+}

@@ -1,0 +1,143 @@
+//! Preflight: what the release needs, seen before anything is fetched or touched.
+
+use std::path::{Path, PathBuf};
+
+use cutover_formats::descriptor::{ConfigFile, Descriptor};
+use cutover_formats::exit::{Exit, Explain};
+
+use crate::disk::{self, DiskError};
+use crate::root::Root;
+
+/// What the node lacks; all of it, not only the first.
+#[derive(Debug, thiserror::Error)]
+pub enum Lacking {
+    /// Programs or files.
+    #[error("this node lacks {}", what.join(", "))]
+    Things {
+        /// Each with where it was looked for.
+        what: Vec<String>,
+    },
+    /// Room.
+    #[error(
+        "not enough space in {}: {needs} needed, {free} free",
+        root.display()
+    )]
+    Space {
+        /// The node's root.
+        root: PathBuf,
+        /// For people.
+        needs: String,
+        /// For people.
+        free: String,
+    },
+    /// The file system cannot be asked.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl Explain for Lacking {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Things { .. } => Exit::Usage,
+            Self::Space { .. } => Exit::NoSpace,
+            Self::Disk(error) => error.exit(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let next = match self {
+            Self::Things { .. } => "put it there",
+            Self::Space { .. } => "make room, e.g. with `install prune`",
+            Self::Disk(error) => return error.hints(),
+        };
+        vec![format!("nothing was fetched and nothing changed; {next}, then try again")]
+    }
+}
+
+/// Bytes that an install of `release` may take at most while it runs: the bundle, the files in
+/// whole blocks, and for a Python environment a generous multiple of its wheels.
+#[must_use]
+pub fn space(release: &Descriptor) -> u64 {
+    const BLOCK: u64 = 4096;
+    const UNPACKED_WHEEL: u64 = 6;
+    let wheels: u64 = match release.python {
+        Some(_) => {
+            let python = release.vendored.iter().filter(|vendored| vendored.kind == "python");
+            python.map(|wheel| wheel.size).sum()
+        }
+        None => 0,
+    };
+    let files = release.files.bytes.saturating_add(release.files.entries.saturating_mul(BLOCK));
+    release
+        .bundle()
+        .size
+        .saturating_add(files)
+        .saturating_add(wheels.saturating_mul(UNPACKED_WHEEL))
+}
+
+/// Sees that the node has the programs and files that `release` needs.
+pub fn check_things(root: &Root, release: &Descriptor) -> Result<(), Lacking> {
+    let interpreter = release.python.iter().map(|python| &python.interpreter);
+    let commands = release.requires.commands.iter().chain(interpreter);
+    let mut what: Vec<String> = commands
+        .filter(|command| find_command(command).is_none())
+        .map(|command| format!("the program `{command}` (looked for in PATH)"))
+        .collect();
+    let files = release.config.values().filter(|file| file.required);
+    what.extend(
+        files
+            .map(|file| config_source(root, file))
+            .filter(|path| !path.exists())
+            .map(|path| format!("the file {}", path.display())),
+    );
+    what.sort();
+    what.dedup();
+    if what.is_empty() { Ok(()) } else { Err(Lacking::Things { what }) }
+}
+
+/// Sees that there is room for `release`.
+pub fn check_space(root: &Root, release: &Descriptor) -> Result<(), Lacking> {
+    let free = disk::free_space(root.path())?;
+    let needs = space(release);
+    if needs <= free {
+        return Ok(());
+    }
+    Err(Lacking::Space {
+        root: root.path().to_owned(),
+        needs: cutover_terminal::bytes(needs),
+        free: cutover_terminal::bytes(free),
+    })
+}
+
+/// Where a node's own file lies: absolute as it is, relative below `shared/`.
+#[must_use]
+pub fn config_source(root: &Root, file: &ConfigFile) -> PathBuf {
+    root.shared().join(&file.from)
+}
+
+/// A program in `PATH`, or at the path that its name is.
+#[must_use]
+pub fn find_command(name: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let executable = |path: &Path| {
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|path| executable(path));
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| executable(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_like_a_shell_does() {
+        assert!(find_command("sh").is_some());
+        assert!(find_command("/bin/sh").is_some());
+        assert!(find_command("no-such-program-here").is_none());
+        assert!(find_command("/etc/passwd").is_none());
+    }
+}

@@ -1,0 +1,171 @@
+//! From what the operator typed to one signed release.
+
+use cutover_formats::descriptor::Descriptor;
+use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::name::{Channel, Product};
+use cutover_formats::version::{Version, VersionReq, Wanted};
+use cutover_repository::client::{Client, TrustError};
+
+use crate::standing::Standings;
+
+/// A release as signed metadata describes it.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// Its descriptor.
+    pub descriptor: Descriptor,
+    /// The exact bytes that were signed.
+    pub bytes: Vec<u8>,
+}
+
+/// No release could be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// Metadata was refused or cannot be reached.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// No such version.
+    #[error("{product} has no release {wanted}")]
+    NoVersion {
+        /// The product.
+        product: Product,
+        /// What was asked for.
+        wanted: Wanted,
+        /// What there is that looks alike.
+        near: Vec<String>,
+    },
+    /// No such channel, or it does not name this product.
+    #[error("no channel `{channel}` names a release of {product}")]
+    NoChannel {
+        /// The product.
+        product: Product,
+        /// What was asked for.
+        channel: Channel,
+        /// What there is that looks alike.
+        near: Vec<String>,
+    },
+    /// A channel or requirement leads to a release that failed here.
+    #[error("{wanted} leads to {version}, which failed on this node: {reason}")]
+    KnownBad {
+        /// What was asked for.
+        wanted: Wanted,
+        /// Where it leads.
+        version: Version,
+        /// How it failed.
+        reason: String,
+    },
+    /// The signed file speaks of something else than its name.
+    #[error("the descriptor of {product} {version} describes {found}")]
+    Mislabelled {
+        /// What was asked for.
+        product: Product,
+        /// What was asked for.
+        version: Version,
+        /// What it says it is.
+        found: String,
+    },
+}
+
+impl Explain for ResolveError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Trust(error) => error.exit(),
+            Self::NoVersion { .. } | Self::NoChannel { .. } => Exit::NotFound,
+            Self::KnownBad { .. } => Exit::CheckFailed,
+            Self::Mislabelled { .. } => Exit::NotTrusted,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let nearest = |near: &[String]| match near {
+            [] => "nothing was changed; the repository has nothing that looks alike".to_owned(),
+            near => format!("nothing was changed; the nearest are {}", near.join(", ")),
+        };
+        match self {
+            Self::Trust(error) => error.hints(),
+            Self::NoVersion { near, .. } | Self::NoChannel { near, .. } => vec![nearest(near)],
+            Self::KnownBad { version, .. } => vec![format!(
+                "nothing was changed; `install {version}` takes it all the same, by its number"
+            )],
+            Self::Mislabelled { .. } => vec!["nothing was changed".to_owned()],
+        }
+    }
+}
+
+/// The release that `wanted` means, verified; `client` has been refreshed.
+pub fn resolve(
+    client: &mut Client<'_>,
+    product: &Product,
+    wanted: &Wanted,
+    standings: &Standings,
+) -> Result<Release, ResolveError> {
+    let version = match wanted {
+        Wanted::Version(version) => version.clone(),
+        Wanted::Requirement(requirement) => newest(client, product, requirement, standings)?,
+        Wanted::Channel(channel) => follow(client, product, channel)?,
+    };
+    if let (false, Some(reason)) =
+        (matches!(wanted, Wanted::Version(_)), standings.reason_against(&version))
+    {
+        let (wanted, reason) = (wanted.clone(), reason.to_owned());
+        return Err(ResolveError::KnownBad { wanted, version, reason });
+    }
+    let Some((descriptor, bytes)) = client.descriptor(product, &version)? else {
+        return Err(no_version(client, product, wanted)?);
+    };
+    if (&descriptor.product, &descriptor.version) != (product, &version) {
+        let found = format!("{} {}", descriptor.product, descriptor.version);
+        return Err(ResolveError::Mislabelled { product: product.clone(), version, found });
+    }
+    Ok(Release { descriptor, bytes })
+}
+
+fn follow(
+    client: &mut Client<'_>,
+    product: &Product,
+    channel: &Channel,
+) -> Result<Version, ResolveError> {
+    if let Some(pointer) = client.channel(channel, product)? {
+        return Ok(pointer.version);
+    }
+    let names = client.channel_names()?;
+    let near = cutover_terminal::nearest(channel.as_str(), names.iter().map(Channel::as_str));
+    let near = near.into_iter().map(str::to_owned).collect();
+    Err(ResolveError::NoChannel { product: product.clone(), channel: channel.clone(), near })
+}
+
+fn newest(
+    client: &mut Client<'_>,
+    product: &Product,
+    requirement: &VersionReq,
+    standings: &Standings,
+) -> Result<Version, ResolveError> {
+    let mut fitting: Vec<Version> = versions(client, product)?;
+    fitting.retain(|version| requirement.matches(version));
+    // A bad one is passed over while there is another; if all are bad, the newest is named.
+    let good = fitting.iter().filter(|version| standings.reason_against(version).is_none()).max();
+    match good.or(fitting.iter().max()) {
+        Some(version) => Ok(version.clone()),
+        None => Err(no_version(client, product, &Wanted::Requirement(requirement.clone()))?),
+    }
+}
+
+fn versions(client: &mut Client<'_>, product: &Product) -> Result<Vec<Version>, ResolveError> {
+    Ok(client.releases(Some(product))?.into_iter().map(|release| release.version).collect())
+}
+
+fn no_version(
+    client: &mut Client<'_>,
+    product: &Product,
+    wanted: &Wanted,
+) -> Result<ResolveError, ResolveError> {
+    let mut there: Vec<Version> = versions(client, product)?;
+    there.sort();
+    let names: Vec<String> = there.iter().rev().map(Version::to_string).collect();
+    let text = wanted.to_string();
+    let mut near = cutover_terminal::nearest(&text, names.iter().map(String::as_str));
+    if near.is_empty() {
+        near = names.iter().take(3).map(String::as_str).collect();
+    }
+    let near = near.into_iter().map(str::to_owned).collect();
+    Ok(ResolveError::NoVersion { product: product.clone(), wanted: wanted.clone(), near })
+}
