@@ -8,6 +8,7 @@
 mod catalog;
 mod error;
 mod folder;
+mod owner;
 mod roles;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use cutover_formats::{digest, layout};
 pub use self::catalog::ReleaseEntry;
 pub use self::error::TrustError;
 use self::folder::Folder;
+pub use self::owner::Owner;
 use self::roles::Roles;
 use crate::store::{Read, StoreError};
 
@@ -57,6 +59,7 @@ pub struct Client<'a> {
 struct Moment {
     trusted: Trusted,
     roles: Roles,
+    timestamp: Vec<u8>,
 }
 
 /// A file that signed metadata vouches for.
@@ -137,10 +140,10 @@ impl<'a> Client<'a> {
         // Two clients of one folder would otherwise take each other's floors for rollbacks.
         let lock = self.folder.lock()?;
         let timestamps = self.follow_roots()?;
-        let snapshots = self.accept_timestamp(timestamps)?;
+        let (snapshots, timestamp) = self.accept_timestamp(timestamps)?;
         let trusted = self.accept_snapshot(snapshots)?;
         drop(lock);
-        let mut moment = Moment { trusted, roles: Roles::default() };
+        let mut moment = Moment { trusted, roles: Roles::default(), timestamp };
         moment.roles.top(&self.source(), &moment.trusted)?;
         self.moment = Some(moment);
         Ok(())
@@ -224,7 +227,10 @@ impl<'a> Client<'a> {
         Err(TrustError::TooManyRoots { repository: self.store.describe(), steps: caps::ROOT_STEPS })
     }
 
-    fn accept_timestamp(&self, mut timestamps: Timestamps) -> Result<Snapshots, TrustError> {
+    fn accept_timestamp(
+        &self,
+        mut timestamps: Timestamps,
+    ) -> Result<(Snapshots, Vec<u8>), TrustError> {
         if let Some(stored) = self.folder.read(Timestamp::TYPE, caps::TIMESTAMP)? {
             // One that does not verify any more is no floor.
             let _ = timestamps.floor(&stored);
@@ -241,7 +247,7 @@ impl<'a> Client<'a> {
         if copy == Copy::Received {
             self.folder.write(Timestamp::TYPE, &bytes)?;
         }
-        Ok(snapshots)
+        Ok((snapshots, bytes))
     }
 
     fn accept_snapshot(&self, mut snapshots: Snapshots) -> Result<Trusted, TrustError> {

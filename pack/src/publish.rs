@@ -1,0 +1,229 @@
+//! Publishing: signed metadata goes into a repository so that readers never see half of it.
+//!
+//! 1. Targets are uploaded under names that carry their digests; nobody looks at them yet.
+//! 2. Every changed role is created as `<version>.<role>.json`; nobody looks at them yet.
+//! 3. `<N>.snapshot.json` is **created if absent**. This is the commit point: of all publishers
+//!    that started from snapshot N-1 exactly one gets past it.
+//! 4. `timestamp.json` is **compared and swapped** to name snapshot N. From now on readers see it.
+//!
+//! A publisher that loses at 3 reads again, applies its edits to what is there now, and tries
+//! again. One that finds a snapshot N while the timestamp still names N-1 has met another one
+//! between its steps 3 and 4, perhaps dead there: it waits a little, then takes step 4 for it.
+//!
+//! What is edited, what is unsigned and what is signed are three types, each made from the one
+//! before ([`edit`]); the [`executor`](execute) has nothing left to decide.
+
+mod edit;
+mod error;
+mod execute;
+mod genesis;
+pub mod keyring;
+mod settle;
+mod upload;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cutover_formats::channel::Pointer;
+use cutover_formats::digest::Digest;
+use cutover_formats::layout;
+use cutover_formats::name::{Channel, Product};
+use cutover_formats::tuf::json::Json;
+use cutover_formats::tuf::targets::Target;
+use cutover_formats::version::Version;
+use cutover_repository::client::Client;
+use cutover_repository::store::Swap;
+use jiff::Timestamp;
+
+pub use self::edit::Edit;
+pub use self::error::PublishError;
+pub use self::genesis::{Genesis, init};
+use self::keyring::Keyring;
+pub use self::upload::Upload;
+
+/// A repository that is published to.
+#[derive(Clone, Copy)]
+pub struct Repo<'a> {
+    /// Its files.
+    pub store: &'a dyn Swap,
+    /// Who signs, and which root is trusted.
+    pub keyring: &'a Keyring,
+    /// The time of this run.
+    pub now: Timestamp,
+    /// How long another publisher is given to finish its last step.
+    pub patience: Duration,
+    /// Told what happens, line by line.
+    pub note: &'a (dyn Fn(&str) + Sync),
+}
+
+/// How long another publisher is given to finish its last step, unless a test knows better.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A release, ready to be published.
+#[derive(Clone, Debug)]
+pub struct ReleaseFiles {
+    /// What is released.
+    pub product: Product,
+    /// Which one.
+    pub version: Version,
+    /// The bytes of `release.json`.
+    pub descriptor: Vec<u8>,
+    /// Everything else: bundle, file list, vendored distributions.
+    pub uploads: Vec<Upload>,
+    /// The bundle's target path, length and digest.
+    pub bundle: (String, u64, Digest),
+}
+
+/// What was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The version of the snapshot that readers see it in.
+    pub snapshot: u64,
+    /// Where the channel points now, if one was moved.
+    pub pointer: Option<Pointer>,
+}
+
+/// Refuses a version that is published already; to be called before the hours of work.
+pub fn check_absent(
+    repo: &Repo<'_>,
+    product: &Product,
+    version: &Version,
+) -> Result<(), PublishError> {
+    absent(&mut view(repo)?.client, product, version)
+}
+
+fn absent(
+    client: &mut Client<'_>,
+    product: &Product,
+    version: &Version,
+) -> Result<(), PublishError> {
+    match client.find(&layout::descriptor(product, version))? {
+        None => Ok(()),
+        Some(_) => Err(already_published(product, version)),
+    }
+}
+
+fn already_published(product: &Product, version: &Version) -> PublishError {
+    PublishError::AlreadyPublished { product: product.clone(), version: version.clone() }
+}
+
+/// Publishes a release, and in the same step points `channel` at it.
+pub fn release(
+    repo: &Repo<'_>,
+    files: &ReleaseFiles,
+    channel: Option<&Channel>,
+) -> Result<Published, PublishError> {
+    let mut view = view(repo)?;
+    absent(&mut view.client, &files.product, &files.version)?;
+    if let Some(channel) = channel {
+        known_channel(&mut view.client, channel, &files.product)?;
+    }
+    let descriptor = Digest::of(&files.descriptor);
+    let path = layout::descriptor(&files.product, &files.version);
+    upload::files(repo, &files.uploads)?;
+    upload::bytes(repo, &layout::stored(&path, descriptor), &files.descriptor)?;
+    let pointer = channel.map(|channel| {
+        let (product, version) = (files.product.clone(), files.version.clone());
+        Pointer::new(channel.clone(), product, version, descriptor)
+    });
+    let (bundle, length, sha256) = files.bundle.clone();
+    let mut edits = vec![
+        Edit::AddTarget { path, target: descriptor_target(repo.now, files, channel) },
+        Edit::AddTarget { path: bundle, target: Target::new(length, sha256, None) },
+    ];
+    if let Some(pointer) = &pointer {
+        edits.push(point(repo, pointer)?);
+    }
+    let snapshot = settle::publish(repo, &edits).map_err(|error| match error {
+        PublishError::Taken { .. } => already_published(&files.product, &files.version),
+        other => other,
+    })?;
+    Ok(Published { snapshot, pointer })
+}
+
+/// What `pack list` shows without reading the descriptor. The time is here and not there, so that
+/// the same tag always gives the same descriptor.
+fn descriptor_target(now: Timestamp, files: &ReleaseFiles, channel: Option<&Channel>) -> Target {
+    let released = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let bundle = i64::try_from(files.bundle.1).unwrap_or(i64::MAX);
+    let channel = channel.map(|channel| ("channel", channel.as_str().into()));
+    let custom = [("released", released.into()), ("bundle", Json::Int(bundle))];
+    let custom = custom.into_iter().chain(channel).collect();
+    let length = files.descriptor.len() as u64;
+    Target::new(length, Digest::of(&files.descriptor), Some(custom))
+}
+
+/// Points a channel at a release that exists.
+pub fn promote(
+    repo: &Repo<'_>,
+    product: &Product,
+    version: &Version,
+    channel: &Channel,
+) -> Result<Published, PublishError> {
+    let (mut client, _trust) = settle::open(repo)?;
+    known_channel(&mut client, channel, product)?;
+    let path = layout::descriptor(product, version);
+    let descriptor = client.find(&path)?.and_then(|file| file.sha256());
+    let Some(descriptor) = descriptor else {
+        let known = client.releases(Some(product))?;
+        let known = known.into_iter().map(|entry| entry.version.to_string()).collect();
+        let (product, version) = (product.clone(), version.clone());
+        return Err(PublishError::NoRelease { product, version, known });
+    };
+    let pointer = Pointer::new(channel.clone(), product.clone(), version.clone(), descriptor);
+    if client.channel(channel, product)?.as_ref() == Some(&pointer) {
+        let snapshot = client.trusted()?.snapshot().head.version;
+        return Ok(Published { snapshot, pointer: Some(pointer) });
+    }
+    drop(client);
+    let snapshot = settle::publish(repo, &[point(repo, &pointer)?])?;
+    Ok(Published { snapshot, pointer: Some(pointer) })
+}
+
+/// Signs snapshot and timestamp anew, with new expiry dates. Works on an expired repository too.
+pub fn refresh(repo: &Repo<'_>) -> Result<Published, PublishError> {
+    Ok(Published { snapshot: settle::publish(repo, &[])?, pointer: None })
+}
+
+/// Uploads a pointer and gives the edit that makes it the channel's.
+fn point(repo: &Repo<'_>, pointer: &Pointer) -> Result<Edit, PublishError> {
+    let bytes = pointer.to_bytes();
+    let path = layout::channel(&pointer.channel, &pointer.product);
+    upload::bytes(repo, &layout::stored(&path, Digest::of(&bytes)), &bytes)?;
+    let target = Target::new(bytes.len() as u64, Digest::of(&bytes), None);
+    Ok(Edit::SetChannel { path, target })
+}
+
+/// Refuses a channel for which nothing is delegated.
+fn known_channel(
+    client: &mut Client<'_>,
+    channel: &Channel,
+    product: &Product,
+) -> Result<(), PublishError> {
+    if client.owner(&layout::channel(channel, product))?.keys.is_some() {
+        return Ok(());
+    }
+    let known = client.channel_names()?.iter().map(ToString::to_string).collect();
+    Err(PublishError::NoChannel { channel: channel.clone(), known })
+}
+
+/// The trusted view of a repository that a publisher has.
+pub struct View<'a> {
+    /// The client, refreshed.
+    pub client: Client<'a>,
+    _trust: keyring::TrustFolder,
+}
+
+/// What a publisher sees before it changes anything.
+pub fn view<'a>(repo: &Repo<'a>) -> Result<View<'a>, PublishError> {
+    let (client, trust) = settle::open(repo)?;
+    Ok(View { client, _trust: trust })
+}
+
+/// Where metadata of a version of a role stands.
+fn metadata(role: &str, version: u64) -> String {
+    format!("metadata/{}", cutover_formats::tuf::names::versioned(role, version))
+}
+
+/// The file of a key or of the trusted root, for messages.
+type KeyFile = PathBuf;

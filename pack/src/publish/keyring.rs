@@ -1,0 +1,295 @@
+//! A folder of keys: one file per role, and the root that is trusted.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use cutover_formats::digest::Digest;
+use cutover_formats::keys::Signer;
+use cutover_formats::keys::file::{
+    Salt, is_encrypted, read_encrypted, read_plain, write_encrypted, write_plain,
+};
+use cutover_repository::client::Client;
+use cutover_repository::secret::Secret;
+
+use super::{KeyFile, PublishError};
+
+/// Whose key it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyRole {
+    /// Appoints all others; offline.
+    Root,
+    /// Delegates to channels and releases; offline.
+    Targets,
+    /// Signs which versions belong together; online.
+    Snapshot,
+    /// Signs which snapshot is current; online.
+    Timestamp,
+    /// Signs releases.
+    Releases,
+    /// Signs where channels point.
+    Channels,
+    /// Signs where the channels of branches point.
+    Branches,
+}
+
+impl KeyRole {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Root,
+        Self::Targets,
+        Self::Snapshot,
+        Self::Timestamp,
+        Self::Releases,
+        Self::Channels,
+        Self::Branches,
+    ];
+
+    /// The key that signs a metadata role of our own repositories.
+    #[must_use]
+    pub fn of(role: &str) -> Self {
+        match role {
+            "root" => Self::Root,
+            "targets" => Self::Targets,
+            "snapshot" => Self::Snapshot,
+            "timestamp" => Self::Timestamp,
+            "branches" => Self::Branches,
+            channel if channel.starts_with("channel-") => Self::Channels,
+            _ => Self::Releases,
+        }
+    }
+
+    /// As its file is called.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Targets => "targets",
+            Self::Snapshot => "snapshot",
+            Self::Timestamp => "timestamp",
+            Self::Releases => "releases",
+            Self::Channels => "channels",
+            Self::Branches => "branches",
+        }
+    }
+}
+
+impl fmt::Display for KeyRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Asks for the passphrase; called at most once, and only if a key is encrypted.
+pub type AskPassphrase = Box<dyn Fn() -> Result<Secret, String> + Send + Sync>;
+
+/// A folder of keys. Keys are read and decrypted when they are needed, and only those.
+pub struct Keyring {
+    folder: PathBuf,
+    ask: AskPassphrase,
+    passphrase: Mutex<Option<Secret>>,
+    opened: Mutex<Vec<(KeyRole, Arc<Signer>)>>,
+}
+
+/// The folder of trusted metadata of a publisher, kept beside the keys, or for this run only where
+/// that cannot be written to.
+pub struct TrustFolder {
+    path: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl TrustFolder {
+    /// A folder for this run only, that trusts `root`.
+    pub fn temporary(root: &[u8]) -> Result<Self, PublishError> {
+        let folder = tempfile::tempdir().map_err(PublishError::local(std::env::temp_dir()))?;
+        let path = folder.path().to_owned();
+        Client::init(path.clone(), root)?;
+        Ok(Self { path, _temporary: Some(folder) })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// How new key files are protected.
+pub enum Protection<'a> {
+    /// By a passphrase.
+    Passphrase(&'a Secret),
+    /// Only by the modes of file and folder.
+    None,
+}
+
+impl Keyring {
+    /// The keys in `folder`.
+    #[must_use]
+    pub fn new(folder: PathBuf, ask: AskPassphrase) -> Self {
+        Self { folder, ask, passphrase: Mutex::new(None), opened: Mutex::new(Vec::new()) }
+    }
+
+    /// The file of a key.
+    #[must_use]
+    pub fn file(&self, role: KeyRole) -> KeyFile {
+        self.folder.join(format!("{role}.pem"))
+    }
+
+    /// The file of the trusted root.
+    #[must_use]
+    pub fn root_file(&self) -> PathBuf {
+        self.folder.join("root.json")
+    }
+
+    /// Makes a key for every role. Nothing is overwritten: if one exists, none is made.
+    pub fn create(&self, protection: &Protection<'_>) -> Result<Vec<Arc<Signer>>, PublishError> {
+        let mut builder = fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(&self.folder);
+        made.map_err(PublishError::local(&self.folder))?;
+        if let Some(file) =
+            KeyRole::ALL.map(|role| self.file(role)).into_iter().find(|f| f.exists())
+        {
+            return Err(PublishError::KeyExists { file });
+        }
+        let made = in_parallel(&KeyRole::ALL, |_| {
+            let signer = Signer::from_seed(random()?);
+            let pem = match protection {
+                Protection::None => write_plain(&signer),
+                Protection::Passphrase(passphrase) => {
+                    let salt = Salt { salt: random()?, iv: random()? };
+                    write_encrypted(&signer, passphrase.reveal(), &salt)
+                }
+            };
+            Ok((Arc::new(signer), pem))
+        })?;
+        for (role, (_, pem)) in KeyRole::ALL.iter().zip(&made) {
+            write_new(&self.file(*role), pem.as_bytes())?;
+        }
+        Ok(made.into_iter().map(|(signer, _)| signer).collect())
+    }
+
+    /// The keys of these roles, decrypted in parallel.
+    pub fn signers(&self, roles: &[KeyRole]) -> Result<Vec<Arc<Signer>>, PublishError> {
+        let files = roles.iter().map(|role| Ok((*role, self.read(*role)?)));
+        let files = files.collect::<Result<Vec<_>, PublishError>>()?;
+        let passphrase =
+            if files.iter().any(|(role, pem)| is_encrypted(pem) && self.opened(*role).is_none()) {
+                Some(self.passphrase()?)
+            } else {
+                None
+            };
+        in_parallel(&files, |(role, pem)| {
+            if let Some(signer) = self.opened(*role) {
+                return Ok(signer);
+            }
+            let opened = match &passphrase {
+                Some(passphrase) if is_encrypted(pem) => read_encrypted(pem, passphrase.reveal()),
+                _ => read_plain(pem),
+            };
+            let (role, file) = (*role, self.file(*role));
+            let signer =
+                Arc::new(opened.map_err(|source| PublishError::Key { role, file, source })?);
+            let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            all.push((role, Arc::clone(&signer)));
+            Ok(signer)
+        })
+    }
+
+    fn opened(&self, role: KeyRole) -> Option<Arc<Signer>> {
+        let all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find(|(of, _)| *of == role).map(|(_, signer)| Arc::clone(signer))
+    }
+
+    fn read(&self, role: KeyRole) -> Result<String, PublishError> {
+        let file = self.file(role);
+        match fs::read_to_string(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(PublishError::NoKey { role, file })
+            }
+            read => read.map_err(PublishError::local(file)),
+        }
+    }
+
+    fn passphrase(&self) -> Result<Secret, PublishError> {
+        let mut known = self.passphrase.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            *known = Some((self.ask)().map_err(|why| PublishError::NoPassphrase { why })?);
+        }
+        Ok(known.clone().expect("just asked for"))
+    }
+
+    /// The trusted root.
+    pub fn root(&self) -> Result<Vec<u8>, PublishError> {
+        let file = self.root_file();
+        fs::read(&file).map_err(PublishError::local(file))
+    }
+
+    /// Stores the root that is trusted from now on.
+    pub fn trust(&self, root: &[u8]) -> Result<(), PublishError> {
+        let file = self.root_file();
+        let written = || -> std::io::Result<()> {
+            let mut new = tempfile::NamedTempFile::new_in(&self.folder)?;
+            new.write_all(root)?;
+            new.as_file().sync_all()?;
+            new.persist(&file)?;
+            File::open(&self.folder)?.sync_all()
+        };
+        written().map_err(PublishError::local(file))
+    }
+
+    /// What was trusted of `repository` so far, so that an older state of it is noticed.
+    pub(super) fn trust_folder(&self, repository: &str) -> Result<TrustFolder, PublishError> {
+        let root = self.root()?;
+        let id = Digest::of(&[root.as_slice(), repository.as_bytes()].concat()).to_string();
+        let path = self.folder.join("trust").join(&id[..16]);
+        if !path.join("root.json").exists() {
+            match fs::create_dir_all(&path) {
+                Ok(()) => Client::init(path.clone(), &root)?,
+                Err(_) => return TrustFolder::temporary(&root),
+            }
+        }
+        let probe = tempfile::tempfile_in(&path);
+        if probe.is_err() {
+            TrustFolder::temporary(&root)
+        } else {
+            Ok(TrustFolder { path, _temporary: None })
+        }
+    }
+}
+
+pub(super) fn random<const N: usize>() -> Result<[u8; N], PublishError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| PublishError::Local {
+        path: "/dev/urandom".into(),
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    Ok(bytes)
+}
+
+/// Key derivation takes tenths of a second each; several keys share the processors.
+fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, PublishError> + Sync,
+) -> Result<Vec<R>, PublishError> {
+    thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = items.iter().map(|item| scope.spawn(move || work(item))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
+    let written = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    written().map_err(PublishError::local(path))
+}

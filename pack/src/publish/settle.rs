@@ -1,0 +1,238 @@
+//! Racing with other publishers, and cleaning up after those that died.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use cutover_formats::layout;
+use cutover_formats::tuf::refusal::Refusal;
+use cutover_formats::tuf::snapshot::Snapshot;
+use cutover_repository::client::{Client, TrustError, caps};
+use cutover_repository::store::Swapped;
+use jiff::SignedDuration;
+
+use super::edit::{Edit, Editor, Versions, next_timestamp, top_level};
+use super::execute::{Outcome, execute};
+use super::keyring::TrustFolder;
+use super::{PublishError, Repo, metadata};
+
+/// How often a publisher tries. With many at once somebody always gets through, so that this
+/// many losses in a row mean a very busy repository.
+const ATTEMPTS: u32 = 24;
+
+/// How many versions that cannot be used are stepped over: files that nobody's metadata names.
+const MOST_LEFTOVERS: u64 = 256;
+
+/// A client that sees the repository as it is now.
+///
+/// For a publisher expired snapshots and timestamps are no obstacle: it is about to sign new
+/// ones, and replaces only what it has seen. They are judged by the moment before they expired.
+pub(super) fn open<'a>(repo: &Repo<'a>) -> Result<(Client<'a>, TrustFolder), PublishError> {
+    let trust = repo.keyring.trust_folder(&repo.store.describe())?;
+    let mut now = repo.now;
+    loop {
+        let mut client = Client::open(repo.store, trust.path().to_owned(), now)?;
+        match client.refresh() {
+            Ok(()) => return Ok((client, trust)),
+            Err(TrustError::Refused {
+                refusal: Refusal::Expired { role, expires, .. }, ..
+            }) if matches!(role.as_str(), "timestamp" | "snapshot") && expires <= now => {
+                (repo.note)(&format!("the {role} expired at {expires}; it will be signed anew"));
+                now = expires - SignedDuration::from_secs(1);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Publishes `edits` and gives the version of the snapshot that readers see them in.
+pub(super) fn publish(repo: &Repo<'_>, edits: &[Edit]) -> Result<u64, PublishError> {
+    // The snapshot of ours that is committed, and whether one of somebody's was completed here.
+    let (mut ours, mut completed) = (None, false);
+    for attempt in 1..=ATTEMPTS {
+        let (mut client, _trust) = open(repo)?;
+        let version = match next_snapshot(repo, &mut client, ours)? {
+            Next::Free(version) => version,
+            Next::Moved => {
+                completed = true;
+                continue;
+            }
+        };
+        let visible = client.trusted()?.snapshot().head.version;
+        // Whether a channel that we moved has been moved on since is not for us to undo.
+        let is_ours = ours.is_some_and(|ours| visible >= ours);
+        let matters = |edit: &&Edit| !is_ours || matches!(edit, Edit::AddTarget { .. });
+        match standing(&mut client, edits.iter().filter(matters))? {
+            Standing::Taken(path) => return Err(PublishError::Taken { path }),
+            Standing::Done { new: Some(path) } if ours.is_none() && !completed => {
+                return Err(PublishError::Taken { path });
+            }
+            Standing::Done { .. } if is_ours || !edits.is_empty() => return Ok(visible),
+            Standing::Done { .. } | Standing::Open => {}
+        }
+        match attempt_once(repo, &mut client, edits, version)? {
+            Outcome::Visible => return Ok(version),
+            Outcome::Committed => ours = Some(version),
+            Outcome::Lost => pause(repo, attempt)?,
+        }
+    }
+    Err(PublishError::LostRace { attempts: ATTEMPTS })
+}
+
+fn attempt_once(
+    repo: &Repo<'_>,
+    client: &mut Client<'_>,
+    edits: &[Edit],
+    version: u64,
+) -> Result<Outcome, PublishError> {
+    let mut editor = Editor::new(client.trusted()?, repo.now);
+    for edit in edits {
+        let owner = client.owner(edit.path())?;
+        let top = top_level(client.trusted()?.root(), "targets");
+        editor.apply(edit, &owner.role, &owner.targets, owner.keys.as_ref().unwrap_or(top));
+    }
+    let roles = editor
+        .edited()
+        .map(|(role, current)| Ok((role.to_owned(), free_version(repo, role, current + 1)?)));
+    let roles = roles.collect::<Result<BTreeMap<_, _>, PublishError>>()?;
+    let signed = editor.finish(&Versions { snapshot: version, roles }).sign(repo.keyring)?;
+    execute(repo, &signed, &client.timestamp_bytes()?)
+}
+
+/// The first version of a role, from `from`, whose file nobody has made: a publisher that died or
+/// lost a race leaves one behind.
+fn free_version(repo: &Repo<'_>, role: &str, from: u64) -> Result<u64, PublishError> {
+    for version in from..from + MOST_LEFTOVERS {
+        match repo.store.get(&metadata(role, version), caps::TARGETS) {
+            Err(error) if error.is_not_found() => return Ok(version),
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+    }
+    Err(PublishError::LostRace { attempts: ATTEMPTS })
+}
+
+/// What the repository says of the edits already.
+enum Standing {
+    /// All of them hold; among them a target that should be new.
+    Done { new: Option<String> },
+    /// Another file stands where one should be new.
+    Taken(String),
+    /// There is something to do.
+    Open,
+}
+
+fn standing<'e>(
+    client: &mut Client<'_>,
+    edits: impl Iterator<Item = &'e Edit>,
+) -> Result<Standing, PublishError> {
+    let (mut is_open, mut new) = (false, None);
+    for edit in edits {
+        let found = client.find(edit.path())?;
+        let wanted = (edit.target().length, edit.target().hashes);
+        match (edit, found.map(|found| (found.length(), found.hashes()) == wanted)) {
+            (Edit::AddTarget { path, .. }, Some(true)) => new = Some(path.clone()),
+            (Edit::AddTarget { path, .. }, Some(false)) => {
+                return Ok(Standing::Taken(path.clone()));
+            }
+            (Edit::SetChannel { .. }, Some(true)) => {}
+            _ => is_open = true,
+        }
+    }
+    Ok(if is_open { Standing::Open } else { Standing::Done { new } })
+}
+
+/// Where a new snapshot can go.
+enum Next {
+    /// Nobody has made this version.
+    Free(u64),
+    /// The repository has moved on: read again.
+    Moved,
+}
+
+/// Looks beyond the snapshot that the timestamp names. One that is there belongs to a publisher
+/// that has not replaced the timestamp yet, or never will.
+fn next_snapshot(
+    repo: &Repo<'_>,
+    client: &mut Client<'_>,
+    ours: Option<u64>,
+) -> Result<Next, PublishError> {
+    let current = client.trusted()?.snapshot().head.version;
+    for version in current + 1..=current + MOST_LEFTOVERS {
+        let bytes = match repo.store.get(&metadata("snapshot", version), caps::SNAPSHOT) {
+            Err(error) if error.is_not_found() => return Ok(Next::Free(version)),
+            Err(error) => return Err(error.into()),
+            Ok(bytes) => bytes,
+        };
+        if ours != Some(version) && moves_on(repo, &client.timestamp_bytes()?)? {
+            return Ok(Next::Moved);
+        }
+        match client.trusted()?.successor(version, &bytes) {
+            Ok(next) if is_whole(repo, client.trusted()?.snapshot(), &next)? => {
+                (repo.note)(&format!(
+                    "completing snapshot {version}, which a publisher left behind"
+                ));
+                roll_forward(repo, client, version, &bytes)?;
+                return Ok(Next::Moved);
+            }
+            Ok(_) => {
+                (repo.note)(&format!("stepping over snapshot {version}: its roles are missing"))
+            }
+            Err(refusal) => (repo.note)(&format!("stepping over snapshot {version}: {refusal}")),
+        }
+    }
+    Err(PublishError::LostRace { attempts: ATTEMPTS })
+}
+
+/// Gives another publisher time for its last step.
+fn moves_on(repo: &Repo<'_>, timestamp: &[u8]) -> Result<bool, PublishError> {
+    const LOOKS: u32 = 8;
+    for _ in 0..LOOKS {
+        if repo.store.get(layout::TIMESTAMP, caps::TIMESTAMP)? != timestamp {
+            return Ok(true);
+        }
+        thread::sleep(repo.patience / LOOKS);
+    }
+    Ok(repo.store.get(layout::TIMESTAMP, caps::TIMESTAMP)? != timestamp)
+}
+
+/// Whether every role that changes with `next` is there.
+fn is_whole(repo: &Repo<'_>, current: &Snapshot, next: &Snapshot) -> Result<bool, PublishError> {
+    for (file, meta) in &next.meta {
+        if current.meta.get(file).is_some_and(|before| before.version == meta.version) {
+            continue;
+        }
+        let role = file.strip_suffix(".json").unwrap_or(file);
+        match repo.store.get(&metadata(role, meta.version), caps::TARGETS) {
+            Err(error) if error.is_not_found() => return Ok(false),
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+    }
+    Ok(true)
+}
+
+/// Takes the last step for another publisher. That somebody else was faster is just as well.
+fn roll_forward(
+    repo: &Repo<'_>,
+    client: &mut Client<'_>,
+    version: u64,
+    bytes: &[u8],
+) -> Result<Swapped, PublishError> {
+    let expected = client.timestamp_bytes()?;
+    let trusted = client.trusted()?;
+    let (root, last) = (trusted.root(), trusted.timestamp());
+    let timestamp = next_timestamp(repo.keyring, root, last, (version, bytes), repo.now)?;
+    Ok(repo.store.swap(layout::TIMESTAMP, Some(&expected), &timestamp)?)
+}
+
+/// Waits a random while, longer after each loss, so that the losers do not meet again.
+fn pause(repo: &Repo<'_>, attempt: u32) -> Result<(), PublishError> {
+    let random = u32::from_le_bytes(super::keyring::random()?);
+    let most = (repo.patience / 20).saturating_mul(attempt.min(10));
+    let fraction = f64::from(random) / f64::from(u32::MAX);
+    let wait = Duration::from_secs_f64(most.as_secs_f64() * fraction);
+    (repo.note)(&format!("trying again (attempt {})", attempt + 1));
+    thread::sleep(wait);
+    Ok(())
+}
