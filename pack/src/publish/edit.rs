@@ -134,8 +134,6 @@ pub(super) struct Unsigned {
 pub(super) struct Signed {
     /// Changed roles: where they go, and their bytes.
     pub(super) roles: Vec<(String, Vec<u8>)>,
-    /// The version of the snapshot.
-    pub(super) version: u64,
     /// The snapshot: where it goes, and its bytes.
     pub(super) snapshot: (String, Vec<u8>),
     /// The bytes of the timestamp.
@@ -162,12 +160,7 @@ impl Unsigned {
         let version = self.snapshot.head.version;
         let timestamp =
             next_timestamp(keyring, &self.root, &self.timestamp, (version, &bytes), self.now)?;
-        Ok(Signed {
-            roles,
-            version,
-            snapshot: (metadata(Snapshot::TYPE, version), bytes),
-            timestamp,
-        })
+        Ok(Signed { roles, snapshot: (metadata(Snapshot::TYPE, version), bytes), timestamp })
     }
 }
 
