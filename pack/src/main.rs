@@ -2,6 +2,8 @@
 
 mod cli;
 mod commands;
+mod passphrase;
+mod repository;
 
 use std::process::ExitCode;
 

@@ -1,12 +1,139 @@
-//! `pack list`.
+//! `pack list`: releases and channels.
 
-use cutover_terminal::{Failure, Output};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cutover_formats::channel::Pointer;
+use cutover_formats::exit::Exit;
+use cutover_formats::layout;
+use cutover_formats::name::Product;
+use cutover_pack::publish::keyring::TrustFolder;
+use cutover_repository::client::{Client, ReleaseEntry, caps};
+use cutover_repository::open_read;
+use cutover_repository::store::Read;
+use cutover_terminal::{Failure, Output, Table, bytes};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::repository::location;
 
 /// What `pack list` takes.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The repository: a path, file:///path, or http(s)://.
+    #[arg(long, env = "CUTOVER_REPO", value_name = "URL")]
+    repo: String,
+    /// The root to trust; without it, the one in the folder of keys.
+    #[arg(long, value_name = "ROOT.json")]
+    trust: Option<PathBuf>,
+    /// The folder of keys, of which only root.json is read.
+    #[arg(long, env = "CUTOVER_KEYS", value_name = "DIR")]
+    keys: Option<PathBuf>,
+    /// Only this product.
+    #[arg(long, env = "CUTOVER_PRODUCT", value_name = "NAME")]
+    product: Option<Product>,
+}
 
-/// Does it.
-pub(crate) fn run(_args: &Args, _output: &Output) -> Result<(), Failure> {
-    Err(Failure::new(cutover_formats::exit::Exit::Unexpected, "not in this build"))
+#[derive(Serialize)]
+struct Listing {
+    releases: Vec<Release>,
+    channels: Vec<Pointed>,
+}
+
+#[derive(Serialize)]
+struct Release {
+    product: String,
+    version: String,
+    released: Option<Timestamp>,
+    size: Option<u64>,
+    channels: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Pointed {
+    channel: String,
+    product: String,
+    version: String,
+}
+
+/// Lists.
+pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let store = open_read(&location(&args.repo)?)?;
+    let trust = TrustFolder::temporary(&root(args, store.as_ref(), output)?)?;
+    let mut client = Client::open(store.as_ref(), trust.path().to_owned(), Timestamp::now())?;
+    let channels = client.channels(args.product.as_ref())?;
+    let releases = client.releases(args.product.as_ref())?;
+    let listing = Listing {
+        releases: releases.iter().map(|entry| release(entry, &channels)).collect(),
+        channels: channels.iter().map(pointed).collect(),
+    };
+    output.result(&listing, || text(&listing));
+    Ok(())
+}
+
+/// The root to trust: as given, that of the keys, or, for want of anything better, what the
+/// repository says of itself.
+fn root(args: &Args, store: &dyn Read, output: &Output) -> Result<Vec<u8>, Failure> {
+    let read = |path: &Path| {
+        fs::read(path).map_err(|error| {
+            Failure::new(Exit::Usage, format!("cannot read {}: {error}", path.display()))
+        })
+    };
+    if let Some(trust) = &args.trust {
+        return read(trust);
+    }
+    if let Some(keys) = &args.keys {
+        return read(&keys.join("root.json"));
+    }
+    output.warn(format!(
+        "nothing vouches for {}: its own first root is taken (--trust or --keys names yours)",
+        store.describe()
+    ));
+    store.get(layout::FIRST_ROOT, caps::ROOT).map_err(|error| {
+        let is_missing = error.is_not_found();
+        let failure = Failure::from(error);
+        if is_missing {
+            failure.hint("there is no repository; `pack repo init` makes one")
+        } else {
+            failure
+        }
+    })
+}
+
+fn release(entry: &ReleaseEntry, channels: &[Pointer]) -> Release {
+    let points = |pointer: &&Pointer| {
+        (&pointer.product, &pointer.version) == (&entry.product, &entry.version)
+    };
+    Release {
+        product: entry.product.to_string(),
+        version: entry.version.to_string(),
+        released: entry.released,
+        size: entry.bundle,
+        channels: channels.iter().filter(points).map(|one| one.channel.to_string()).collect(),
+    }
+}
+
+fn pointed(pointer: &Pointer) -> Pointed {
+    Pointed {
+        channel: pointer.channel.to_string(),
+        product: pointer.product.to_string(),
+        version: pointer.version.to_string(),
+    }
+}
+
+fn text(listing: &Listing) -> String {
+    if listing.releases.is_empty() {
+        return "no releases yet\n".to_owned();
+    }
+    let mut table = Table::new(["product", "version", "released", "size", "channels"]);
+    for release in &listing.releases {
+        table.row([
+            release.product.clone(),
+            release.version.clone(),
+            release.released.map_or_else(|| "-".to_owned(), |time| time.to_string()),
+            release.size.map_or_else(|| "-".to_owned(), bytes),
+            release.channels.join(" "),
+        ]);
+    }
+    table.to_string()
 }

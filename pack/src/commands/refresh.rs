@@ -1,12 +1,32 @@
-//! `pack refresh`.
+//! `pack refresh`: new expiry dates for snapshot and timestamp.
 
+use cutover_pack::publish;
 use cutover_terminal::{Failure, Output};
+use serde::Serialize;
 
-/// What `pack refresh` takes.
+use crate::cli::RepoArgs;
+use crate::repository::{Opened, notes};
+
+/// What `pack refresh` takes: only the snapshot and timestamp keys are needed.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    repo: RepoArgs,
+}
 
-/// Does it.
-pub(crate) fn run(_args: &Args, _output: &Output) -> Result<(), Failure> {
-    Err(Failure::new(cutover_formats::exit::Exit::Unexpected, "not in this build"))
+#[derive(Serialize)]
+struct Refreshed {
+    snapshot: u64,
+}
+
+/// Signs anew.
+pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let opened = Opened::new(&args.repo)?;
+    let notes = notes(output);
+    let done = publish::refresh(&opened.repo(&notes))?;
+    let refreshed = Refreshed { snapshot: done.snapshot };
+    output.result(&refreshed, || {
+        format!("snapshot {} and its timestamp are signed anew\n", done.snapshot)
+    });
+    Ok(())
 }

@@ -1,12 +1,51 @@
-//! `pack repo`.
+//! `pack repo`: making a repository.
 
+use cutover_formats::layout;
+use cutover_pack::publish;
+use cutover_repository::open_new;
+use cutover_repository::secret::Secret;
 use cutover_terminal::{Failure, Output};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::cli::RepoArgs;
+use crate::repository::{keyring, location};
 
 /// What `pack repo` takes.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
 
-/// Does it.
-pub(crate) fn run(_args: &Args, _output: &Output) -> Result<(), Failure> {
-    Err(Failure::new(cutover_formats::exit::Exit::Unexpected, "not in this build"))
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Make an empty repository, signed by all keys; its root is what nodes are to trust.
+    Init(RepoArgs),
+}
+
+#[derive(Serialize)]
+struct Made {
+    repository: String,
+    root: String,
+    sha256: String,
+    trusted: String,
+}
+
+/// Makes the repository.
+pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let Command::Init(repo) = &args.command;
+    let keyring = keyring(repo.keys.clone())?;
+    let location = location(&repo.repo)?;
+    let store = open_new(&location, repo.token().map(Secret::new))?;
+    let made = publish::init(store.as_ref(), &keyring, Timestamp::now())?;
+    let made = Made {
+        repository: location.to_string(),
+        root: format!("{}/{}", location.to_string().trim_end_matches('/'), layout::FIRST_ROOT),
+        sha256: made.root.to_string(),
+        trusted: keyring.root_file().display().to_string(),
+    };
+    output.note(format!("the same root is trusted from now on: {}", made.trusted));
+    output.result(&made, || format!("{}  {}\n", made.sha256, made.root));
+    Ok(())
 }
