@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The HTTP face of a repository.
+//!
+//! A repository needs no server; this one adds comfort and no trust: files fast, publishing with
+//! a bearer token, and a page for people. What it answers is specified in
+//! [`cutover_repository::http`]. One current-thread runtime per core serves connections; nothing on
+//! it waits for a disk.
+
+pub mod args;
+mod body;
+mod confined;
+mod download;
+mod listing;
+mod name;
+mod publish;
+mod range;
+mod reply;
+mod route;
+pub mod serve;
+mod site;
+mod stall;
+mod tokens;
+mod upload;

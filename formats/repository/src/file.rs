@@ -203,7 +203,7 @@ fn reading(what: &str, error: std::io::Error) -> StoreError {
 }
 
 /// What it means that `what` cannot be written.
-fn writing(what: &str, error: std::io::Error) -> StoreError {
+pub(crate) fn writing(what: &str, error: std::io::Error) -> StoreError {
     let what = what.to_owned();
     match error.kind() {
         ErrorKind::NotFound => {

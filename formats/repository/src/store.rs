@@ -145,6 +145,12 @@ impl StoreError {
         error.downcast::<Self>().unwrap_or_else(|source| Self::Io { what: what.to_owned(), source })
     }
 
+    /// What it means that a [`Create::temp_file`] cannot be written to.
+    #[must_use]
+    pub fn from_write(what: &str, error: std::io::Error) -> Self {
+        crate::file::writing(what, error)
+    }
+
     /// Whether the file is simply not there: the only failure that may end a search.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

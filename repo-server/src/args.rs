@@ -1,0 +1,87 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use cutover_terminal::Verbosity;
+
+/// Serve a Cutover repository over HTTP, and take releases from those who have a token
+///
+/// Prints the address it listens on once it does. Stops on SIGTERM or SIGINT when the requests
+/// under way have ended.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "repo-server", version)]
+pub struct Args {
+    /// Folder of the repository
+    #[arg(long, value_name = "DIR", required_unless_present = "write_documents")]
+    pub store: Option<PathBuf>,
+
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+
+    /// Who may publish: one token a line, or `sha256:` and the digest of one; a name may stand
+    /// before it; `#` begins a comment. Without this option nobody may
+    #[arg(long, value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
+
+    /// Largest file that is taken, e.g. `500MiB`
+    #[arg(long, value_name = "SIZE", default_value = "16GiB", value_parser = size)]
+    pub max_upload: u64,
+
+    /// Most connections at once; more wait
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    pub max_connections: u32,
+
+    /// Log only what needs attention, not every request
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// Write manual page and completions (for packaging)
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub write_documents: Option<PathBuf>,
+}
+
+impl Args {
+    /// How much is logged.
+    #[must_use]
+    pub fn verbosity(&self) -> Verbosity {
+        if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "" | "B" => 0,
+        "K" | "KiB" => 10,
+        "M" | "MiB" => 20,
+        "G" | "GiB" => 30,
+        "T" | "TiB" => 40,
+        _ => return Err(format!("`{unit}` is not B, KiB, MiB, GiB or TiB")),
+    };
+    let number: u64 = number.parse().map_err(|_| "it does not begin with a number".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "it is too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("16GiB"), Ok(16 << 30));
+        assert_eq!(size("7"), Ok(7));
+        assert_eq!(size("1M"), Ok(1 << 20));
+        for bad in ["", "GiB", "1.5GiB", "-1", "1 GB", "99999999TiB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn is_consistent() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+    }
+}

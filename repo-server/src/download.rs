@@ -1,0 +1,148 @@
+//! Answering with a file, or the part of it that was asked for.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use cutover_formats::digest::Digest;
+use hyper::body::Bytes;
+use hyper::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
+    IF_NONE_MATCH, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use rustix::io::Errno;
+
+use crate::body::{Part, read_nowait};
+use crate::name::Name;
+use crate::range::Span;
+use crate::reply::{Content, Reply, With as _, empty};
+
+/// Files up to this size are read in one go, and hashed where their name has no digest.
+const SMALL: u64 = 64 << 10;
+
+/// An answer with `file`, which is called `path`.
+pub(crate) async fn answer(
+    file: File,
+    size: u64,
+    path: &str,
+    name: Name<'_>,
+    asked: &HeaderMap,
+) -> io::Result<Reply> {
+    let source =
+        if size <= SMALL { Source::Whole(read(file, size).await?) } else { Source::File(file) };
+    let etag = etag(&name, &source);
+    if is_known(asked, etag.as_deref()) {
+        return Ok(describe(empty(StatusCode::NOT_MODIFIED), path, &name, etag.as_deref()));
+    }
+    // What was hashed is what is sent, even if the name now means a newer file.
+    let size = source.size(size);
+    let reply = match span(asked, etag.as_deref(), size) {
+        Span::Whole => Response::new(source.part(0, size)),
+        Span::Part { first, length } => {
+            let range = format!("bytes {first}-{}/{size}", first + length - 1);
+            let mut reply =
+                Response::new(source.part(first, length)).with(CONTENT_RANGE, value(&range));
+            *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
+            reply
+        }
+        Span::Beyond => empty(StatusCode::RANGE_NOT_SATISFIABLE)
+            .with(CONTENT_RANGE, value(&format!("bytes */{size}"))),
+    };
+    Ok(describe(reply, path, &name, etag.as_deref()))
+}
+
+enum Source {
+    Whole(Bytes),
+    File(File),
+}
+
+impl Source {
+    fn size(&self, of_file: u64) -> u64 {
+        match self {
+            Self::Whole(bytes) => bytes.len() as u64,
+            Self::File(_) => of_file,
+        }
+    }
+
+    /// Both numbers are within the size.
+    fn part(self, first: u64, length: u64) -> Content {
+        match self {
+            Self::Whole(bytes) => {
+                Content::Whole(bytes.slice(first as usize..(first + length) as usize))
+            }
+            Self::File(file) => Content::Part(Part::new(file, first, length)),
+        }
+    }
+}
+
+async fn read(file: File, size: u64) -> io::Result<Bytes> {
+    let mut bytes = vec![0; size as usize];
+    match read_nowait(&file, &mut bytes, 0) {
+        Ok(length) if length == bytes.len() => Ok(bytes.into()),
+        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+            let read = move || file.read_exact_at(&mut bytes, 0).map(|()| bytes.into());
+            tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn etag(name: &Name<'_>, source: &Source) -> Option<String> {
+    match (name, source) {
+        (Name::Target(_, text), _) => Some(format!("\"{text}\"")),
+        (_, Source::Whole(bytes)) => Some(format!("\"{}\"", Digest::of(bytes))),
+        (_, Source::File(_)) => None,
+    }
+}
+
+/// Whether the client has the file already.
+fn is_known(asked: &HeaderMap, etag: Option<&str>) -> bool {
+    asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value
+            .split(',')
+            .map(str::trim)
+            .any(|tag| tag == "*" || Some(tag.strip_prefix("W/").unwrap_or(tag)) == etag)
+    })
+}
+
+fn span(asked: &HeaderMap, etag: Option<&str>, size: u64) -> Span {
+    let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    match (text(RANGE), asked.contains_key(IF_RANGE)) {
+        (Some(range), false) => Span::of(range, size),
+        (Some(range), true) if etag.is_some() && text(IF_RANGE) == etag => Span::of(range, size),
+        _ => Span::Whole,
+    }
+}
+
+fn describe(reply: Reply, path: &str, name: &Name<'_>, etag: Option<&str>) -> Reply {
+    let cache = match name {
+        Name::Timestamp => "no-cache",
+        _ => "public, max-age=31536000, immutable",
+    };
+    let reply = reply
+        .with_static(CONTENT_TYPE, content_type(path))
+        .with_static(CACHE_CONTROL, cache)
+        .with_static(ACCEPT_RANGES, "bytes")
+        .with_static(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    match etag {
+        Some(etag) => reply.with(ETAG, value(etag)),
+        None => reply,
+    }
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("digests and numbers are ASCII")
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next() {
+        Some("json") => "application/json",
+        Some("zst") => "application/zstd",
+        Some("gz") => "application/gzip",
+        Some("tar") => "application/x-tar",
+        Some("whl" | "zip") => "application/zip",
+        Some("txt" | "toml" | "md") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}

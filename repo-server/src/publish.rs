@@ -1,0 +1,176 @@
+//! Taking files in.
+//!
+//! Whether a `PUT` is allowed and makes sense is decided before its body is read; then the body
+//! goes to a temporary file of the store, is checked, and gets its name. The store decides races.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cutover_formats::digest::Digest;
+use cutover_repository::store::StoreError;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{AUTHORIZATION, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE};
+use hyper::{Request, StatusCode};
+
+use crate::confined::{Asked, Kind};
+use crate::name::Name;
+use crate::reply::{Reply, With as _, empty, text};
+use crate::site::Site;
+use crate::upload::{self, Condition, Ended, LARGEST_TIMESTAMP, Upload};
+
+/// Largest metadata file that is taken.
+const LARGEST_METADATA: u64 = 64 << 20;
+/// How long the rest of a refused body is taken, so that the client gets to read why.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Answers a `PUT`.
+pub(crate) async fn put(site: &Arc<Site>, request: Request<Incoming>) -> Reply {
+    let path = request.uri().path().to_owned();
+    match admit(site, &request).await {
+        Ok((upload, owner)) => {
+            let ended = upload::receive(site, upload, request.into_body()).await;
+            explain(&path, &owner, ended)
+        }
+        Err(refusal) => {
+            linger(request);
+            *refusal
+        }
+    }
+}
+
+/// What is to be done and by whom, or why not.
+async fn admit(site: &Site, request: &Request<Incoming>) -> Result<(Upload, String), Box<Reply>> {
+    let owner = authorise(site, request.headers())?;
+    let no_place = || refused(StatusCode::NOT_FOUND, "files of a repository have other paths");
+    let asked = Asked::parse(request.uri().path()).filter(|asked| asked.kind == Kind::File);
+    let asked = asked.ok_or_else(no_place)?;
+    let (digest, limit) = match Name::of(&asked.path).ok_or_else(no_place)? {
+        Name::Target(digest, _) => (Some(digest), site.max_upload),
+        Name::Timestamp => (None, LARGEST_TIMESTAMP),
+        Name::Metadata => (None, site.max_upload.min(LARGEST_METADATA)),
+        Name::Other => return Err(no_place()),
+    };
+    let condition = condition(request.headers(), Name::of(&asked.path) == Some(Name::Timestamp))?;
+    if request.body().size_hint().lower() > limit {
+        return Err(Box::new(too_large(limit)));
+    }
+    if condition == Condition::Absent && site.files.get(&asked.path).await.is_ok() {
+        return Err(Box::new(exists()));
+    }
+    Ok((Upload { path: asked.path.into_owned(), condition, digest, limit }, owner))
+}
+
+fn authorise(site: &Site, headers: &HeaderMap) -> Result<String, Box<Reply>> {
+    let Some(tokens) = &site.tokens else {
+        let why = "this server takes no uploads: it was started without --tokens";
+        return Err(refused(StatusCode::FORBIDDEN, why));
+    };
+    let unknown = |why| {
+        let reply = text(StatusCode::UNAUTHORIZED, why);
+        Err(Box::new(reply.with_static(WWW_AUTHENTICATE, "Bearer realm=\"publishing\"")))
+    };
+    let Some(given) = headers.get(AUTHORIZATION) else {
+        return unknown("publishing needs a bearer token");
+    };
+    let token = given.to_str().ok().and_then(|text| text.split_once(' '));
+    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    match token.and_then(|(_, token)| tokens.owner(token.trim())) {
+        Some(owner) => Ok(owner.to_owned()),
+        None => unknown("this server does not know the token"),
+    }
+}
+
+fn condition(headers: &HeaderMap, is_timestamp: bool) -> Result<Condition, Box<Reply>> {
+    let text_of = |name| headers.get(name).map(|value: &hyper::header::HeaderValue| value.to_str());
+    match (text_of(IF_NONE_MATCH), text_of(IF_MATCH)) {
+        (Some(Ok("*")), None) => Ok(Condition::Absent),
+        (None, Some(Ok(tag))) if is_timestamp => {
+            let digest = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            let digest: Option<Digest> = digest.and_then(|digest| digest.parse().ok());
+            let why = "If-Match takes the quoted sha256 of the file that is to be replaced";
+            digest.map(Condition::Is).ok_or_else(|| refused(StatusCode::BAD_REQUEST, why))
+        }
+        (None, Some(_)) => Err(refused(
+            StatusCode::BAD_REQUEST,
+            "only timestamp.json is ever replaced; use If-None-Match: *",
+        )),
+        (None, None) => Err(refused(
+            StatusCode::PRECONDITION_REQUIRED,
+            "say If-None-Match: *, or for timestamp.json If-Match: \"<sha256>\"",
+        )),
+        (Some(_), _) => {
+            Err(refused(StatusCode::BAD_REQUEST, "If-None-Match takes only *, and alone"))
+        }
+    }
+}
+
+fn refused(status: StatusCode, why: &str) -> Box<Reply> {
+    Box::new(text(status, why))
+}
+
+fn exists() -> Reply {
+    text(StatusCode::PRECONDITION_FAILED, "the file exists; it was left as it is")
+}
+
+fn too_large(limit: u64) -> Reply {
+    let line = format!("the file is larger than {limit} bytes, the most that this server takes");
+    text(StatusCode::PAYLOAD_TOO_LARGE, &line)
+}
+
+/// The end of an upload, in words and in the log.
+fn explain(path: &str, owner: &str, ended: Ended) -> Reply {
+    match ended {
+        Ended::Made => {
+            tracing::info!("{owner} published {path:?}");
+            empty(StatusCode::CREATED)
+        }
+        Ended::Replaced => {
+            tracing::info!("{owner} replaced {path:?}");
+            empty(StatusCode::NO_CONTENT)
+        }
+        Ended::Exists => exists(),
+        Ended::Changed => text(
+            StatusCode::PRECONDITION_FAILED,
+            "the file is not the expected one; it was left as it is",
+        ),
+        Ended::TooLarge(limit) => too_large(limit),
+        Ended::OtherDigest(digest) => text(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &format!("the contents have the sha256 {digest}, not the one in the name"),
+        ),
+        Ended::NoMetadata(why) => text(StatusCode::BAD_REQUEST, &format!("no metadata: {why}")),
+        Ended::Stale { old, new } => text(
+            StatusCode::CONFLICT,
+            &format!("the version must rise: it is {old}, and this one has {new}"),
+        ),
+        Ended::Broken => text(StatusCode::BAD_REQUEST, "the body broke off"),
+        Ended::Failed(error) => failed(path, &error),
+    }
+}
+
+fn failed(path: &str, error: &StoreError) -> Reply {
+    tracing::warn!("cannot store {path:?}: {error}");
+    match error {
+        StoreError::NoSpace { .. } => {
+            text(StatusCode::INSUFFICIENT_STORAGE, "the repository's disk is full")
+        }
+        StoreError::Path(_) => text(StatusCode::BAD_REQUEST, &error.to_string()),
+        _ => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the server cannot write to its store; its log says why",
+        ),
+    }
+}
+
+/// Takes what is still coming of a refused body: a connection that is closed with unread bytes is
+/// reset, and the answer lost. A client that waits for leave to send is not given it.
+fn linger(request: Request<Incoming>) {
+    if request.headers().contains_key(EXPECT) || request.body().is_end_stream() {
+        return;
+    }
+    let mut body = request.into_body();
+    tokio::spawn(tokio::time::timeout(LINGER, async move {
+        while matches!(body.frame().await, Some(Ok(_))) {}
+    }));
+}

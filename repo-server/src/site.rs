@@ -1,0 +1,53 @@
+//! What all connections share.
+
+use std::path::Path;
+
+use cutover_formats::exit::Exit;
+use cutover_repository::file::FileStore;
+use cutover_terminal::Failure;
+use tokio::sync::Semaphore;
+
+use crate::confined::Confined;
+use crate::tokens::Tokens;
+
+/// Most uploads at once; more wait. Each has a thread.
+const UPLOADS: usize = 32;
+
+/// A repository and who may publish to it.
+pub(crate) struct Site {
+    /// For reading.
+    pub(crate) files: Confined,
+    /// For writing.
+    pub(crate) store: FileStore,
+    /// Who may publish; `None` where nobody may.
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) max_upload: u64,
+    pub(crate) uploads: Semaphore,
+}
+
+impl Site {
+    /// The repository in the folder `base`, swept of what died half-way.
+    pub(crate) fn open(
+        base: &Path,
+        tokens: Option<Tokens>,
+        max_upload: u64,
+    ) -> Result<Self, Failure> {
+        let cannot = |exit, why: &dyn std::fmt::Display| {
+            Failure::new(exit, format!("cannot serve {}: {why}", base.display()))
+        };
+        if !base.is_dir() {
+            return Err(cannot(Exit::NotFound, &"there is no such folder")
+                .hint("make the folder, or name an existing one with --store"));
+        }
+        let files = Confined::open(base).map_err(|error| cannot(Exit::of_io(&error), &error))?;
+        let store = FileStore::open(base)?;
+        if tokens.is_some() {
+            match store.sweep() {
+                Ok(0) => {}
+                Ok(count) => tracing::info!("removed {count} uploads that were left half-done"),
+                Err(error) => tracing::warn!("{error}"),
+            }
+        }
+        Ok(Self { files, store, tokens, max_upload, uploads: Semaphore::new(UPLOADS) })
+    }
+}

@@ -1,0 +1,105 @@
+//! Who may publish.
+//!
+//! ```text
+//! # name   token, or its digest
+//! ci       sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+//! alice    a-long-random-text
+//! ```
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use cutover_formats::digest::Digest;
+use cutover_formats::exit::Exit;
+use cutover_terminal::Failure;
+
+/// The tokens that the server accepts; only their digests are kept.
+pub(crate) struct Tokens(Vec<Known>);
+
+struct Known {
+    name: String,
+    digest: Digest,
+}
+
+impl Tokens {
+    /// Reads the file at `path`, and warns where others can read it too.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let failed = |exit, why: &dyn std::fmt::Display| {
+            Failure::new(exit, format!("tokens file {}: {why}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(Exit::Usage, &error))?;
+        let tokens = Self::parse(&text).map_err(|why| failed(Exit::Usage, &why))?;
+        if tokens.0.is_empty() {
+            tracing::warn!("{} has no token: nobody can publish", path.display());
+        }
+        let mode = std::fs::metadata(path).map_or(0, |found| found.permissions().mode());
+        if mode & 0o007 != 0 && text.lines().any(is_plain) {
+            let path = path.display();
+            tracing::warn!(
+                "{path} can be read by others: chmod o= {path}, or write sha256: digests"
+            );
+        }
+        Ok(tokens)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let lines = text.lines().enumerate().map(|(at, line)| (at + 1, fields(line)));
+        let known = lines.filter_map(|(at, fields)| {
+            let token = *fields.last()?;
+            let digest = match token.strip_prefix("sha256:") {
+                Some(digits) => digits
+                    .to_ascii_lowercase()
+                    .parse()
+                    .map_err(|_| format!("line {at}: after `sha256:` come 64 hexadecimal digits")),
+                None => Ok(Digest::of(token.as_bytes())),
+            };
+            let name = fields[..fields.len() - 1].join(" ");
+            let name = if name.is_empty() { format!("line {at}") } else { name };
+            Some(digest.map(|digest| Known { name, digest }))
+        });
+        known.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whose token this is. Takes as long for every token: digests are compared whole, and all of
+    /// them.
+    pub(crate) fn owner(&self, token: &str) -> Option<&str> {
+        let given = Digest::of(token.as_bytes());
+        self.0.iter().fold(None, |found, known| {
+            let pairs = known.digest.as_bytes().iter().zip(given.as_bytes());
+            let difference = pairs.fold(0, |all, (a, b)| all | (a ^ b));
+            if difference == 0 { Some(known.name.as_str()) } else { found }
+        })
+    }
+}
+
+fn fields(line: &str) -> Vec<&str> {
+    match line.trim_start().starts_with('#') {
+        true => Vec::new(),
+        false => line.split_whitespace().collect(),
+    }
+}
+
+fn is_plain(line: &str) -> bool {
+    fields(line).last().is_some_and(|token| !token.starts_with("sha256:"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        let digest = Digest::of(b"secret");
+        let text = format!("# comment\n\n  ci sha256:{digest}\nalice smith plain#1\nalone\n");
+        let tokens = Tokens::parse(&text).unwrap();
+        assert_eq!(tokens.owner("secret"), Some("ci"));
+        assert_eq!(tokens.owner("plain#1"), Some("alice smith"));
+        assert_eq!(tokens.owner("alone"), Some("line 5"));
+        for wrong in ["", "secre", "ci", "#", &format!("sha256:{digest}"), &digest.to_string()] {
+            assert_eq!(tokens.owner(wrong), None, "{wrong}");
+        }
+        let error = Tokens::parse("ok\nbob sha256:abc").err().unwrap();
+        assert!(error.contains("line 2"), "{error}");
+        assert!(!error.contains("abc"), "{error}");
+    }
+}
