@@ -154,6 +154,20 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+impl Plan {
+    /// Whether the release must be brought to the node first.
+    #[must_use]
+    pub fn brings(&self) -> bool {
+        self.steps.iter().any(|step| step.stage == Stage::Fetch)
+    }
+
+    /// The stages of the change-over, in order.
+    pub fn changes(&self) -> impl Iterator<Item = Stage> + '_ {
+        let stages = self.steps.iter().map(|step| step.stage);
+        stages.filter(|stage| (Stage::Hold..Stage::Settle).contains(stage))
+    }
+}
+
 /// Decides what an install or a rollback of `release` does on a node in this `situation`.
 ///
 /// `swap` is the node's own wish, which wins over the release's.

@@ -4,7 +4,7 @@ use cutover_formats::version::Version;
 use cutover_terminal::Output;
 use jiff::Timestamp;
 
-use crate::gate::{ControlError, Session, SwapFigures};
+use crate::gate::{ControlError, SwapFigures};
 use crate::journal::{self, Recovery, Trace};
 use crate::node::{Node, NodeError};
 use crate::plan::Stage;
@@ -74,19 +74,12 @@ fn undone(node: &Node, trace: &Trace, figures: Option<SwapFigures>) -> Result<Re
 fn settle_gate(node: &Node, version: Option<&Version>) -> Result<Option<SwapFigures>, NodeError> {
     let Some(mut gate) = node.gate()? else { return Ok(None) };
     gate.begin()?;
-    let serves = match version {
-        Some(version) => node.descriptor(version)?.service.is_some(),
-        None => false,
+    // A release without a service leaves the gate as it is.
+    let served = match version {
+        Some(version) if node.descriptor(version)?.service.is_some() => Some(version),
+        _ => None,
     };
-    match version {
-        Some(version) if serves => Ok(Some(swap::return_to(gate, version)?)),
-        _ => Ok(Some(finish_bare(gate)?)),
-    }
-}
-
-fn finish_bare(mut gate: Session) -> Result<SwapFigures, ControlError> {
-    gate.abandon()?;
-    gate.finish()
+    Ok(Some(swap::return_to(gate, served)?))
 }
 
 fn receipt(node: &Node, trace: &Trace, outcome: Outcome, gate: Option<SwapFigures>) -> Receipt {

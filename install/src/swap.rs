@@ -20,9 +20,8 @@ pub fn point_current(root: &Root, version: Option<&Version>) -> Result<(), DiskE
     }
 }
 
-/// Sees that the gate serves `version` and nothing else, whatever it did before. The session
-/// holds the lease.
-pub fn ensure_served(session: &mut Session, version: &Version) -> Result<(), ControlError> {
+/// Sees that the gate serves `version` and nothing else, whatever it did before.
+fn ensure_served(session: &mut Session, version: &Version) -> Result<(), ControlError> {
     let status = session.status()?;
     let serves = |running: crate::gate::Running| running.healthy && running.version == *version;
     if status.running.is_some_and(serves) {
@@ -41,10 +40,15 @@ pub fn ensure_served(session: &mut Session, version: &Version) -> Result<(), Con
     Ok(())
 }
 
-/// Brings the gate back to `version` after a crash or a failed swap. A gate that went away
-/// returns to what `current` names by itself.
-pub fn return_to(session: Session, version: &Version) -> Result<SwapFigures, ControlError> {
-    let mut session = session;
-    ensure_served(&mut session, version)?;
+/// Brings the gate back to `version`, or to serving nothing, after a crash or a failed swap, and
+/// gives the lease back.
+pub fn return_to(
+    mut session: Session,
+    version: Option<&Version>,
+) -> Result<SwapFigures, ControlError> {
+    match version {
+        Some(version) => ensure_served(&mut session, version)?,
+        None => session.abandon()?,
+    }
     session.finish()
 }
