@@ -6,19 +6,38 @@
 //! replaced as a whole by the supervisor, which starts, watches and stops services on a thread of
 //! its own, on the word of an installer ([`Session`]) or, where none is there, by itself.
 
+mod answer;
+mod body;
+mod control;
+mod headers;
+mod health;
+mod history;
+mod identity;
+mod launch;
+mod lease;
+mod listen;
+pub mod maintenance;
+mod pidfd;
+mod pool;
+mod process;
 mod protocol;
+mod proxy;
+mod record;
+mod run;
+mod service;
 mod session;
+mod supervisor;
+mod upstream;
+mod view;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use cutover_formats::exit::{Exit, Explain};
-use cutover_formats::node_toml::NodeToml;
 
 pub use protocol::{GateStatus, Maintenance, Running, State, SwapFigures};
+pub use run::run;
 pub use session::{ControlError, Session};
-
-use crate::root::Root;
 
 /// Why the gate does not run.
 #[derive(Debug, thiserror::Error)]
@@ -74,10 +93,4 @@ impl Explain for GateError {
             _ => Vec::new(),
         }
     }
-}
-
-/// Runs the gate of `root` until SIGTERM or SIGINT, then drains, stops the service and returns.
-pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
-    let _ = settings;
-    Err(GateError::NoGate(root.node_toml()))
 }

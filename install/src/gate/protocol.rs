@@ -111,6 +111,16 @@ pub(super) enum Fault {
     Io(String),
 }
 
+impl Fault {
+    /// The last words of a service that did not become healthy.
+    pub(super) fn log_tail(&self) -> &[String] {
+        match self {
+            Self::Unhealthy { log_tail, .. } => log_tail,
+            _ => &[],
+        }
+    }
+}
+
 /// What requests meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,0 +1,110 @@
+//! Bodies of answers: the gate's own few bytes, or what the service sends, passed on as it comes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
+
+use super::pool::{Lease, Ticket};
+use super::view::Shared;
+
+/// The body of an answer to a client.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// The gate's own.
+    Whole(Option<Bytes>),
+    /// The service's.
+    Passing(Passing),
+}
+
+/// What the service sends, with what must be given back when it has ended.
+#[derive(Debug)]
+pub(super) struct Passing {
+    incoming: Incoming,
+    /// The connection, of use to others once the body has been read to its end and not before.
+    lease: Option<Lease>,
+    /// Counts the request out when dropped.
+    ticket: Option<Ticket>,
+    shared: Arc<Shared>,
+}
+
+impl Body {
+    /// A body of the gate's own.
+    pub(super) fn whole(text: String) -> Self {
+        Self::Whole(Some(text.into()))
+    }
+
+    /// Passes on what the service sends.
+    pub(super) fn passing(
+        incoming: Incoming,
+        lease: Lease,
+        ticket: Ticket,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let mut passing = Passing { incoming, lease: Some(lease), ticket: Some(ticket), shared };
+        if passing.incoming.is_end_stream() {
+            passing.end();
+        }
+        Self::Passing(passing)
+    }
+}
+
+impl Passing {
+    fn end(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+        self.ticket = None;
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) if !self.incoming.is_end_stream() => {}
+            Some(Ok(_)) | None => self.end(),
+            Some(Err(error)) => {
+                let version = self.lease.take().map(|lease| lease.version().to_string());
+                self.ticket = None;
+                self.shared.tally.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(version, %error, "the service broke off in the middle of an answer");
+            }
+        }
+        Poll::Ready(frame)
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Passing(passing) => passing.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Passing(passing) => passing.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Self::Passing(passing) => passing.incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The gate's end of the control socket.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::protocol::{Call, Fault, LONGEST_LINE, Outcome, Reply, WORKING_EVERY};
+use super::supervisor::Supervisor;
+use super::view::Wish;
+
+/// Calls of one client that may lie before the gate unread.
+const AHEAD: usize = 4;
+
+/// Binds the socket, in place of one that a killed gate left. The caller holds the gate's lock.
+pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
+    super::record::clear(path)?;
+    // Bound under another name, so that nobody meets it before its mode is set.
+    let new = path.with_extension("sock.new");
+    super::record::clear(&new)?;
+    let listener = UnixListener::bind(&new)?;
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&new, path)?;
+    Ok(listener)
+}
+
+/// Serves installers for ever.
+pub(super) async fn serve(listener: UnixListener, supervisor: Rc<Supervisor>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::task::spawn_local(converse(stream, supervisor.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a control connection");
+                tokio::time::sleep(WORKING_EVERY).await;
+            }
+        }
+    }
+}
+
+/// One installer, from its first call to its last.
+async fn converse(stream: UnixStream, supervisor: Rc<Supervisor>) {
+    let (reader, mut writer) = stream.into_split();
+    let (send, mut calls) = mpsc::channel(AHEAD);
+    let reading = tokio::task::spawn_local(read(reader, send));
+    let mut holds = Holds::Nothing;
+    while let Some(call) = calls.recv().await {
+        let outcome = tokio::select! {
+            outcome = answer(&supervisor, &call, &mut writer, holds) => outcome,
+            // Waiting for a newcomer's health is the one call that can be left without a trace.
+            () = gone(&reading), if call == Call::WaitHealthy => break,
+        };
+        holds = holds.after(&call, &outcome);
+        let reply = outcome.map_or_else(Reply::Failed, Reply::Done);
+        if write(&mut writer, &reply).await.is_err() {
+            break;
+        }
+    }
+    reading.abort();
+    if holds == Holds::Lease {
+        supervisor.reconcile().await;
+    }
+}
+
+/// What a connection holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Nothing,
+    Lease,
+}
+
+impl Holds {
+    fn after(self, call: &Call, outcome: &Result<Outcome, Fault>) -> Self {
+        match (call, outcome) {
+            (Call::Begin { .. }, Ok(_)) => Self::Lease,
+            (Call::Finish, Ok(_)) => Self::Nothing,
+            _ => self,
+        }
+    }
+}
+
+/// Ends when the client has gone away.
+async fn gone(reading: &tokio::task::JoinHandle<()>) {
+    while !reading.is_finished() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+async fn read(reader: OwnedReadHalf, calls: mpsc::Sender<Call>) {
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut capped = (&mut reader).take(LONGEST_LINE as u64);
+        match capped.read_until(b'\n', &mut line).await {
+            Ok(_) if line.last() == Some(&b'\n') => {}
+            _ => return,
+        }
+        match serde_json::from_slice(&line) {
+            Ok(call) => {
+                if calls.send(call).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a control connection said something unknown");
+                return;
+            }
+        }
+    }
+}
+
+/// Does what is asked, saying every second that it is at it.
+async fn answer(
+    supervisor: &Rc<Supervisor>,
+    call: &Call,
+    writer: &mut OwnedWriteHalf,
+    holds: Holds,
+) -> Result<Outcome, Fault> {
+    let doing = perform(supervisor, call, holds);
+    let mut doing = std::pin::pin!(doing);
+    let mut ticks = interval(WORKING_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
+    loop {
+        tokio::select! {
+            outcome = &mut doing => return outcome,
+            // A client that went away does not stop what it asked for; it is noticed afterwards.
+            _ = ticks.tick() => drop(write(writer, &Reply::Working).await),
+        }
+    }
+}
+
+async fn perform(supervisor: &Rc<Supervisor>, call: &Call, holds: Holds) -> Result<Outcome, Fault> {
+    if call.needs_lease() && holds == Holds::Nothing {
+        return Err(Fault::OutOfTurn("this needs `begin` first".to_owned()));
+    }
+    if supervisor.ends() && *call != Call::Status {
+        return Err(Fault::OutOfTurn("it is ending".to_owned()));
+    }
+    match call {
+        Call::Status => return Ok(Outcome::Status(Box::new(supervisor.status()))),
+        Call::Begin { .. } if holds == Holds::Lease => {}
+        Call::Begin { pid } => supervisor.begin(*pid).await?,
+        Call::Announce { seconds } => supervisor.announce(*seconds),
+        Call::Hold => supervisor.wish(Wish::Hold),
+        Call::Backoff => supervisor.wish(Wish::Backoff),
+        Call::Open => supervisor.wish(Wish::Open),
+        Call::Start { version } => supervisor.start(version).await?,
+        Call::WaitHealthy => return supervisor.wait_healthy().await.map(seconds),
+        Call::StopRunning => return Ok(seconds(supervisor.stop_running().await)),
+        Call::Promote => supervisor.promote().await?,
+        Call::Retire => return Ok(seconds(supervisor.retire().await)),
+        Call::Abandon => supervisor.abandon().await,
+        Call::Finish => return Ok(Outcome::Figures(supervisor.finish().await)),
+        Call::MaintenanceOn(maintenance) => supervisor.maintain(Some(maintenance.clone()))?,
+        Call::MaintenanceOff => supervisor.maintain(None)?,
+    }
+    Ok(Outcome::Nothing)
+}
+
+fn seconds(duration: std::time::Duration) -> Outcome {
+    Outcome::Seconds(duration.as_secs_f64())
+}
+
+async fn write(writer: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    tokio::time::timeout(WORKING_EVERY, writer.write_all(&line))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}

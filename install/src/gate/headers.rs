@@ -1,0 +1,174 @@
+//! What becomes of header fields on their way through.
+//!
+//! Hop-by-hop fields are taken off as RFC 9110 section 7.6.1 says. How a message is framed is left
+//! to hyper, which refuses what can be read in two ways (two lengths, `Transfer-Encoding` that does
+//! not end in `chunked` or comes from HTTP/1.0) and, where both are given, drops `Content-Length`.
+
+use std::net::IpAddr;
+
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Fields that `Connection` cannot take off, because the message would mean something else.
+const NEEDED: [HeaderName; 2] = [header::HOST, header::CONTENT_LENGTH];
+
+/// A client, as the service is told of it.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    address: HeaderValue,
+}
+
+impl Client {
+    /// The client at `address`.
+    pub(super) fn new(address: IpAddr) -> Self {
+        // An IP address is printable ASCII.
+        let address = HeaderValue::try_from(address.to_canonical().to_string())
+            .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { address }
+    }
+
+    /// Tells the service who asks, after whatever a proxy in front has told already.
+    ///
+    /// `X-Forwarded-Proto` and `-Host` of a proxy in front stand, because only it knows whether
+    /// the client came by TLS. `Forwarded` is left alone.
+    pub(super) fn announce(&self, headers: &mut HeaderMap) {
+        let chain = match headers.contains_key(X_FORWARDED_FOR) {
+            true => self.chained(headers),
+            false => self.address.clone(),
+        };
+        headers.insert(X_FORWARDED_FOR, chain);
+        if !headers.contains_key(X_FORWARDED_PROTO) {
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        }
+        if !headers.contains_key(X_FORWARDED_HOST)
+            && let Some(host) = headers.get(header::HOST).cloned()
+        {
+            headers.insert(X_FORWARDED_HOST, host);
+        }
+    }
+
+    fn chained(&self, headers: &HeaderMap) -> HeaderValue {
+        let mut chain = Vec::new();
+        for value in headers.get_all(X_FORWARDED_FOR) {
+            chain.extend_from_slice(value.as_bytes());
+            chain.extend_from_slice(b", ");
+        }
+        chain.extend_from_slice(self.address.as_bytes());
+        HeaderValue::from_bytes(&chain).unwrap_or_else(|_| self.address.clone())
+    }
+}
+
+/// What a request or answer wants its connection to become, e.g. `websocket`.
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let upgrade = headers.get(header::UPGRADE)?;
+    tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade")).then(|| upgrade.clone())
+}
+
+/// Puts an upgrade back that [`strip`] took off.
+pub(super) fn set_upgrade(headers: &mut HeaderMap, upgrade: HeaderValue) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, upgrade);
+}
+
+/// Takes off what is meant for this hop only; tells whether the message was chunked.
+pub(super) fn strip(headers: &mut HeaderMap) -> Framing {
+    if headers.contains_key(header::CONNECTION) {
+        strip_nominated(headers);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, header::TE, header::UPGRADE] {
+        headers.remove(name);
+    }
+    match headers.remove(header::TRANSFER_ENCODING) {
+        Some(coding) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
+        Some(_) => Framing::Unknown,
+        None => Framing::Plain,
+    }
+}
+
+/// How the sender framed a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// By its length, or it has no body.
+    Plain,
+    /// In chunks.
+    Chunked,
+    /// By a coding that the gate does not undo.
+    Unknown,
+}
+
+fn strip_nominated(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = tokens(headers)
+        .filter(|token| !["close", "keep-alive", "upgrade"].contains(token))
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .filter(|name| !NEEDED.contains(name) && *name != header::TRANSFER_ENCODING)
+        .collect();
+    for name in nominated {
+        headers.remove(name);
+    }
+    headers.remove(header::CONNECTION);
+}
+
+fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn only_this_hops_fields_are_taken_off() {
+        let mut fields = headers(&[
+            ("connection", "close, X-Mine"),
+            ("connection", "host, content-length"),
+            ("x-mine", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("host", "a"),
+            ("content-length", "3"),
+            ("x-yours", "2"),
+        ]);
+        assert_eq!(strip(&mut fields), Framing::Chunked);
+        let mut left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "host", "x-yours"]);
+        assert_eq!(strip(&mut headers(&[("transfer-encoding", "gzip")])), Framing::Unknown);
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_fields() {
+        let both = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(upgrade(&both).unwrap(), "websocket");
+        assert_eq!(upgrade(&headers(&[("upgrade", "websocket")])), None);
+    }
+
+    #[test]
+    fn clients_are_chained() {
+        let client = Client::new("::ffff:10.0.0.9".parse().unwrap());
+        let mut fields = headers(&[("host", "site"), ("x-forwarded-proto", "https")]);
+        client.announce(&mut fields);
+        client.announce(&mut fields);
+        assert_eq!(fields["x-forwarded-for"], "10.0.0.9, 10.0.0.9");
+        assert_eq!(fields["x-forwarded-proto"], "https");
+        assert_eq!(fields["x-forwarded-host"], "site");
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether a service answers well.
+
+use std::io;
+use std::time::Duration;
+
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::rt::{Read, Write};
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::process::Process;
+use super::upstream::Address;
+
+/// How soon to ask again at first, and how slowly in the end.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
+
+/// How long one question may stay open; a service that warms up may take a while.
+const QUESTION: Duration = Duration::from_secs(10);
+
+/// Waits until the service answers well; else says what the matter was.
+pub(super) async fn wait(process: &Process) -> Result<Duration, String> {
+    let started = Instant::now();
+    let within = process.launch.health.within.as_duration();
+    let mut last = "it was not asked".to_owned();
+    let asking = async {
+        let mut pause = PAUSES.0;
+        loop {
+            match ask(process).await {
+                Ok(status) if (200..400).contains(&status.as_u16()) => return,
+                Ok(status) => last = format!("GET {} gave {status}", process.launch.health.path),
+                Err(error) => last = format!("GET {}: {error}", process.launch.health.path),
+            }
+            sleep(pause).await;
+            pause = (pause * 5 / 4).min(PAUSES.1);
+        }
+    };
+    tokio::select! {
+        biased;
+        exited = process.ended() => Err(exited.to_string()),
+        healthy = timeout(within, asking) => match healthy {
+            Ok(()) => Ok(started.elapsed()),
+            Err(_) => Err(format!(
+                "not within {} ({last})", process.launch.health.within
+            )),
+        },
+    }
+}
+
+async fn ask(process: &Process) -> io::Result<StatusCode> {
+    let question = async {
+        match &process.launch.address {
+            Address::Tcp(address) => get(TcpStream::connect(address).await?, process).await,
+            Address::Unix(path) => get(UnixStream::connect(path).await?, process).await,
+        }
+    };
+    timeout(QUESTION, question).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+async fn get<S>(stream: S, process: &Process) -> io::Result<StatusCode>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    TokioIo<S>: Read + Write,
+{
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let host = match &process.launch.address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(_) => "localhost".to_owned(),
+    };
+    let request = Request::get(&process.launch.health.path)
+        .header(header::HOST, host)
+        .header(header::USER_AGENT, concat!("cutover-gate/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(io::Error::other)?;
+    let mut connection = std::pin::pin!(connection);
+    let answer = sender.send_request(request);
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer.map(|answer| answer.status()).map_err(io::Error::other),
+        // The connection may end in the same moment in which the answer has come.
+        ended = &mut connection => {
+            ended.map_err(io::Error::other)?;
+            answer.await.map(|answer| answer.status()).map_err(io::Error::other)
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! How a release's service is started here: the descriptor's words with this node's values in them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cutover_formats::descriptor::{Health, Service};
+use cutover_formats::version::Version;
+
+use super::upstream::Address;
+use crate::root::Root;
+
+/// Most bytes of the path of a unix socket.
+pub(super) const LONGEST_SOCKET: usize = 107;
+
+/// Everything that starting one process takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Launch {
+    /// The release.
+    pub(super) version: Version,
+    /// The program and its arguments.
+    pub(super) command: Vec<String>,
+    /// Variables on top of the gate's own.
+    pub(super) env: BTreeMap<String, String>,
+    /// Where it runs.
+    pub(super) folder: PathBuf,
+    /// Where it will be reached.
+    pub(super) address: Address,
+    /// Where its output goes.
+    pub(super) log: PathBuf,
+    /// When it counts as healthy.
+    pub(super) health: Health,
+    /// How long it may take to end.
+    pub(super) drain: Duration,
+}
+
+/// What a node knows of a release that it is about to run.
+#[derive(Clone, Debug)]
+pub(super) struct Recipe {
+    /// The release.
+    pub(super) version: Version,
+    /// How it is run.
+    pub(super) service: Service,
+    /// Whether it brings a Python environment.
+    pub(super) python: bool,
+}
+
+impl Recipe {
+    /// Whether the service is reached by a unix socket.
+    pub(super) fn uses_socket(&self) -> bool {
+        let mut texts = self.service.command.iter().chain(self.service.env.values());
+        texts.any(|text| text.contains("{socket}"))
+    }
+
+    /// Puts this node's values into the recipe.
+    pub(super) fn launch(
+        &self,
+        root: &Root,
+        node_env: &BTreeMap<String, String>,
+        address: Address,
+    ) -> Launch {
+        let values = self.values(root, &address);
+        let mut env = BTreeMap::new();
+        if self.python {
+            // Else running a release would change its sealed prefix.
+            env.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
+        }
+        let from_release = self.service.env.iter();
+        env.extend(from_release.map(|(name, value)| (name.clone(), fill(value, &values))));
+        env.extend(node_env.iter().map(|(name, value)| (name.clone(), fill(value, &values))));
+        let folder = root.prefix(&self.version);
+        let mut command: Vec<String> =
+            self.service.command.iter().map(|part| fill(part, &values)).collect();
+        if let Some(program) = command.first_mut()
+            && program.contains('/')
+        {
+            // A relative path means one in the prefix; an absolute one stays what it is.
+            *program = folder.join(&*program).display().to_string();
+        }
+        Launch {
+            version: self.version.clone(),
+            command,
+            env,
+            folder,
+            address,
+            log: root.run().join(format!("service-{}.log", self.version)),
+            health: self.service.health.clone(),
+            drain: self.service.drain.as_duration(),
+        }
+    }
+
+    fn values(&self, root: &Root, address: &Address) -> [(&'static str, String); 6] {
+        let (listen, port, socket) = match address {
+            Address::Tcp(address) => (address.to_string(), address.port().to_string(), None),
+            Address::Unix(path) => (format!("unix:{}", path.display()), String::new(), Some(path)),
+        };
+        [
+            ("prefix", root.prefix(&self.version).display().to_string()),
+            ("version", self.version.to_string()),
+            ("root", root.path().display().to_string()),
+            ("listen", listen),
+            ("port", port),
+            ("socket", socket.map_or_else(String::new, |path| path.display().to_string())),
+        ]
+    }
+}
+
+/// Replaces `{name}` by its value, once and from left to right; what is not known stays.
+fn fill(text: &str, values: &[(&str, String)]) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('{') {
+        filled.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let known = values.iter().find(|(name, _)| {
+            rest[1..].strip_prefix(name).is_some_and(|after| after.starts_with('}'))
+        });
+        match known {
+            Some((name, value)) => {
+                filled.push_str(value);
+                rest = &rest[name.len() + 2..];
+            }
+            None => {
+                filled.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    filled + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cutover_formats::descriptor::Swap;
+    use cutover_formats::period::Period;
+
+    fn recipe(command: &[&str]) -> Recipe {
+        Recipe {
+            version: Version::new(1, 2, 3),
+            service: Service {
+                command: command.iter().map(|part| (*part).to_owned()).collect(),
+                env: BTreeMap::from([("A".to_owned(), "{port}".to_owned())]),
+                health: Health::default(),
+                swap: Swap::default(),
+                drain: Period::seconds(10),
+            },
+            python: true,
+        }
+    }
+
+    #[test]
+    fn placeholders_are_filled_once_and_strangers_stay() {
+        let values = [("a", "{b}".to_owned()), ("b", "2".to_owned())];
+        assert_eq!(fill("x{a}{b}{c}{a{b}}", &values), "x{b}2{c}{a2}");
+        assert_eq!(fill("{", &values), "{");
+        assert_eq!(fill("{é}", &values), "{é}");
+    }
+
+    #[test]
+    fn the_node_has_the_last_word() {
+        let root = Root::new("/srv/weave".into());
+        let address = Address::Tcp(([127, 0, 0, 1], 8001).into());
+        let node = BTreeMap::from([("A".to_owned(), "node {version}".to_owned())]);
+        let launch = recipe(&["bin/serve", "{listen}", "{prefix}/x", "{what}"]);
+        let launch = launch.launch(&root, &node, address);
+        assert_eq!(
+            launch.command,
+            [
+                "/srv/weave/releases/1.2.3/bin/serve",
+                "127.0.0.1:8001",
+                "/srv/weave/releases/1.2.3/x",
+                "{what}"
+            ]
+        );
+        assert_eq!(launch.env["A"], "node 1.2.3");
+        assert_eq!(launch.env["PYTHONDONTWRITEBYTECODE"], "1");
+        assert_eq!(launch.folder, std::path::Path::new("/srv/weave/releases/1.2.3"));
+    }
+
+    #[test]
+    fn a_socket_is_used_where_it_is_named() {
+        let with = recipe(&["serve", "--bind", "unix:{socket}"]);
+        assert!(with.uses_socket() && !recipe(&["serve", "{listen}"]).uses_socket());
+        let address = Address::Unix("/r/run/s.sock".into());
+        let launch = with.launch(&Root::new("/r".into()), &BTreeMap::new(), address);
+        assert_eq!(launch.command, ["serve", "--bind", "unix:/r/run/s.sock"]);
+    }
+}

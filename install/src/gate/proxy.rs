@@ -1,0 +1,346 @@
+//! One thread's work on requests: in by the view, out to the service, back to the client.
+//!
+//! A request that may have reached the service is never sent again. What is sent again, on another
+//! connection, is only what hyper hands back because not a byte of it was written.
+//! Bodies are passed on as they come, in both directions, each waiting for the slower side. How
+//! long a service may think is its own affair: there is no timeout on answers.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, timeout_at};
+
+use super::answer::{self, Accept, Readiness, Weave, X_BACKOFF};
+use super::body::Body;
+use super::headers::{self, Client, Framing};
+use super::pool::{Lease, Pool, Ticket};
+use super::view::{Shared, View, Way};
+
+/// Names the release that served an answer.
+const X_CUTOVER_VERSION: HeaderName = HeaderName::from_static("x-cutover-version");
+
+/// How often a request that was never written is tried on another connection.
+const ATTEMPTS: usize = 3;
+
+/// What one thread needs to answer requests.
+#[derive(Debug)]
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    lane: usize,
+    view: RefCell<Cache<Arc<ArcSwap<View>>, Arc<View>>>,
+    route: RefCell<Rc<Route>>,
+    random: Cell<u64>,
+}
+
+/// The view, with what this thread adds to it.
+#[derive(Debug)]
+struct Route {
+    view: Arc<View>,
+    pool: Option<Rc<Pool>>,
+    announce: Option<HeaderValue>,
+}
+
+/// What the view says to a request.
+enum Entry {
+    In(Rc<Pool>, Ticket),
+    Wait,
+    Refused,
+}
+
+/// Why there is no answer from the service.
+enum Failure {
+    /// The request did not reach it.
+    Unreached(io::Error),
+    /// It broke off; it may have acted on the request.
+    Broken(hyper::Error),
+}
+
+impl Route {
+    fn new(view: Arc<View>, lane: usize, before: Option<&Self>) -> Self {
+        let pool = match &view.way {
+            Way::Open(upstream) => Some(
+                before
+                    .and_then(|route| route.pool.clone())
+                    .filter(|pool| Arc::ptr_eq(pool.upstream(), upstream))
+                    .unwrap_or_else(|| Pool::new(upstream.clone(), lane)),
+            ),
+            Way::Hold | Way::Backoff => None,
+        };
+        let announce = view.announce.map(HeaderValue::from);
+        Self { view, pool, announce }
+    }
+
+    fn enter(&self) -> Option<Entry> {
+        match (&self.pool, &self.view.way) {
+            (Some(pool), _) => pool.enter().map(|ticket| Entry::In(pool.clone(), ticket)),
+            (None, Way::Hold) => Some(Entry::Wait),
+            (None, _) => Some(Entry::Refused),
+        }
+    }
+}
+
+impl Worker {
+    /// A worker that counts its requests on `lane`.
+    pub(super) fn new(shared: Arc<Shared>, lane: usize) -> Self {
+        let mut view = Cache::new(shared.view.clone());
+        let route = Rc::new(Route::new(view.load().clone(), lane, None));
+        let random = Cell::new(RandomState::new().build_hasher().finish() | 1);
+        Self { shared, lane, view: RefCell::new(view), route: RefCell::new(route), random }
+    }
+
+    /// Answers a request.
+    pub(super) async fn answer(
+        self: Rc<Self>,
+        client: Rc<Client>,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        if request.uri().path().starts_with("/.cutover/") {
+            return Ok(answer::own(request.method(), request.uri().path(), self.readiness()));
+        }
+        let accept = Accept::of(request.headers());
+        let upgrade = headers::upgrade(request.headers());
+        if let Err((status, why)) = prepare(&mut request, &client) {
+            return Ok(answer::refuse(status, why, &accept));
+        }
+        let Some((pool, ticket)) = self.admit().await else {
+            return Ok(self.backoff(&accept));
+        };
+        let switch = upgrade.map(|protocol| {
+            headers::set_upgrade(request.headers_mut(), protocol);
+            hyper::upgrade::on(&mut request)
+        });
+        match send(&pool, request).await {
+            Ok((response, lease)) => Ok(self.pass(response, lease, ticket, switch, &accept)),
+            Err(Failure::Unreached(error)) => {
+                let upstream = pool.upstream();
+                let (version, address) = (&upstream.version, &upstream.address);
+                tracing::warn!(%version, %address, %error, "cannot reach the service");
+                Ok(self.backoff(&accept))
+            }
+            Err(Failure::Broken(error)) => {
+                let version = &pool.upstream().version;
+                Ok(self.failed(version, &error, &accept))
+            }
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        match self.route().view.way {
+            Way::Open(_) => Readiness::Ready,
+            Way::Hold | Way::Backoff => Readiness::NotReady,
+        }
+    }
+
+    /// The view of this moment: one relaxed load where it has not changed.
+    fn route(&self) -> Rc<Route> {
+        let mut cache = self.view.borrow_mut();
+        let view = cache.load();
+        let mut route = self.route.borrow_mut();
+        if !Arc::ptr_eq(view, &route.view) {
+            *route = Rc::new(Route::new(view.clone(), self.lane, Some(&route)));
+        }
+        route.clone()
+    }
+
+    /// An upstream that closes is never in the view any more, so that a look at the next view helps.
+    fn enter(&self) -> Entry {
+        self.route().enter().or_else(|| self.route().enter()).unwrap_or(Entry::Refused)
+    }
+
+    /// The upstream to send a request to, perhaps after a wait.
+    async fn admit(&self) -> Option<(Rc<Pool>, Ticket)> {
+        match self.enter() {
+            Entry::In(pool, ticket) => Some((pool, ticket)),
+            Entry::Refused => None,
+            Entry::Wait => self.wait().await,
+        }
+    }
+
+    async fn wait(&self) -> Option<(Rc<Pool>, Ticket)> {
+        let _place = self.shared.place()?;
+        let deadline = Instant::now() + self.shared.settings.hold_max.as_duration();
+        loop {
+            // Listens before it looks, so that no change falls between the two.
+            let changed = self.shared.changed.notified();
+            match self.enter() {
+                Entry::In(pool, ticket) => return Some((pool, ticket)),
+                Entry::Refused => return None,
+                Entry::Wait => timeout_at(deadline, changed).await.ok()?,
+            }
+        }
+    }
+
+    fn pass(
+        &self,
+        response: Response<Incoming>,
+        lease: Lease,
+        ticket: Ticket,
+        switch: Option<OnUpgrade>,
+        accept: &Accept,
+    ) -> Response<Body> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return match switch {
+                Some(client) => self.switch(response, lease, ticket, client),
+                None => self.failed(lease.version(), &"it switched protocols unasked", accept),
+            };
+        }
+        let label = lease.label();
+        let (mut parts, incoming) = response.into_parts();
+        headers::strip(&mut parts.headers);
+        parts.version = Version::HTTP_11;
+        parts.headers.insert(X_CUTOVER_VERSION, label);
+        if let Some(seconds) = &self.route.borrow().announce {
+            parts.headers.insert(X_BACKOFF, seconds.clone());
+        }
+        Response::from_parts(parts, Body::passing(incoming, lease, ticket, self.shared.clone()))
+    }
+
+    /// From here on the gate only carries bytes. The request counts as in flight until both sides
+    /// have ended.
+    fn switch(
+        &self,
+        mut response: Response<Incoming>,
+        lease: Lease,
+        ticket: Ticket,
+        client: OnUpgrade,
+    ) -> Response<Body> {
+        let service = hyper::upgrade::on(&mut response);
+        let (mut parts, _) = response.into_parts();
+        let protocol = headers::upgrade(&parts.headers);
+        headers::strip(&mut parts.headers);
+        if let Some(protocol) = protocol {
+            headers::set_upgrade(&mut parts.headers, protocol);
+        }
+        parts.headers.insert(X_CUTOVER_VERSION, lease.label());
+        tokio::task::spawn_local(async move {
+            let (_ticket, _lease) = (ticket, lease);
+            if let Err(error) = tunnel(client, service).await {
+                tracing::debug!(%error, "a tunnel ended");
+            }
+        });
+        Response::from_parts(parts, Body::Whole(None))
+    }
+
+    fn failed(
+        &self,
+        version: &cutover_formats::version::Version,
+        error: &dyn std::fmt::Display,
+        accept: &Accept,
+    ) -> Response<Body> {
+        self.shared.tally.failed.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(%version, %error, "the service broke off before it answered");
+        answer::bad_gateway(accept)
+    }
+
+    fn backoff(&self, accept: &Accept) -> Response<Body> {
+        self.shared.tally.refused.fetch_add(1, Ordering::Relaxed);
+        let route = self.route();
+        let notice = &route.view.notice;
+        let (elapsed, now) = (notice.since.elapsed(), jiff::Timestamp::now());
+        let seconds = answer::seconds(notice, elapsed, now, self.spread());
+        let weave = match self.shared.settings.weave_headers {
+            true => Weave::With,
+            false => Weave::Without,
+        };
+        answer::backoff(seconds, notice.message.as_deref(), accept, weave)
+    }
+
+    /// From 0 to 1; xorshift, since nothing depends on its being unpredictable.
+    fn spread(&self) -> f64 {
+        let mut random = self.random.get();
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        self.random.set(random);
+        (random >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Makes a client's request one that the gate may send.
+fn prepare(
+    request: &mut Request<Incoming>,
+    client: &Client,
+) -> Result<(), (StatusCode, &'static str)> {
+    if request.method() == Method::CONNECT {
+        return Err((StatusCode::METHOD_NOT_ALLOWED, "this is not a forward proxy"));
+    }
+    settle_host(request)?;
+    let headers = request.headers_mut();
+    match headers::strip(headers) {
+        Framing::Plain => {}
+        // Else hyper thinks that GET has no body.
+        Framing::Chunked => {
+            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Framing::Unknown => {
+            return Err((StatusCode::NOT_IMPLEMENTED, "this transfer coding is not known"));
+        }
+    }
+    // Answered by the gate itself, at the moment that the service reads the body.
+    headers.remove(header::EXPECT);
+    client.announce(headers);
+    *request.version_mut() = Version::HTTP_11;
+    Ok(())
+}
+
+/// RFC 9112 section 3.2: one host, named in one place.
+fn settle_host(request: &mut Request<Incoming>) -> Result<(), (StatusCode, &'static str)> {
+    if let Some(authority) = request.uri().authority() {
+        let host = HeaderValue::try_from(authority.as_str())
+            .map_err(|_| (StatusCode::BAD_REQUEST, "this host is not one"))?;
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+        request.headers_mut().insert(header::HOST, host);
+        return Ok(());
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next(), request.version()) {
+        (Some(_), None, _) => Ok(()),
+        (None, _, Version::HTTP_10) => {
+            request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
+            Ok(())
+        }
+        _ => Err((StatusCode::BAD_REQUEST, "a request names exactly one host")),
+    }
+}
+
+async fn send(
+    pool: &Rc<Pool>,
+    mut request: Request<Incoming>,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    let mut reusable = pool.reuse();
+    for _ in 0..ATTEMPTS {
+        let mut lease = match reusable.take() {
+            Some(lease) => lease,
+            None => pool.connect().await.map_err(Failure::Unreached)?,
+        };
+        match lease.connection.try_send_request(request).await {
+            Ok(response) => return Ok((response, lease)),
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => request = unsent,
+                None => return Err(Failure::Broken(error.into_error())),
+            },
+        }
+    }
+    Err(Failure::Unreached(io::Error::other("it closes every connection at once")))
+}
+
+async fn tunnel(client: OnUpgrade, service: OnUpgrade) -> Result<(), Box<dyn std::error::Error>> {
+    let (client, service) = tokio::try_join!(client, service)?;
+    let (mut client, mut service) = (TokioIo::new(client), TokioIo::new(service));
+    tokio::io::copy_bidirectional(&mut client, &mut service).await?;
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! The gate's life: lock, bind, tidy up, serve, drain.
+
+use std::cell::Cell;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use cutover_formats::node_toml::NodeToml;
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::UnixListener;
+use tokio::runtime::LocalRuntime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::launch::LONGEST_SOCKET;
+use super::listen::{self, Listeners};
+use super::protocol::Maintenance;
+use super::service::Ground;
+use super::supervisor::{Supervisor, first_view};
+use super::view::Shared;
+use super::{GateError, control, history, identity, maintenance};
+use crate::root::Root;
+
+/// Files that the gate would like to have open at once: two for each request.
+const FILES: u64 = 65_536;
+
+/// Runs the gate of `root` until SIGTERM or SIGINT, then drains, stops the service and returns.
+pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
+    let gate = settings.gate.clone().ok_or_else(|| GateError::NoGate(root.node_toml()))?;
+    let socket = root.control();
+    if socket.with_extension("sock.new").as_os_str().len() > LONGEST_SOCKET {
+        return Err(GateError::PathTooLong(socket));
+    }
+    for folder in [root.run(), root.state()] {
+        fs::create_dir_all(&folder).map_err(|why| at(&folder, why))?;
+    }
+    let _lock = lock(root)?;
+    let listener = listen::bind(gate.listen)?;
+    let address = listener.local_addr().map_err(|why| at(root.path(), why))?;
+    raise_file_limit();
+    let ground = Ground {
+        root: root.clone(),
+        env: settings.service.env.clone(),
+        lanes: listen::lanes(),
+        serial: Cell::new(0),
+    };
+    let shared = Arc::new(Shared::new(gate, first_view(history::load(root))));
+    let runtime = LocalRuntime::new().map_err(|why| at(root.path(), why))?;
+    runtime.block_on(async {
+        identity::end_leftovers(root).await.map_err(|why| at(&root.run(), why))?;
+        let control = control::bind(&socket).map_err(|why| at(&socket, why))?;
+        let listeners = Listeners::start(&listener, &shared)?;
+        drop(listener);
+        let supervisor = Supervisor::new(ground, shared, address);
+        tracing::info!(%address, pid = std::process::id(), "the gate listens");
+        live(&supervisor, listeners, control).await.map_err(|why| at(root.path(), why))?;
+        identity::remove(&socket);
+        tracing::info!("the gate has ended");
+        Ok(())
+    })
+}
+
+async fn live(
+    supervisor: &Rc<Supervisor>,
+    listeners: Listeners,
+    control: UnixListener,
+) -> io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    supervisor.obey(remembered_maintenance(&supervisor.ground.root));
+    match supervisor.current() {
+        Some(version) => {
+            if let Err(fault) = supervisor.run(&version) {
+                tracing::error!("{fault}");
+            }
+        }
+        None => tracing::info!("nothing is installed yet"),
+    }
+    let serving = tokio::task::spawn_local(control::serve(control, supervisor.clone()));
+    let name = tokio::select! {
+        _ = term.recv() => "SIGTERM",
+        _ = int.recv() => "SIGINT",
+    };
+    let limit = supervisor.drain_limit();
+    tracing::info!(?limit, "drain: got {name}, letting requests in flight finish");
+    serving.abort();
+    supervisor.close();
+    listeners.drain(limit).await;
+    supervisor.end_all().await;
+    Ok(())
+}
+
+/// Where the record cannot be read, the site stays closed: somebody had a reason to close it.
+fn remembered_maintenance(root: &Root) -> Option<Maintenance> {
+    maintenance::load(root, Timestamp::now()).unwrap_or_else(|error| {
+        let path = root.maintenance();
+        tracing::error!(path = %path.display(), %error, "closed: cannot tell until when");
+        Some(Maintenance::default())
+    })
+}
+
+/// One gate per root. The lock ends with the process, however that ends.
+fn lock(root: &Root) -> Result<File, GateError> {
+    let path = root.gate_lock();
+    let failed = |why| at(&path, why);
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    if let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        if errno != rustix::io::Errno::WOULDBLOCK {
+            return Err(failed(errno.into()));
+        }
+        let mut pid = String::new();
+        file.take(20).read_to_string(&mut pid).map_err(failed)?;
+        let pid = pid.trim().to_owned();
+        return Err(GateError::AlreadyRunning { root: root.path().to_owned(), pid });
+    }
+    file.set_len(0).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+/// A gate out of files refuses clients for no good reason. Services inherit the limit.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, "cannot raise the number of open files");
+        }
+    }
+}
+
+fn at(path: &Path, why: io::Error) -> GateError {
+    GateError::Io { what: path.display().to_string(), why }
+}

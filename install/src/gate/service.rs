@@ -1,0 +1,243 @@
+//! A release's service over all its processes: started, healthy, down, started again.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cutover_formats::descriptor::Descriptor;
+use cutover_formats::version::Version;
+use tokio::task::AbortHandle;
+
+use super::health;
+use super::launch::{LONGEST_SOCKET, Recipe};
+use super::process::{Ended, Process};
+use super::protocol::Fault;
+use super::upstream::{Address, Upstream};
+use super::view::Supply;
+use crate::root::Root;
+
+/// Pauses before a service that ended by itself is started again: the first and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// A service that was healthy for so long has its next pause start over.
+const STABLE: Duration = Duration::from_secs(60);
+
+/// A release's service.
+#[derive(Debug)]
+pub(super) struct Service {
+    recipe: Recipe,
+    phase: RefCell<Phase>,
+    process: RefCell<Option<Rc<Process>>>,
+    /// The task that starts it again, for the running service.
+    pub(super) keeper: RefCell<Option<AbortHandle>>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Starting,
+    Up(Arc<Upstream>),
+    Down,
+}
+
+/// What a service needs of its surroundings.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// The node.
+    pub(super) root: Root,
+    /// The node's own variables.
+    pub(super) env: std::collections::BTreeMap<String, String>,
+    /// Threads that will send requests.
+    pub(super) lanes: usize,
+    /// Numbers unix sockets.
+    pub(super) serial: Cell<u64>,
+}
+
+impl Service {
+    /// Reads how `version` is run; starts nothing.
+    pub(super) fn load(root: &Root, version: &Version) -> Result<Rc<Self>, Fault> {
+        let cannot = |reason: String| Fault::CannotStart { version: version.clone(), reason };
+        let path = root.descriptor(version);
+        let bytes =
+            fs::read(&path).map_err(|error| cannot(format!("{}: {error}", path.display())))?;
+        let descriptor = Descriptor::parse(&bytes)
+            .map_err(|error| cannot(format!("{}: {error}", path.display())))?;
+        let python = descriptor.python.is_some();
+        let service =
+            descriptor.service.ok_or_else(|| cannot("the release has no service".to_owned()))?;
+        Ok(Rc::new(Self {
+            recipe: Recipe { version: version.clone(), service, python },
+            phase: RefCell::new(Phase::Starting),
+            process: RefCell::default(),
+            keeper: RefCell::default(),
+        }))
+    }
+
+    /// The release.
+    pub(super) fn version(&self) -> &Version {
+        &self.recipe.version
+    }
+
+    /// How long it may take to finish requests, and then to end.
+    pub(super) fn drain_limit(&self) -> Duration {
+        self.recipe.service.drain.as_duration()
+    }
+
+    /// Its present process.
+    pub(super) fn process(&self) -> Option<Rc<Process>> {
+        self.process.borrow().clone()
+    }
+
+    /// Where requests may go, if anywhere.
+    pub(super) fn upstream(&self) -> Option<Arc<Upstream>> {
+        match &*self.phase.borrow() {
+            Phase::Up(upstream) => Some(upstream.clone()),
+            Phase::Starting | Phase::Down => None,
+        }
+    }
+
+    /// What it is to requests.
+    pub(super) fn supply(&self) -> Supply {
+        match &*self.phase.borrow() {
+            Phase::Starting => Supply::Starting,
+            Phase::Up(upstream) => Supply::Up(upstream.clone()),
+            Phase::Down => Supply::Down,
+        }
+    }
+
+    /// Whether it is healthy and its process lives.
+    pub(super) fn answers(&self) -> bool {
+        let lives = self.process().is_some_and(|process| process.exited().is_none());
+        lives && self.upstream().is_some()
+    }
+
+    /// Marks it as down; tells the upstream that is no more.
+    pub(super) fn down(&self) -> Option<Arc<Upstream>> {
+        match self.phase.replace(Phase::Down) {
+            Phase::Up(upstream) => Some(upstream),
+            Phase::Starting | Phase::Down => None,
+        }
+    }
+
+    /// Starts a process.
+    pub(super) fn start(&self, ground: &Ground) -> Result<(), Fault> {
+        let cannot = |error: io::Error| Fault::CannotStart {
+            version: self.version().clone(),
+            reason: error.to_string(),
+        };
+        let address = self.address(ground).map_err(cannot)?;
+        let launch = self.recipe.launch(&ground.root, &ground.env, address);
+        tracing::info!(
+            version = %launch.version, address = %launch.address, command = ?launch.command,
+            "starting the service"
+        );
+        let process = Process::start(launch, &ground.root).map_err(cannot)?;
+        *self.process.borrow_mut() = Some(Rc::new(process));
+        Ok(())
+    }
+
+    /// Waits until its process is healthy.
+    pub(super) async fn wait_healthy(&self, ground: &Ground) -> Result<Duration, Fault> {
+        let version = self.version().clone();
+        let Some(process) = self.process() else {
+            return Err(Fault::OutOfTurn(format!("{version} was not started")));
+        };
+        match health::wait(&process).await {
+            Ok(took) => {
+                let address = process.launch.address.clone();
+                let upstream = Upstream::new(version, address, ground.lanes);
+                *self.phase.borrow_mut() = Phase::Up(Arc::new(upstream));
+                Ok(took)
+            }
+            Err(reason) => Err(Fault::Unhealthy { version, reason, log_tail: process.log_tail() }),
+        }
+    }
+
+    /// Lets requests in flight finish, then ends the process. No view may show it any more.
+    pub(super) async fn end(&self) -> Option<Arc<Upstream>> {
+        if let Some(keeper) = self.keeper.borrow_mut().take() {
+            keeper.abort();
+        }
+        let (version, limit) = (self.version(), self.drain_limit());
+        let upstream = self.upstream();
+        if let Some(upstream) = &upstream {
+            upstream.close();
+            let left = upstream.drained(limit).await;
+            if left > 0 {
+                tracing::warn!(%version, left, ?limit, "requests were still in flight");
+            }
+        }
+        if let Some(process) = self.process() {
+            match process.stop(limit).await {
+                Ended::Before => {}
+                Ended::Asked => tracing::info!(%version, "the service ended"),
+                Ended::Killed => {
+                    tracing::warn!(%version, ?limit, "the service did not end and was killed");
+                }
+            }
+        }
+        self.down().or(upstream)
+    }
+
+    fn address(&self, ground: &Ground) -> io::Result<Address> {
+        if !self.recipe.uses_socket() {
+            // Bound and let go of: the service binds it itself, from what the system has free.
+            return Ok(Address::Tcp(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?));
+        }
+        let number = ground.serial.replace(ground.serial.get() + 1);
+        let path = ground.root.run().join(format!("{}-{number}.sock", self.version()));
+        match path.as_os_str().len() {
+            0..=LONGEST_SOCKET => Ok(Address::Unix(path)),
+            length => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "{} has {length} bytes; a unix socket's path may have {LONGEST_SOCKET}",
+                    path.display()
+                ),
+            )),
+        }
+    }
+}
+
+/// When to start a service again that ended by itself.
+#[derive(Debug)]
+pub(super) struct Patience {
+    pause: Duration,
+}
+
+impl Patience {
+    /// As after a good start.
+    pub(super) fn new() -> Self {
+        Self { pause: PAUSES.0 }
+    }
+
+    /// The pause before the next start, after a process that was healthy for `healthy`.
+    pub(super) fn next(&mut self, healthy: Duration) -> Duration {
+        if healthy >= STABLE {
+            self.pause = PAUSES.0;
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).min(PAUSES.1);
+        pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_until_health_has_lasted() {
+        let mut patience = Patience::new();
+        let pauses: Vec<_> = (0..4).map(|_| patience.next(Duration::ZERO).as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800]);
+        for _ in 0..10 {
+            patience.next(STABLE / 2);
+        }
+        assert_eq!(patience.next(Duration::ZERO), PAUSES.1);
+        assert_eq!(patience.next(STABLE), PAUSES.0);
+    }
+}

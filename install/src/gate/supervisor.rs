@@ -1,0 +1,511 @@
+//! What runs, and what requests meet because of it: the verbs of a swap, each small.
+//!
+//! Three places: *running* (requests go there), *newcomer* (started, not yet in use), *retiring*
+//! (was running, finishes its requests). After every change [`Supervisor::refresh`] decides anew
+//! what requests meet and shows it to the threads that serve.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use cutover_formats::version::Version;
+use jiff::Timestamp;
+
+use super::maintenance;
+use super::protocol::{Fault, GateStatus, Maintenance, Running, SwapFigures};
+use super::service::{Ground, Patience, Service};
+use super::upstream::Upstream;
+use super::view::{Notice, Reason, Shared, Supply, View, Way, Wish, decide};
+use super::{history, lease::Lease};
+
+/// How often an end of maintenance is looked for at the least, since clocks may be set.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// The one that decides what runs.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    /// What services need.
+    pub(super) ground: Ground,
+    /// What the serving threads see.
+    pub(super) shared: Arc<Shared>,
+    /// Who may change what runs.
+    pub(super) lease: Lease,
+    listen: SocketAddr,
+    since: Timestamp,
+    places: RefCell<Places>,
+    wish: Cell<Wish>,
+    announce: Cell<Option<u64>>,
+    maintenance: RefCell<Option<Maintenance>>,
+    ending: Cell<bool>,
+    dark: Cell<Dark>,
+    history: RefCell<Arc<[Duration]>>,
+    restarts: Cell<u64>,
+    /// Requests given to processes that are gone.
+    past: RefCell<BTreeMap<Version, u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    running: Option<Rc<Service>>,
+    newcomer: Option<Rc<Service>>,
+    retiring: Option<Rc<Service>>,
+    /// Whether the running one was taken away for a swap.
+    stopped: bool,
+}
+
+/// Times during which no service answered.
+#[derive(Clone, Copy, Debug)]
+struct Dark {
+    since: Option<Instant>,
+    before: Duration,
+}
+
+impl Dark {
+    fn total(self) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+/// What a gate shows before it has looked.
+pub(super) fn first_view(history: Arc<[Duration]>) -> View {
+    View {
+        way: Way::Hold,
+        notice: Notice {
+            reason: Reason::Starting,
+            since: Instant::now(),
+            until: None,
+            message: None,
+            history,
+        },
+        announce: None,
+    }
+}
+
+impl Supervisor {
+    /// A supervisor with nothing running.
+    pub(super) fn new(ground: Ground, shared: Arc<Shared>, listen: SocketAddr) -> Rc<Self> {
+        let history = history::load(&ground.root);
+        Rc::new(Self {
+            ground,
+            shared,
+            lease: Lease::default(),
+            listen,
+            since: Timestamp::now(),
+            places: RefCell::default(),
+            wish: Cell::new(Wish::Open),
+            announce: Cell::default(),
+            maintenance: RefCell::default(),
+            ending: Cell::default(),
+            dark: Cell::new(Dark { since: Some(Instant::now()), before: Duration::ZERO }),
+            history: RefCell::new(history),
+            restarts: Cell::default(),
+            past: RefCell::default(),
+        })
+    }
+
+    /// Decides anew what requests meet, and shows it.
+    pub(super) fn refresh(&self) {
+        let maintenance = self.maintenance.borrow();
+        let (way, reason) = match self.ending.get() {
+            true => (Way::Backoff, Reason::Ending),
+            false => decide(self.wish.get(), &self.supply(), maintenance.as_ref()),
+        };
+        let before = self.shared.view.load();
+        let since = self.count_dark(&way, reason);
+        if reason != before.notice.reason || way.state() != before.way.state() {
+            tracing::info!(running = %self.running_name(), "{}: {reason}", way.state());
+        }
+        let (until, message) = match &*maintenance {
+            Some(maintenance) => (maintenance.until, maintenance.message.clone()),
+            None => (None, None),
+        };
+        let history = self.history.borrow().clone();
+        let notice = Notice { reason, since, until, message, history };
+        self.shared.show(View { way, notice, announce: self.announce.get() });
+    }
+
+    fn supply(&self) -> Supply {
+        let places = self.places.borrow();
+        match &places.running {
+            Some(service) => service.supply(),
+            None if places.stopped => Supply::Stopped,
+            None => Supply::Nothing,
+        }
+    }
+
+    fn count_dark(&self, way: &Way, reason: Reason) -> Instant {
+        let mut dark = self.dark.get();
+        // Maintenance is the operator's wish, not a swap's cost.
+        let light = matches!(way, Way::Open(_)) || reason == Reason::Maintenance;
+        match (light, dark.since) {
+            (true, Some(since)) => {
+                dark = Dark { since: None, before: dark.before + since.elapsed() };
+            }
+            (false, None) => dark.since = Some(Instant::now()),
+            _ => {}
+        }
+        self.dark.set(dark);
+        dark.since.unwrap_or_else(Instant::now)
+    }
+
+    /// What the installer, or the gate itself, wishes for.
+    pub(super) fn wish(&self, wish: Wish) {
+        self.wish.set(wish);
+        if wish == Wish::Open {
+            self.announce.set(None);
+        }
+        self.refresh();
+    }
+
+    /// Good answers carry `seconds` from now on; zero ends that.
+    pub(super) fn announce(&self, seconds: u64) {
+        self.announce.set((seconds > 0).then_some(seconds));
+        self.refresh();
+    }
+
+    /// Starts `version` beside what runs, in place of an earlier newcomer.
+    pub(super) async fn start(&self, version: &Version) -> Result<(), Fault> {
+        self.abandon().await;
+        if self.ends() {
+            return Err(Fault::OutOfTurn("it is ending".to_owned()));
+        }
+        let service = Service::load(&self.ground.root, version)?;
+        service.start(&self.ground)?;
+        self.places.borrow_mut().newcomer = Some(service);
+        Ok(())
+    }
+
+    /// Waits until the newcomer is healthy.
+    pub(super) async fn wait_healthy(&self) -> Result<Duration, Fault> {
+        let newcomer = self.places.borrow().newcomer.clone();
+        let Some(newcomer) = newcomer else {
+            return Err(Fault::OutOfTurn("no newcomer was started".to_owned()));
+        };
+        newcomer.wait_healthy(&self.ground).await
+    }
+
+    /// Drains and stops what runs.
+    pub(super) async fn stop_running(&self) -> Duration {
+        let started = Instant::now();
+        let service = {
+            let mut places = self.places.borrow_mut();
+            places.stopped = true;
+            places.running.take()
+        };
+        self.refresh();
+        self.end(service).await;
+        started.elapsed()
+    }
+
+    /// The newcomer becomes what runs; what ran retires.
+    pub(super) async fn promote(self: &Rc<Self>) -> Result<(), Fault> {
+        let newcomer = self.places.borrow().newcomer.clone();
+        let Some(newcomer) = newcomer else {
+            return Err(Fault::OutOfTurn("no newcomer was started".to_owned()));
+        };
+        if !newcomer.answers() {
+            return Err(not_healthy(&newcomer));
+        }
+        let earlier = self.places.borrow_mut().retiring.take();
+        self.end(earlier).await;
+        let before = {
+            let mut places = self.places.borrow_mut();
+            places.newcomer = None;
+            places.stopped = false;
+            let before = places.running.replace(newcomer.clone());
+            places.retiring.clone_from(&before);
+            before
+        };
+        if let Some(keeper) = before.as_ref().and_then(|before| before.keeper.borrow_mut().take()) {
+            keeper.abort();
+        }
+        self.keep(newcomer.clone());
+        match before {
+            Some(before) => tracing::info!(
+                "{} healthy, switching from {}",
+                newcomer.version(),
+                before.version()
+            ),
+            None => tracing::info!("{} healthy, switching to it", newcomer.version()),
+        }
+        self.refresh();
+        Ok(())
+    }
+
+    /// Drains and stops what ran before.
+    pub(super) async fn retire(&self) -> Duration {
+        let started = Instant::now();
+        let retiring = self.places.borrow_mut().retiring.take();
+        self.end(retiring).await;
+        started.elapsed()
+    }
+
+    /// Stops the newcomer.
+    pub(super) async fn abandon(&self) {
+        let newcomer = self.places.borrow_mut().newcomer.take();
+        self.end(newcomer).await;
+    }
+
+    /// Runs `version` from nothing, and goes on trying.
+    pub(super) fn run(self: &Rc<Self>, version: &Version) -> Result<(), Fault> {
+        let service = Service::load(&self.ground.root, version)?;
+        {
+            let mut places = self.places.borrow_mut();
+            places.running = Some(service.clone());
+            places.stopped = false;
+        }
+        self.keep(service);
+        self.refresh();
+        Ok(())
+    }
+
+    /// Ends everything: requests get the backoff answer.
+    pub(super) fn close(&self) {
+        self.ending.set(true);
+        self.refresh();
+    }
+
+    /// Whether the gate is ending.
+    pub(super) fn ends(&self) -> bool {
+        self.ending.get()
+    }
+
+    /// Stops every service.
+    pub(super) async fn end_all(&self) {
+        let (running, newcomer, retiring) = {
+            let mut places = self.places.borrow_mut();
+            (places.running.take(), places.newcomer.take(), places.retiring.take())
+        };
+        tokio::join!(self.end(running), self.end(newcomer), self.end(retiring));
+    }
+
+    /// How long requests in flight may take when the gate ends.
+    pub(super) fn drain_limit(&self) -> Duration {
+        let places = self.places.borrow();
+        places.running.as_ref().map_or(Duration::ZERO, |service| service.drain_limit())
+    }
+
+    async fn end(&self, service: Option<Rc<Service>>) {
+        let Some(service) = service else { return };
+        if let Some(upstream) = service.end().await {
+            self.forget(&upstream);
+        }
+    }
+
+    fn forget(&self, upstream: &Upstream) {
+        *self.past.borrow_mut().entry(upstream.version.clone()).or_default() += upstream.entered();
+    }
+
+    /// Starts `service` again whenever it ends by itself.
+    fn keep(self: &Rc<Self>, service: Rc<Service>) {
+        let (supervisor, kept) = (self.clone(), service.clone());
+        let task = tokio::task::spawn_local(async move {
+            let mut patience = Patience::new();
+            if kept.process().is_none() {
+                supervisor.attempt(&kept).await;
+            }
+            loop {
+                let healthy = supervisor.watch(&kept).await;
+                let pause = patience.next(healthy);
+                tracing::info!(version = %kept.version(), ?pause, "starting the service again soon");
+                tokio::time::sleep(pause).await;
+                supervisor.restarts.set(supervisor.restarts.get() + 1);
+                supervisor.attempt(&kept).await;
+            }
+        });
+        *service.keeper.borrow_mut() = Some(task.abort_handle());
+    }
+
+    /// Starts a process and shows it to requests once it is healthy.
+    async fn attempt(&self, service: &Rc<Service>) {
+        let started = match service.start(&self.ground) {
+            Ok(()) => service.wait_healthy(&self.ground).await,
+            Err(fault) => Err(fault),
+        };
+        match started {
+            Ok(took) => tracing::info!("{} healthy after {took:.1?}", service.version()),
+            Err(fault) => {
+                tracing::error!(log = ?fault.log_tail(), "{fault}");
+                if let Some(process) = service.process() {
+                    process.stop(service.drain_limit()).await;
+                }
+                service.down();
+            }
+        }
+        self.refresh();
+    }
+
+    /// Waits for the end of the present process; tells how long it was healthy.
+    async fn watch(&self, service: &Rc<Service>) -> Duration {
+        let since = Instant::now();
+        let (Some(process), Some(_)) = (service.process(), service.upstream()) else {
+            return Duration::ZERO;
+        };
+        let exited = process.ended().await;
+        let log = process.log_tail();
+        tracing::error!(version = %service.version(), ?log, "the service is down: {exited}");
+        let upstream = service.down();
+        self.refresh();
+        if let Some(upstream) = upstream {
+            upstream.close();
+            self.forget(&upstream);
+        }
+        since.elapsed()
+    }
+
+    /// Whether `version` runs, healthy or about to be.
+    pub(super) fn runs(&self, version: &Version) -> bool {
+        self.places.borrow().running.as_ref().is_some_and(|service| service.version() == version)
+    }
+
+    /// Whether anything runs.
+    pub(super) fn runs_anything(&self) -> bool {
+        self.places.borrow().running.is_some()
+    }
+
+    /// The newcomer's release.
+    pub(super) fn newcomer(&self) -> Option<Version> {
+        self.places.borrow().newcomer.as_ref().map(|service| service.version().clone())
+    }
+
+    /// The release that `<root>/current` names.
+    pub(super) fn current(&self) -> Option<Version> {
+        let target = fs::read_link(self.ground.root.current()).ok()?;
+        target.file_name()?.to_str()?.parse().ok()
+    }
+
+    /// Takes the operator's word, or its end, and remembers it.
+    pub(super) fn maintain(self: &Rc<Self>, wanted: Option<Maintenance>) -> Result<(), Fault> {
+        let root = &self.ground.root;
+        let kept = match &wanted {
+            Some(maintenance) => maintenance::save(root, maintenance),
+            None => maintenance::clear(root),
+        };
+        kept.map_err(|error| Fault::Io(format!("{}: {error}", root.maintenance().display())))?;
+        self.obey(wanted);
+        Ok(())
+    }
+
+    /// Takes the operator's word as remembered.
+    pub(super) fn obey(self: &Rc<Self>, wanted: Option<Maintenance>) {
+        self.maintenance.borrow_mut().clone_from(&wanted);
+        self.refresh();
+        if let Some(Maintenance { until: Some(until), .. }) = wanted {
+            let supervisor = self.clone();
+            tokio::task::spawn_local(async move { supervisor.reopen(wanted, until).await });
+        }
+    }
+
+    /// Waits for the end of maintenance, unless another word comes first.
+    async fn reopen(self: Rc<Self>, maintenance: Option<Maintenance>, until: Timestamp) {
+        while *self.maintenance.borrow() == maintenance {
+            let left = Duration::try_from(until.duration_since(Timestamp::now()));
+            match left {
+                Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
+                _ => {
+                    if let Err(fault) = self.maintain(None) {
+                        tracing::warn!(%fault, "maintenance has ended");
+                        self.obey(None);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What happened so far, to be held against later figures.
+    pub(super) fn figures(&self) -> SwapFigures {
+        let tally = &self.shared.tally;
+        SwapFigures {
+            held: tally.held.load(Ordering::Relaxed),
+            refused: tally.refused.load(Ordering::Relaxed),
+            failed: tally.failed.load(Ordering::Relaxed),
+            dark: self.dark.get().total().as_secs_f64(),
+            longest_wait: tally.longest_wait.load(Ordering::Relaxed) as f64 / 1e6,
+        }
+    }
+
+    /// Learns from a swap how long the next one may be dark.
+    pub(super) fn learn(&self, dark: Duration) {
+        let learned = history::with(&self.history.borrow(), dark);
+        if let Err(error) = history::save(&self.ground.root, &learned) {
+            tracing::warn!(%error, "cannot remember how long the swap took");
+        }
+        *self.history.borrow_mut() = learned;
+        self.refresh();
+    }
+
+    /// How everything is.
+    pub(super) fn status(&self) -> GateStatus {
+        let view = self.shared.view.load();
+        let places = self.places.borrow();
+        let version =
+            |place: &Option<Rc<Service>>| place.as_ref().map(|service| service.version().clone());
+        let figures = self.figures();
+        let mut requests = self.past.borrow().clone();
+        let mut in_flight = 0;
+        for upstream in [&places.running, &places.retiring]
+            .into_iter()
+            .flatten()
+            .filter_map(|service| service.upstream())
+        {
+            *requests.entry(upstream.version.clone()).or_default() += upstream.entered();
+            in_flight += upstream.in_flight();
+        }
+        GateStatus {
+            state: view.way.state(),
+            reason: view.notice.reason.to_string(),
+            listen: self.listen,
+            pid: std::process::id(),
+            since: self.since,
+            running: places.running.as_deref().map(describe),
+            newcomer: version(&places.newcomer),
+            retiring: version(&places.retiring),
+            in_flight,
+            waiting: self.shared.waiting() as u64,
+            maintenance: self.maintenance.borrow().clone(),
+            lease: self.lease.holder(),
+            restarts: self.restarts.get(),
+            requests,
+            refused: figures.refused,
+            held: figures.held,
+            failed: figures.failed,
+        }
+    }
+
+    fn running_name(&self) -> String {
+        let places = self.places.borrow();
+        places.running.as_ref().map_or_else(|| "-".to_owned(), |s| s.version().to_string())
+    }
+}
+
+fn describe(service: &Service) -> Running {
+    let process = service.process().filter(|process| process.exited().is_none());
+    Running {
+        version: service.version().clone(),
+        pid: process.as_ref().map(|process| process.pid.as_raw_nonzero().get().unsigned_abs()),
+        address: process.as_ref().map(|process| process.launch.address.to_string()),
+        healthy: service.answers(),
+        since: process.map(|process| process.since),
+    }
+}
+
+fn not_healthy(service: &Service) -> Fault {
+    let version = service.version().clone();
+    match service.process() {
+        Some(process) => match process.exited() {
+            Some(exited) => Fault::Unhealthy {
+                version,
+                reason: exited.to_string(),
+                log_tail: process.log_tail(),
+            },
+            None => Fault::OutOfTurn(format!("{version} is not known to be healthy")),
+        },
+        None => Fault::OutOfTurn(format!("{version} was not started")),
+    }
+}

@@ -1,0 +1,119 @@
+//! A running service as the requests see it: where it is, and how many are with it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use cutover_formats::version::Version;
+
+/// Where the gate reaches a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    /// On the loopback interface.
+    Tcp(SocketAddr),
+    /// On a unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// One process of a release, while requests may go to it.
+///
+/// Requests are counted per thread, so that threads do not fight over a cache line.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    /// The release.
+    pub(super) version: Version,
+    /// Where it is.
+    pub(super) address: Address,
+    closed: AtomicBool,
+    lanes: Box<[Lane]>,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Lane {
+    in_flight: AtomicU64,
+    entered: AtomicU64,
+}
+
+impl Upstream {
+    /// An upstream that `lanes` threads send requests to.
+    pub(super) fn new(version: Version, address: Address, lanes: usize) -> Self {
+        let lanes = (0..lanes).map(|_| Lane::default()).collect();
+        Self { version, address, closed: AtomicBool::new(false), lanes }
+    }
+
+    /// Counts a request in; false where the upstream takes no more.
+    ///
+    /// The request is counted before `closed` is read, and [`Upstream::close`] writes `closed`
+    /// before it reads the counters: one of the two always sees the other, so that no request
+    /// slips into a service that is thought to be idle.
+    pub(super) fn enter(&self, lane: usize) -> bool {
+        let lane = &self.lanes[lane];
+        lane.in_flight.fetch_add(1, Ordering::SeqCst);
+        if self.closed.load(Ordering::SeqCst) {
+            lane.in_flight.fetch_sub(1, Ordering::SeqCst);
+            return false;
+        }
+        lane.entered.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Counts a request out.
+    pub(super) fn leave(&self, lane: usize) {
+        self.lanes[lane].in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Requests that have entered and not left.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.in_flight.load(Ordering::SeqCst)).sum()
+    }
+
+    /// Requests that ever entered.
+    pub(super) fn entered(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.entered.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Takes no more requests. Whoever sends them must have been shown another view before.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until the last request has left, at most `limit`; tells how many are left.
+    pub(super) async fn drained(&self, limit: Duration) -> u64 {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let left = self.in_flight();
+            if left == 0 || tokio::time::Instant::now() >= deadline {
+                return left;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_upstream_takes_no_more() {
+        let address = Address::Unix("/nowhere".into());
+        let upstream = Upstream::new(Version::new(1, 0, 0), address, 2);
+        assert!(upstream.enter(0) && upstream.enter(1));
+        upstream.close();
+        assert!(!upstream.enter(0));
+        upstream.leave(0);
+        assert_eq!((upstream.in_flight(), upstream.entered()), (1, 2));
+    }
+}

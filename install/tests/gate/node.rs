@@ -1,0 +1,197 @@
+//! A node with releases made by hand, and its gate.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use cutover_formats::descriptor::{
+    Carrier, Descriptor, FORMAT, FileListRef, Health, Requires, Service, Source, SourceKind, Swap,
+};
+use cutover_formats::digest::Digest;
+use cutover_formats::version::Version;
+use cutover_install::gate::{GateStatus, Session, State};
+use cutover_install::root::Root;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// What a release's service does out of the ordinary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Nothing.
+    Good,
+    /// Health checks fail.
+    Ill,
+    /// It ends at once.
+    Ends,
+    /// It takes no SIGTERM.
+    Stubborn,
+    /// It is reached by a unix socket.
+    Unix,
+    /// It takes 300 ms to listen.
+    Slow,
+}
+
+pub(crate) struct Node {
+    pub(crate) root: Root,
+    pub(crate) address: SocketAddr,
+    gate: Option<Child>,
+    _folder: tempfile::TempDir,
+}
+
+pub(crate) fn version(text: &str) -> Version {
+    text.parse().unwrap()
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what} did not come true");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Node {
+    /// A node without releases and without a gate.
+    pub(crate) fn new(gate_settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path().to_path_buf());
+        let address = free_address();
+        let settings = format!(
+            "product = \"weave\"\nrepository = \"/nowhere\"\n\
+             [gate]\nlisten = \"{address}\"\n{gate_settings}\n"
+        );
+        fs::write(root.node_toml(), settings).unwrap();
+        fs::create_dir_all(root.state()).unwrap();
+        Self { root, address, gate: None, _folder: folder }
+    }
+
+    /// A node that runs 1.0.0 behind an open gate.
+    pub(crate) fn running(gate_settings: &str) -> Self {
+        let mut node = Self::new(gate_settings);
+        node.release("1.0.0", Mode::Good);
+        node.switch("1.0.0");
+        node.start();
+        node.wait_open();
+        node
+    }
+
+    pub(crate) fn release(&self, text: &str, mode: Mode) {
+        let version = version(text);
+        fs::create_dir_all(self.root.prefix(&version)).unwrap();
+        fs::create_dir_all(self.root.record(&version)).unwrap();
+        let bytes = descriptor(&version, mode).to_bytes();
+        fs::write(self.root.descriptor(&version), bytes).unwrap();
+    }
+
+    /// What an install's switch does.
+    pub(crate) fn switch(&self, text: &str) {
+        let new = self.root.path().join("current.new");
+        symlink(format!("releases/{text}"), &new).unwrap();
+        fs::rename(new, self.root.current()).unwrap();
+    }
+
+    pub(crate) fn gate_command(&self) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "gate_process", "--ignored", "--nocapture"])
+            .env("TEST_GATE_ROOT", self.root.path())
+            .env("CUTOVER_TOKEN", "secret")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.gate = Some(self.gate_command().spawn().unwrap());
+        until("a gate", || Session::connect(&self.root).unwrap().is_some());
+    }
+
+    pub(crate) fn wait_open(&self) {
+        until("an open gate", || self.status().state == State::Open);
+    }
+
+    pub(crate) fn session(&self) -> Session {
+        Session::connect(&self.root).unwrap().expect("a gate is running")
+    }
+
+    pub(crate) fn status(&self) -> GateStatus {
+        self.session().status().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let gate = self.gate.as_ref().unwrap();
+        kill_process(Pid::from_child(gate), signal).unwrap();
+    }
+
+    pub(crate) fn wait_end(&mut self) -> ExitStatus {
+        self.gate.take().unwrap().wait().unwrap()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.gate.is_some() {
+            self.signal(Signal::TERM);
+            self.wait_end();
+        }
+    }
+}
+
+fn descriptor(version: &Version, mode: Mode) -> Descriptor {
+    let file = |name: &str| format!("weave-{version}{name}");
+    Descriptor {
+        format: FORMAT.to_string(),
+        product: "weave".parse().unwrap(),
+        version: version.clone(),
+        source: Source { kind: SourceKind::Tree, commit: None, tag: None, time: 0 },
+        files: FileListRef {
+            file: "files.json.zst".to_owned(),
+            sha256: Digest::of(b""),
+            size: 0,
+            entries: 0,
+            bytes: 0,
+        },
+        carriers: vec![Carrier::Bundle {
+            file: file(".tar.zst"),
+            sha256: Digest::of(b""),
+            size: 0,
+        }],
+        vendored: Vec::new(),
+        requires: Requires::default(),
+        python: None,
+        service: Some(service(mode)),
+        config: BTreeMap::new(),
+    }
+}
+
+fn service(mode: Mode) -> Service {
+    let program = std::env::current_exe().unwrap().display().to_string();
+    let arguments = ["--exact", "service_process", "--ignored", "--nocapture"];
+    let mut command: Vec<String> = arguments.iter().map(|part| (*part).to_owned()).collect();
+    command.insert(0, program);
+    if mode == Mode::Stubborn {
+        // What is ignored stays ignored in the program that takes the shell's place.
+        let shell = ["/bin/sh", "-c", "trap '' TERM; exec \"$0\" \"$@\""];
+        command.splice(0..0, shell.map(str::to_owned));
+    }
+    let listen = if mode == Mode::Unix { "{socket}" } else { "{listen}" };
+    let env = [
+        ("TEST_SERVICE_VERSION", "{version}".to_owned()),
+        ("TEST_SERVICE_LISTEN", listen.to_owned()),
+        ("TEST_SERVICE_MODE", format!("{mode:?}")),
+    ];
+    Service {
+        command,
+        env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        health: Health { path: "/health".to_owned(), within: "1s".parse().unwrap() },
+        swap: Swap::BlueGreen,
+        drain: "1s".parse().unwrap(),
+    }
+}

@@ -1,0 +1,152 @@
+//! A small web application with everything that proxies get wrong.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+/// Serves for ever, as the environment says.
+pub(crate) fn serve() -> ! {
+    let variable = |name| std::env::var(name).unwrap();
+    let (listen, mode) = (variable("TEST_SERVICE_LISTEN"), variable("TEST_SERVICE_MODE"));
+    match &mode[..] {
+        "Ends" => {
+            println!("cannot find my database");
+            std::process::exit(3);
+        }
+        "Slow" => std::thread::sleep(Duration::from_millis(300)),
+        _ => {}
+    }
+    if mode == "Unix" {
+        for stream in UnixListener::bind(&listen).unwrap().incoming() {
+            let (stream, mode) = (stream.unwrap(), mode.clone());
+            std::thread::spawn(move || connection(&stream, &stream, &mode));
+        }
+    } else {
+        for stream in TcpListener::bind(&listen).unwrap().incoming() {
+            let (stream, mode) = (stream.unwrap(), mode.clone());
+            std::thread::spawn(move || connection(&stream, &stream, &mode));
+        }
+    }
+    unreachable!("listeners do not end")
+}
+
+struct Head {
+    text: String,
+    path: String,
+}
+
+impl Head {
+    fn read(reader: &mut impl BufRead) -> Option<Self> {
+        let mut text = String::new();
+        while !text.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut text).ok()? == 0 {
+                return None;
+            }
+        }
+        let path = text.split(' ').nth(1)?.to_owned();
+        Some(Self { text, path })
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.text.lines().find_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            field.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+fn connection(input: impl Read, mut output: impl Write, mode: &str) -> Option<()> {
+    let version = std::env::var("TEST_SERVICE_VERSION").unwrap();
+    let mut reader = BufReader::new(input);
+    loop {
+        let head = Head::read(&mut reader)?;
+        match &head.path[..] {
+            "/health" if mode == "Ill" => answer(&mut output, "500 Broken", "ill"),
+            "/health" => answer(&mut output, "200 OK", "well"),
+            "/version" => answer(&mut output, "200 OK", &version),
+            "/head" => answer(&mut output, "200 OK", &head.text),
+            "/env" => {
+                let token = std::env::var("CUTOVER_TOKEN").unwrap_or_default();
+                answer(&mut output, "200 OK", &format!("token={token}"))
+            }
+            "/count" => {
+                let mut count = 0_u64;
+                body(&mut reader, &head, |bytes| count += bytes.len() as u64)?;
+                answer(&mut output, "200 OK", &count.to_string())
+            }
+            // Answers each piece as it comes, before the request has ended.
+            "/echo" => {
+                write!(output, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").ok()?;
+                body(&mut reader, &head, |bytes| chunk(&mut output, bytes))?;
+                write!(output, "0\r\n\r\n").ok()
+            }
+            "/large" => {
+                write!(output, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 64 << 20).ok()?;
+                let block = vec![b'x'; 1 << 20];
+                (0..64).try_for_each(|_| output.write_all(&block)).ok()
+            }
+            "/old" => {
+                write!(output, "HTTP/1.0 200 OK\r\n\r\nuntil the end").ok()?;
+                return None;
+            }
+            "/hop" => {
+                let fields =
+                    "connection: x-mine\r\nx-mine: 1\r\nkeep-alive: timeout=9\r\nx-yours: 2";
+                write!(output, "HTTP/1.1 204 Nothing Here\r\n{fields}\r\n\r\n").ok()
+            }
+            "/slow" => {
+                std::thread::sleep(Duration::from_millis(300));
+                answer(&mut output, "200 OK", &version)
+            }
+            "/upgrade" => {
+                let fields = "connection: Upgrade\r\nupgrade: echo";
+                write!(output, "HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n\r\n").ok()?;
+                std::io::copy(&mut reader, &mut output).ok()?;
+                output.write_all(b"bye").ok()?;
+                return None;
+            }
+            "/break" => return None,
+            "/die" => std::process::exit(9),
+            _ => answer(&mut output, "404 Not Found", "?"),
+        }?;
+    }
+}
+
+fn answer(output: &mut impl Write, status: &str, text: &str) -> Option<()> {
+    let length = text.len();
+    output
+        .write_all(
+            format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{text}").as_bytes(),
+        )
+        .ok()
+}
+
+fn chunk(output: &mut impl Write, bytes: &[u8]) {
+    let head = format!("{:x}\r\n", bytes.len());
+    output.write_all(&[head.as_bytes(), bytes, b"\r\n"].concat()).unwrap();
+}
+
+fn body(reader: &mut impl BufRead, head: &Head, mut take: impl FnMut(&[u8])) -> Option<()> {
+    if let Some(length) = head.field("content-length") {
+        let mut left: usize = length.parse().ok()?;
+        while left > 0 {
+            let piece = reader.fill_buf().ok()?;
+            let read = piece.len().min(left);
+            take(&piece[..read]);
+            reader.consume(read);
+            left -= read;
+        }
+        return Some(());
+    }
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let mut piece = vec![0; usize::from_str_radix(line.trim(), 16).ok()? + 2];
+        reader.read_exact(&mut piece).ok()?;
+        match &piece[..piece.len() - 2] {
+            [] => return Some(()),
+            bytes => take(bytes),
+        }
+    }
+}
