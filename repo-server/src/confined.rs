@@ -35,15 +35,14 @@ pub(crate) enum Kind {
 impl<'a> Asked<'a> {
     /// Takes the path of a URL apart; `None` where nothing can be there.
     pub(crate) fn parse(raw: &'a str) -> Option<Self> {
+        if raw == "/" {
+            return Some(Self { path: Cow::Borrowed(""), kind: Kind::Folder });
+        }
         let raw = raw.strip_prefix('/')?;
         let (raw, kind) = match raw.strip_suffix('/') {
             Some(folder) => (folder, Kind::Folder),
-            None if raw.is_empty() => (raw, Kind::Folder),
             None => (raw, Kind::File),
         };
-        if raw.is_empty() {
-            return (kind == Kind::Folder).then_some(Self { path: Cow::Borrowed(raw), kind });
-        }
         // A slash that was encoded would be one component here and two for the kernel.
         let path = percent_decode_str(raw).decode_utf8().ok()?;
         let same_depth = path.split('/').count() == raw.split('/').count();

@@ -10,8 +10,9 @@ mod upload;
 
 use std::time::Duration;
 
+use reqwest::Response;
+pub use reqwest::Url;
 use reqwest::header::{CONTENT_LENGTH, RANGE};
-use reqwest::{Response, Url};
 
 use crate::location::shown;
 use crate::store::{Read, StoreError};
@@ -73,7 +74,7 @@ impl HttpStore {
             if from > 0 {
                 request = request.header(RANGE, format!("bytes={from}-{last}"));
             }
-            let sent = self.connection.wait(request.send());
+            let sent = self.connection.wait(async { request.send().await });
             answer::read(url, from, sent.map_err(|error| answer::failed(url, error))?)
         })
     }
@@ -94,7 +95,8 @@ impl HttpStore {
 
     fn get_once(&self, url: &Url, cap: u64) -> Result<Vec<u8>, Trouble> {
         let too_large = || Trouble::Lasting(StoreError::TooLarge { what: shown(url), cap });
-        let sent = self.connection.wait(self.connection.reader.get(url.clone()).send());
+        let request = self.connection.reader.get(url.clone());
+        let sent = self.connection.wait(async { request.send().await });
         let (mut response, _) =
             answer::read(url, 0, sent.map_err(|error| answer::failed(url, error))?)?.ok_or_else(
                 || answer::nonsense(url, "it answered 416 to a request without Range"),

@@ -56,7 +56,7 @@ impl Connection {
         Ok(url)
     }
 
-    /// Waits for what happens in the runtime.
+    /// Waits for what happens in the runtime. Requests must also begin there: they set timers.
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }

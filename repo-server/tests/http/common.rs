@@ -1,0 +1,179 @@
+//! What the tests need: a server of their own, and a client that says exactly what it is told.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use cutover_formats::digest::Digest;
+use tempfile::TempDir;
+
+/// The binary under test.
+pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_repo-server");
+/// A token that every test's server knows.
+pub(crate) const TOKEN: &str = "open-sesame";
+
+/// A server on a free port, ended when dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// `127.0.0.1:<port>`.
+    pub(crate) address: String,
+    folder: Arc<TempDir>,
+}
+
+impl Server {
+    /// An empty repository that takes uploads.
+    pub(crate) fn start() -> Self {
+        Self::start_by(|command| command)
+    }
+
+    /// The same, started by another command than the plain one.
+    pub(crate) fn start_by(adapt: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("store")).unwrap();
+        std::fs::write(folder.path().join("tokens"), format!("# who\nci {TOKEN}\n")).unwrap();
+        let (store, tokens) = (folder.path().join("store"), folder.path().join("tokens"));
+        let mut command = Command::new(SERVER);
+        command.arg("--store").arg(store).arg("--tokens").arg(tokens);
+        adapt(command.args(["--listen", "127.0.0.1:0"]));
+        Self::run(command, Arc::new(folder))
+    }
+
+    /// An empty repository with no options but these.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("store")).unwrap();
+        let mut command = Command::new(SERVER);
+        command.arg("--store").arg(folder.path().join("store"));
+        command.args(["--listen", "127.0.0.1:0"]).args(options);
+        Self::run(command, Arc::new(folder))
+    }
+
+    /// Another server for the same repository.
+    pub(crate) fn restarted(&self) -> Self {
+        let mut command = Command::new(SERVER);
+        command.arg("--store").arg(self.store()).args(["--listen", "127.0.0.1:0"]);
+        command.arg("--tokens").arg(self.folder.path().join("tokens"));
+        Self::run(command, self.folder.clone())
+    }
+
+    fn run(mut command: Command, folder: Arc<TempDir>) -> Self {
+        let stderr = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
+        Self { child, address, folder }
+    }
+
+    /// The repository's folder.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    /// What the server said so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// The repository's URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The process.
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Puts a file into the store, past the server.
+    pub(crate) fn place(&self, path: &str, contents: &[u8]) {
+        let path = self.store().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, contents).unwrap();
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        for header in headers {
+            head.push_str(header);
+            head.push_str("\r\n");
+        }
+        if !body.is_empty() || method == "PUT" {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        // A server that refuses may stop listening to the rest.
+        let _ = stream.write_all(body);
+        Answer::read(&mut stream)
+    }
+
+    /// A GET.
+    pub(crate) fn get(&self, path: &str, headers: &[&str]) -> Answer {
+        self.ask("GET", path, headers, b"")
+    }
+
+    /// A PUT with the right token.
+    pub(crate) fn put(&self, path: &str, condition: &str, body: &[u8]) -> Answer {
+        self.ask("PUT", path, &[&format!("Authorization: Bearer {TOKEN}"), condition], body)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// E.g. 200.
+    pub(crate) status: u16,
+    head: String,
+    /// What follows the headers.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads until the server closes the connection.
+    pub(crate) fn read(stream: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head, body: bytes[end + 4..].to_vec() }
+    }
+
+    /// The value of a header, or an empty text.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut found = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        found.next().map_or("", |(_, value)| value)
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// `targets/<folder>/<sha256 of contents>.<file>`.
+pub(crate) fn target(folder: &str, file: &str, contents: &[u8]) -> String {
+    format!("targets/{folder}/{}.{file}", Digest::of(contents))
+}
+
+/// The names in a folder, without the lock.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
+    names.sort();
+    names
+}

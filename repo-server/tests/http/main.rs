@@ -1,0 +1,9 @@
+//! The server over real sockets, and the HTTP store against it and against worse servers.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod client;
+mod common;
+mod life;
+mod publishing;
+mod reading;
