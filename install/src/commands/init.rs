@@ -104,11 +104,21 @@ fn settle(
     };
     Ok(NodeToml {
         product,
-        repository: location.to_string(),
+        repository: absolute(location)?.to_string(),
         channel: args.channel.clone(),
         keep: cutover_formats::node_toml::DEFAULT_KEEP,
         gate: args.gate.map(Gate::on),
         service: Default::default(),
+    })
+}
+
+/// A folder's address holds wherever the node's commands are run.
+fn absolute(location: &Location) -> Result<Location, Failure> {
+    Ok(match location {
+        Location::Folder(path) => Location::Folder(
+            std::path::absolute(path).map_err(|error| DiskError::new("find", path, error))?,
+        ),
+        Location::Http(_) => location.clone(),
     })
 }
 
