@@ -159,16 +159,9 @@ impl FileUrl {
         &self.0
     }
 
-    /// The path on this machine, where the address is a `file:///` one.
-    #[must_use]
-    pub fn local_path(&self) -> Option<&str> {
-        self.0.strip_prefix("file://")
-    }
-
-    /// What stands after the last slash, without query and fragment.
+    /// What stands after the last slash.
     fn last_segment(&self) -> &str {
-        let plain = self.0.split(['?', '#']).next().unwrap_or_default();
-        let path = plain.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+        let path = self.0.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
         path.and_then(|(_, path)| path.rsplit('/').next()).unwrap_or_default()
     }
 
@@ -184,6 +177,9 @@ impl TryFrom<String> for FileUrl {
         let url = Self(url);
         if url.0.chars().any(|c| c.is_control() || c == ' ') {
             return Err(url.refuse("has a space or a control character"));
+        }
+        if url.0.contains(['?', '#']) {
+            return Err(url.refuse("has a `?` or `#` part; a locked file has a lasting address"));
         }
         match url.0.split_once("://") {
             Some(("http" | "https", rest)) if !rest.is_empty() && !rest.starts_with('/') => Ok(url),

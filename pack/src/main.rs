@@ -1,9 +1,12 @@
 //! `pack`: for release managers. A tagged source tree becomes a signed release in a repository.
 
+mod child;
 mod cli;
 mod commands;
 mod passphrase;
 mod repository;
+mod source;
+mod vendor;
 
 use std::process::ExitCode;
 

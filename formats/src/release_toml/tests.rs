@@ -112,7 +112,7 @@ fn addresses_of_files() {
     let file =
         |url: &str| format!("[[vendor.file]]\nurl = '{url}'\nsha256 = '{}'", Digest::of(b""));
     for (url, place) in [
-        ("https://example.org/a/x.tar.gz?token=1", "vendor/files/x.tar.gz"),
+        ("https://example.org/a/x.tar.gz", "vendor/files/x.tar.gz"),
         ("http://example.org/x", "vendor/files/x"),
         ("file:///srv/x.bin", "vendor/files/x.bin"),
     ] {
@@ -125,6 +125,7 @@ fn addresses_of_files() {
         ("https://example.org", "names no file"),
         ("https://example.org/..", "names no file"),
         ("https:///x", "is none of"),
+        ("https://example.org/x?a=1", "has a `?` or `#` part"),
     ] {
         assert!(refused(&file(url)).contains(message), "{}", refused(&file(url)));
     }

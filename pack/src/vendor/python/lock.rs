@@ -1,0 +1,306 @@
+//! The lock of Python dependencies: a requirements file in which everything is pinned and hashed.
+//!
+//! Of what pip reads there, a lock has only `name==version` with hashes, markers and extras, and
+//! comments. What would take the choice out of the lock again is refused: other files, addresses,
+//! folders, and index settings, which would also be published with the release.
+
+use std::collections::BTreeSet;
+
+use cutover_formats::digest::Digest;
+
+/// Most bytes a lock may have.
+pub(crate) const LARGEST: u64 = 16 << 20;
+
+/// The pinned requirements of a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lock {
+    /// In the order of the file; a name may be there more than once, under different markers.
+    pub(crate) requirements: Vec<Requirement>,
+}
+
+/// One pinned distribution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Requirement {
+    /// Its name, normalised.
+    pub(crate) name: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// Where it is needed; everywhere without one.
+    pub(crate) marker: Option<String>,
+    /// The digests that its distributions may have.
+    pub(crate) hashes: BTreeSet<Digest>,
+}
+
+/// A lock that does not lock.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidLock {
+    /// It is no text.
+    #[error("is not UTF-8 text")]
+    NotText,
+    /// It has nothing in it.
+    #[error("locks nothing")]
+    Empty,
+    /// A requirement without an exact version.
+    #[error("line {line}: `{requirement}` is not pinned to a version with ==")]
+    NotPinned {
+        /// Where.
+        line: usize,
+        /// As it is written.
+        requirement: String,
+    },
+    /// A requirement without a digest.
+    #[error("line {line}: `{requirement}` has no --hash=sha256:…")]
+    NoHash {
+        /// Where.
+        line: usize,
+        /// Name and version.
+        requirement: String,
+    },
+    /// A digest that is none.
+    #[error("line {line}: `{requirement}` has a malformed hash")]
+    Hash {
+        /// Where.
+        line: usize,
+        /// Name and version.
+        requirement: String,
+    },
+    /// An option that does not belong in a lock.
+    #[error("line {line}: `{option}` does not belong in a lock")]
+    Option {
+        /// Where.
+        line: usize,
+        /// Its name only: its value may be an address with a password.
+        option: String,
+    },
+}
+
+/// Options that only say what holds anyway.
+const HARMLESS: [&str; 4] = ["--require-hashes", "--prefer-binary", "--only-binary", "--no-binary"];
+
+impl Lock {
+    /// Reads a lock.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, InvalidLock> {
+        let text = str::from_utf8(bytes).map_err(|_| InvalidLock::NotText)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut requirements = Vec::new();
+        for (line, logical) in logical_lines(text) {
+            requirements.extend(parse_line(line, &logical)?);
+        }
+        if requirements.is_empty() { Err(InvalidLock::Empty) } else { Ok(Self { requirements }) }
+    }
+
+    /// The requirement that a distribution with this digest satisfies.
+    pub(crate) fn by_digest(&self, digest: Digest) -> Option<&Requirement> {
+        self.requirements.iter().find(|requirement| requirement.hashes.contains(&digest))
+    }
+}
+
+/// The name as package indexes compare it: lower case, one `-` for each run of `-`, `_`, `.`.
+pub(crate) fn normalise(name: &str) -> String {
+    let parts = name.split(['-', '_', '.']).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+}
+
+/// Lines with their continuations joined and comments gone, numbered by where they begin.
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines = Vec::new();
+    let mut current: Option<(usize, String)> = None;
+    for (index, line) in text.lines().enumerate() {
+        // A comment in the middle of a continued line ends nothing.
+        let comment_only = line.trim_start().starts_with('#');
+        let line = if comment_only { "" } else { without_comment(line) };
+        let (line, goes_on) = match line.trim_end().strip_suffix('\\') {
+            Some(line) => (line, true),
+            None => (line, comment_only && current.is_some()),
+        };
+        let (_, joined) = current.get_or_insert_with(|| (index + 1, String::new()));
+        joined.push_str(line);
+        joined.push(' ');
+        if !goes_on {
+            lines.extend(current.take());
+        }
+    }
+    lines.extend(current);
+    lines.retain(|(_, line)| !line.trim().is_empty());
+    lines
+}
+
+fn without_comment(line: &str) -> &str {
+    line.match_indices('#')
+        .find(|(at, _)| line[..*at].ends_with(char::is_whitespace))
+        .map_or(line, |(at, _)| &line[..at])
+}
+
+fn parse_line(line: usize, text: &str) -> Result<Option<Requirement>, InvalidLock> {
+    let text = text.trim();
+    if text.starts_with('-') {
+        let option = text.split(['=', ' ', '\t']).next().unwrap_or(text).to_owned();
+        let harmless = HARMLESS.contains(&option.as_str());
+        return if harmless { Ok(None) } else { Err(InvalidLock::Option { line, option }) };
+    }
+    let (wanted, options) = match text.find(" --") {
+        Some(at) => text.split_at(at),
+        None => (text, ""),
+    };
+    let (pin, marker) = match wanted.split_once(';') {
+        Some((pin, marker)) => (pin.trim(), Some(marker.trim().to_owned())),
+        None => (wanted.trim(), None),
+    };
+    let (name, version) = pinned(pin)
+        .ok_or_else(|| InvalidLock::NotPinned { line, requirement: without_address(pin) })?;
+    let hashes = hashes(line, pin, options)?;
+    if hashes.is_empty() {
+        return Err(InvalidLock::NoHash { line, requirement: pin.to_owned() });
+    }
+    Ok(Some(Requirement { name: normalise(name), version: version.to_owned(), marker, hashes }))
+}
+
+/// The name and version of `name[extra]==version`.
+fn pinned(pin: &str) -> Option<(&str, &str)> {
+    let (name, version) = pin.split_once("==")?;
+    let version = version.strip_prefix('=').unwrap_or(version).trim();
+    let name = name.split_once('[').map_or(name, |(name, _)| name).trim();
+    let in_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let in_version = |c: char| c.is_ascii_alphanumeric() || "-_.+!".contains(c);
+    let named = !normalise(name).is_empty() && name.chars().all(in_name);
+    let exact = !version.is_empty() && version.chars().all(in_version);
+    (named && exact).then_some((name, version))
+}
+
+/// What is shown of a requirement that names an address.
+fn without_address(pin: &str) -> String {
+    match pin.split_once("://") {
+        Some((before, _)) => format!("{before}://…"),
+        None => pin.to_owned(),
+    }
+}
+
+fn hashes(line: usize, pin: &str, options: &str) -> Result<BTreeSet<Digest>, InvalidLock> {
+    let mut hashes = BTreeSet::new();
+    let malformed = || InvalidLock::Hash { line, requirement: pin.to_owned() };
+    let mut words = options.split_whitespace();
+    while let Some(word) = words.next() {
+        let value = match word.strip_prefix("--hash") {
+            Some("") => words.next().ok_or_else(malformed)?,
+            Some(value) => value.strip_prefix('=').ok_or_else(malformed)?,
+            None => {
+                let option = word.split('=').next().unwrap_or(word).to_owned();
+                return Err(InvalidLock::Option { line, option });
+            }
+        };
+        match value.split_once(':') {
+            Some(("sha256", digest)) => hashes.insert(digest.parse().map_err(|_| malformed())?),
+            // Stronger ones may stand beside it.
+            Some(("sha384" | "sha512", _)) => false,
+            _ => return Err(malformed()),
+        };
+    }
+    Ok(hashes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const A: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    const B: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn refused(text: &str) -> String {
+        Lock::parse(text.as_bytes()).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn what_resolvers_write() {
+        let text = format!(
+            "# compiled by a tool\n\n\
+             Zope.Interface==8.7 \\\n    --hash=sha256:{A} \\\n    --hash=sha256:{B}\n    # via kinto\n\
+             uvicorn[standard]==1.0 ; python_version < \"3.12\" \\\n  # why\n  --hash sha256:{A}   # here\n\
+             --require-hashes\n\
+             local==1!2.0+abc --hash=sha512:00 --hash=sha256:{B}"
+        );
+        let lock = Lock::parse(text.as_bytes()).unwrap();
+        let [zope, uvicorn, local] = &lock.requirements[..] else { panic!("{lock:?}") };
+        assert_eq!((zope.name.as_str(), zope.version.as_str()), ("zope-interface", "8.7"));
+        assert_eq!(zope.hashes.len(), 2);
+        assert_eq!(uvicorn.name, "uvicorn");
+        assert_eq!(uvicorn.marker.as_deref(), Some("python_version < \"3.12\""));
+        assert_eq!(local.version, "1!2.0+abc");
+        assert_eq!(lock.by_digest(A.parse().unwrap()).unwrap().name, "zope-interface");
+    }
+
+    #[test]
+    fn what_does_not_lock() {
+        for (text, message) in [
+            ("", "locks nothing"),
+            ("# nothing\n", "locks nothing"),
+            ("\na", "line 2: `a` is not pinned to a version with =="),
+            ("a>=1", "line 1: `a>=1` is not pinned"),
+            ("a==1.*", "line 1: `a==1.*` is not pinned"),
+            ("a==1,<2", "line 1: `a==1,<2` is not pinned"),
+            ("a @ https://user:hunter2@example.org/a.whl", "`a @ https://…` is not pinned"),
+            ("./folder", "line 1: `./folder` is not pinned"),
+            ("a==1", "line 1: `a==1` has no --hash=sha256:…"),
+            ("a==1 --hash=sha512:00", "line 1: `a==1` has no --hash=sha256:…"),
+            ("\n\na==1 --hash=sha256:12", "line 3: `a==1` has a malformed hash"),
+            ("a==1 --hash=md5:12", "line 1: `a==1` has a malformed hash"),
+            ("a==1 --hash", "line 1: `a==1` has a malformed hash"),
+            ("-r other.txt", "line 1: `-r` does not belong in a lock"),
+            ("--index-url=https://u:hunter2@x/", "line 1: `--index-url` does not belong in a lock"),
+            ("-e .", "line 1: `-e` does not belong in a lock"),
+            ("a==1 --config-settings=x", "line 1: `--config-settings` does not belong in a lock"),
+        ] {
+            let refused = refused(text);
+            assert!(refused.contains(message), "{text}\n{refused}");
+            assert!(!refused.contains("hunter2"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        for name in ["Zope.Interface", "zope-interface", "zope__interface", "ZOPE-._Interface"] {
+            assert_eq!(normalise(name), "zope-interface");
+        }
+    }
+
+    fn requirement() -> impl Strategy<Value = (String, String, Vec<[u8; 32]>)> {
+        let hashes = proptest::collection::vec(any::<[u8; 32]>(), 1..4);
+        ("[a-z][a-z0-9]{0,8}", "[0-9]{1,3}(\\.[0-9]{1,3}){0,3}", hashes)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_read(
+            wanted in proptest::collection::vec(requirement(), 1..8),
+            comments in any::<bool>(),
+            folded in any::<bool>(),
+        ) {
+            let mut text = String::new();
+            for (name, version, hashes) in &wanted {
+                if comments {
+                    text.push_str("# a comment\n");
+                }
+                text.push_str(&format!("{name}=={version}"));
+                for hash in hashes {
+                    text.push_str(if folded { " \\\n    " } else { " " });
+                    text.push_str(&format!("--hash=sha256:{}", Digest::from(*hash)));
+                }
+                text.push_str(if comments { "  # via x\n" } else { "\n" });
+            }
+            let lock = Lock::parse(text.as_bytes()).unwrap();
+            prop_assert_eq!(lock.requirements.len(), wanted.len());
+            for (found, (name, version, hashes)) in lock.requirements.iter().zip(&wanted) {
+                prop_assert_eq!(&found.name, name);
+                prop_assert_eq!(&found.version, version);
+                let hashes: BTreeSet<Digest> = hashes.iter().map(|it| Digest::from(*it)).collect();
+                prop_assert_eq!(&found.hashes, &hashes);
+            }
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(bytes in "([a-z=\\[\\];# \\\\\n-]|--hash|==|sha256:|://){0,40}") {
+            let _ = Lock::parse(bytes.as_bytes());
+        }
+    }
+}
