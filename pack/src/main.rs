@@ -1,5 +1,6 @@
 //! `pack`: for release managers. A tagged source tree becomes a signed release in a repository.
 
+mod checks;
 mod child;
 mod cli;
 mod commands;

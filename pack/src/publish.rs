@@ -81,6 +81,8 @@ pub struct Published {
     pub snapshot: u64,
     /// Where the channel points now, if one was moved.
     pub pointer: Option<Pointer>,
+    /// Bytes of the release's files that were not in the repository before.
+    pub uploaded: u64,
 }
 
 /// Refuses a version that is published already; to be called before the hours of work.
@@ -90,6 +92,15 @@ pub fn check_absent(
     version: &Version,
 ) -> Result<(), PublishError> {
     absent(&mut view(repo)?.client, product, version)
+}
+
+/// Refuses a channel that the repository does not have; to be called before the hours of work.
+pub fn check_channel(
+    repo: &Repo<'_>,
+    product: &Product,
+    channel: &Channel,
+) -> Result<(), PublishError> {
+    known_channel(&mut view(repo)?.client, channel, product)
 }
 
 fn absent(
@@ -120,7 +131,7 @@ pub fn release(
     }
     let descriptor = Digest::of(&files.descriptor);
     let path = layout::descriptor(&files.product, &files.version);
-    upload::files(repo, &files.uploads)?;
+    let uploaded = upload::files(repo, &files.uploads)?;
     upload::bytes(repo, &layout::stored(&path, descriptor), &files.descriptor)?;
     let pointer = channel.map(|channel| {
         let (product, version) = (files.product.clone(), files.version.clone());
@@ -138,7 +149,7 @@ pub fn release(
         PublishError::Taken { .. } => already_published(&files.product, &files.version),
         other => other,
     })?;
-    Ok(Published { snapshot, pointer })
+    Ok(Published { snapshot, pointer, uploaded })
 }
 
 /// What `pack list` shows without reading the descriptor. The time is here and not there, so that
@@ -173,16 +184,16 @@ pub fn promote(
     let pointer = Pointer::new(channel.clone(), product.clone(), version.clone(), descriptor);
     if client.channel(channel, product)?.as_ref() == Some(&pointer) {
         let snapshot = client.trusted()?.snapshot().head.version;
-        return Ok(Published { snapshot, pointer: Some(pointer) });
+        return Ok(Published { snapshot, pointer: Some(pointer), uploaded: 0 });
     }
     drop(client);
     let snapshot = settle::publish(repo, &[point(repo, &pointer)?])?;
-    Ok(Published { snapshot, pointer: Some(pointer) })
+    Ok(Published { snapshot, pointer: Some(pointer), uploaded: 0 })
 }
 
 /// Signs snapshot and timestamp anew, with new expiry dates. Works on an expired repository too.
 pub fn refresh(repo: &Repo<'_>) -> Result<Published, PublishError> {
-    Ok(Published { snapshot: settle::publish(repo, &[])?, pointer: None })
+    Ok(Published { snapshot: settle::publish(repo, &[])?, pointer: None, uploaded: 0 })
 }
 
 /// Uploads a pointer and gives the edit that makes it the channel's.

@@ -1,46 +1,191 @@
 //! `pack release`: a tag becomes a signed release.
 
+mod assemble;
+mod plan;
+mod report;
+
 use std::path::PathBuf;
 
+use cutover_formats::descriptor::Descriptor;
+use cutover_formats::layout;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
-use cutover_terminal::{Failure, Output};
+use cutover_pack::bundle::{self, Options};
+use cutover_pack::publish::keyring::KeyRole;
+use cutover_pack::publish::{self, ReleaseFiles, Repo, Upload};
+use cutover_repository::location::Location;
+use cutover_terminal::{Failure, Output, Progress};
 
+use crate::checks;
 use crate::cli::RepoArgs;
+use crate::repository::{Opened, location, notes};
+use crate::source::{Forbidden, SourceTree};
+use crate::vendor::{self, Cache, Fetched};
+use assemble::Assembled;
+use report::{Report, Stages};
 
 /// What `pack release` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The tag to release; without it, the tag at HEAD that fits the tag pattern of release.toml.
+    /// The tag to release; without it, the tag at HEAD that fits the tag pattern of release.toml
     #[arg(value_name = "TAG", conflicts_with = "tree")]
-    pub(crate) tag: Option<String>,
-    /// The git work tree, or any folder in it.
+    tag: Option<String>,
+    /// The git work tree, or any folder in it
     #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "tree")]
-    pub(crate) source: PathBuf,
-    /// Release a staging folder without version control instead.
+    source: PathBuf,
+    /// Release a staging folder without version control instead
     #[arg(long, value_name = "DIR", requires = "version")]
-    pub(crate) tree: Option<PathBuf>,
-    /// The version of the staging folder.
+    tree: Option<PathBuf>,
+    /// The version of the staging folder
     #[arg(long, value_name = "VERSION", requires = "tree")]
-    pub(crate) version: Option<Version>,
+    version: Option<Version>,
     #[command(flatten)]
-    pub(crate) repo: RepoArgs,
-    /// Point this channel at the release as well, in the same step.
+    repo: RepoArgs,
+    /// Point this channel at the release as well, in the same step
     #[arg(long, value_name = "NAME")]
-    pub(crate) channel: Option<Channel>,
-    /// Compression level of zstd, 1 to 19.
-    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=19))]
-    pub(crate) level: i32,
-    /// The product; without it, the one that release.toml names.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) product: Option<Product>,
-    /// Print what would be done; write nothing to the repository.
+    channel: Option<Channel>,
+    /// Compression level of zstd, 1 to 19
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = bundle::DEFAULT_LEVEL,
+        value_parser = clap::value_parser!(i32).range(1..=19)
+    )]
+    level: i32,
+    /// The product; without it, the one that release.toml names
+    #[arg(long, env = "CUTOVER_PRODUCT", value_name = "NAME")]
+    product: Option<Product>,
+    /// Print what would be done; write nothing to the repository
     #[arg(long)]
-    pub(crate) dry_run: bool,
+    dry_run: bool,
 }
 
-/// Makes the release.
-pub(crate) fn run(args: &Args, _output: &Output) -> Result<(), Failure> {
-    let _ = args.repo.token();
-    Err(Failure::new(cutover_formats::exit::Exit::Unexpected, "not in this build"))
+/// Makes the release: everything that may fail comes before the first byte is published.
+pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let mut stages = Stages::default();
+    let cache = Cache::of_user()?;
+    let tree = stages.time("source", || source(args, &cache))?;
+    let opened = Opened::new(&args.repo)?;
+    let notes = notes(output);
+    let repo = opened.repo(&notes);
+    stages.time("repository", || look(args, &repo, &tree))?;
+    if !args.dry_run {
+        stages.time("checks", || checks::run(&tree, output).map_err(Failure::from))?;
+    }
+    let fetched = stages.time("vendor", || vendor::fetch(&tree, &cache, output))?;
+    let assembled = Assembled::new(&tree, &fetched)?;
+    if args.dry_run {
+        let plan = plan::Plan::new(&tree, &fetched, &assembled, args.channel.as_ref());
+        output.result(&plan, || plan.to_string());
+        return Ok(());
+    }
+    let report = publish(args, &repo, (&tree, &fetched, &assembled), stages)?;
+    output.result(&report, || report.to_string());
+    Ok(())
+}
+
+/// The tree that the command line names.
+fn source(args: &Args, cache: &Cache) -> Result<SourceTree, Failure> {
+    let product = args.product.as_ref();
+    let (Some(tree), Some(version)) = (&args.tree, &args.version) else {
+        return Ok(SourceTree::from_git(&args.source, args.tag.as_deref(), product)?);
+    };
+    let mut forbidden = vec![
+        Forbidden { what: "keys folder", path: &args.repo.keys },
+        Forbidden { what: "cache", path: cache.root() },
+    ];
+    let location = location(&args.repo.repo)?;
+    if let Location::Folder(path) = &location {
+        forbidden.push(Forbidden { what: "repository", path });
+    }
+    Ok(SourceTree::from_folder(tree, version.clone(), product, &forbidden)?)
+}
+
+/// Everything that the repository and the keys may have against the release, before the long work.
+fn look(args: &Args, repo: &Repo<'_>, tree: &SourceTree) -> Result<(), Failure> {
+    publish::check_absent(repo, &tree.product, &tree.version)?;
+    if let Some(channel) = &args.channel {
+        publish::check_channel(repo, &tree.product, channel)?;
+    }
+    if !args.dry_run {
+        repo.keyring.signers(&signing(args.channel.as_ref()))?;
+    }
+    Ok(())
+}
+
+/// Whose keys sign a release.
+fn signing(channel: Option<&Channel>) -> Vec<KeyRole> {
+    let moves = channel
+        .map(|channel| if channel.is_branch() { KeyRole::Branches } else { KeyRole::Channels });
+    [KeyRole::Releases, KeyRole::Snapshot, KeyRole::Timestamp].into_iter().chain(moves).collect()
+}
+
+type Contents<'a> = (&'a SourceTree, &'a [Fetched], &'a Assembled);
+
+/// Packs, signs and publishes.
+fn publish(
+    args: &Args,
+    repo: &Repo<'_>,
+    (tree, fetched, assembled): Contents<'_>,
+    mut stages: Stages,
+) -> Result<Report, Failure> {
+    let mut file = repo.store.temp_file()?;
+    let written = stages.time("pack", || {
+        let progress = Progress::bytes("packing", assembled.tar_bytes());
+        let options = Options::level(args.level);
+        let add = |bytes| progress.add(bytes);
+        bundle::write(&assembled.contents, options, file.as_file_mut(), &add)
+    })?;
+    assemble::hold_to_lock(&written.list, fetched)?;
+    let list = written.list.to_bytes();
+    let mut list_file = repo.store.temp_file()?;
+    std::io::Write::write_all(&mut list_file, &list).map_err(|source| {
+        assemble::AssembleError::Io { path: list_file.path().to_owned(), source }
+    })?;
+    let descriptor = assemble::descriptor(tree, fetched, &written, &list);
+    let mut uploads = vec![
+        Upload {
+            path: layout::stored_bundle(&tree.product, &tree.version, descriptor.bundle()),
+            file: file.path().to_owned(),
+            size: written.size,
+            sha256: written.sha256,
+        },
+        Upload {
+            path: layout::stored_file_list(&tree.product, &tree.version, &descriptor.files),
+            file: list_file.path().to_owned(),
+            size: descriptor.files.size,
+            sha256: descriptor.files.sha256,
+        },
+    ];
+    uploads.extend(vendor_area(fetched));
+    let files = release_files(&descriptor, uploads);
+    let published =
+        stages.time("publish", || publish::release(repo, &files, args.channel.as_ref()))?;
+    Ok(Report::new(&descriptor, &files, &published, stages))
+}
+
+/// Vendored distributions, each once, as the vendor area has them.
+fn vendor_area(fetched: &[Fetched]) -> Vec<Upload> {
+    let mut uploads: Vec<Upload> = Vec::new();
+    for Fetched { record, file } in fetched {
+        let path = layout::stored(&layout::vendored(record), record.sha256);
+        if uploads.iter().all(|upload| upload.path != path) {
+            let (size, sha256) = (record.size, record.sha256);
+            uploads.push(Upload { path, file: file.clone(), size, sha256 });
+        }
+    }
+    uploads
+}
+
+fn release_files(descriptor: &Descriptor, uploads: Vec<Upload>) -> ReleaseFiles {
+    let (product, version) = (&descriptor.product, &descriptor.version);
+    let bundle = descriptor.bundle();
+    let target = layout::release_file(product, version, bundle.file);
+    ReleaseFiles {
+        product: product.clone(),
+        version: version.clone(),
+        descriptor: descriptor.to_bytes(),
+        uploads,
+        bundle: (target, bundle.size, bundle.sha256),
+    }
 }

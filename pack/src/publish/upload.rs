@@ -23,19 +23,20 @@ pub struct Upload {
     pub sha256: Digest,
 }
 
-/// Uploads what is not there yet.
-pub(super) fn files(repo: &Repo<'_>, uploads: &[Upload]) -> Result<(), PublishError> {
+/// Uploads what is not there yet; how many bytes that were.
+pub(super) fn files(repo: &Repo<'_>, uploads: &[Upload]) -> Result<u64, PublishError> {
     let total = uploads.iter().map(|upload| upload.size).sum();
     let progress = Progress::bytes("uploading", total);
+    let mut uploaded = 0;
     for upload in uploads {
-        if repo.store.create(&upload.path, Body::File(&upload.file))? == Created::Exists {
-            (repo.note)(&format!("{} is there already", upload.path));
-            same(repo, &upload.path, upload.size, upload.sha256)?;
+        match repo.store.create(&upload.path, Body::File(&upload.file))? {
+            Created::New => uploaded += upload.size,
+            Created::Exists => same(repo, &upload.path, upload.size, upload.sha256)?,
         }
         progress.add(upload.size);
     }
     progress.finish();
-    Ok(())
+    Ok(uploaded)
 }
 
 /// Uploads a small file.

@@ -60,6 +60,8 @@ fn lay_out(tar: impl Read, folder: &Path) -> Result<(), SourceError> {
             }
         }
     }
+    // What pads the archive's end is read as well: git would die of a pipe that closes before.
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(io_at(folder))?;
     links.iter().try_for_each(|(place, target)| {
         make_parent(place).and_then(|()| symlink(target, place)).map_err(io_at(place))
     })

@@ -55,6 +55,11 @@ impl Cache {
         Self { root }
     }
 
+    /// Where it is, or will be.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The file with this digest, if it is there. One that has changed is thrown away.
     pub(super) fn find(&self, digest: Digest) -> Result<Option<Cached>, VendorError> {
         let path = self.file(digest);

@@ -21,7 +21,7 @@ use super::cache::{Cache, hash, io_at};
 use super::error::Place;
 use super::{Fetched, VendorError};
 use crate::source::read_capped;
-use lock::{Lock, Requirement, normalise};
+use lock::{Lock, Requirement};
 use pip::Pip;
 
 /// The folder of the vendor area for Python distributions.
