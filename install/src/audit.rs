@@ -1,13 +1,22 @@
 //! The audit: does a prefix still hold exactly what is signed?
+//!
+//! Every path is looked at and every file hashed again, on all processors. All that is wrong is
+//! said at once. What a node may change is left alone: modification times, owners, and the
+//! set-group-id bit that folders inherit.
+
+mod inventory;
+mod standing;
 
 use std::path::{Path, PathBuf};
 
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::FileList;
 use cutover_formats::path::RelPath;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::disk::DiskError;
+pub use self::inventory::Inventory;
+use self::standing::{Standing, compare};
+use crate::disk::{DiskError, Folder};
 
 /// One path that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -25,7 +34,7 @@ pub struct Finding {
 pub enum Problem {
     /// Nothing is there.
     Missing,
-    /// Something is there that should not be.
+    /// Something is there that should not be. Of a folder, what is in it is not listed.
     Unexpected,
     /// Its contents are others.
     Changed {
@@ -45,7 +54,7 @@ pub enum Problem {
     WrongKind {
         /// `file`, `folder` or `link`.
         expected: &'static str,
-        /// What it is.
+        /// What it is: one of these or `something else`.
         found: &'static str,
     },
     /// It is a link that points elsewhere.
@@ -57,6 +66,28 @@ pub enum Problem {
     },
 }
 
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = self.path.display();
+        match &self.problem {
+            Problem::Missing => write!(f, "{path}: is missing"),
+            Problem::Unexpected => write!(f, "{path}: should not be there"),
+            Problem::Changed { expected, found } => {
+                write!(f, "{path}: has contents with sha256 {found} instead of {expected}")
+            }
+            Problem::WrongMode { expected, found } => {
+                write!(f, "{path}: has mode {found:o} instead of {expected:o}")
+            }
+            Problem::WrongKind { expected, found } => {
+                write!(f, "{path}: is {found}, should be {expected}")
+            }
+            Problem::WrongLink { expected, found } => {
+                write!(f, "{path}: links to {found:?} instead of {expected:?}")
+            }
+        }
+    }
+}
+
 /// Everything in `prefix` that is not as `list` says, in the order of paths. What stands at or
 /// below the paths in `ignore` is not looked at.
 pub fn audit(
@@ -64,29 +95,19 @@ pub fn audit(
     prefix: &Path,
     ignore: &[RelPath],
 ) -> Result<Vec<Finding>, DiskError> {
-    let _ = (list, prefix, ignore);
-    Ok(Vec::new())
+    let expected: Vec<(&RelPath, Standing)> = list
+        .entries()
+        .iter()
+        .filter(|entry| !covered(ignore, entry.path.as_str()))
+        .map(|entry| (&entry.path, Standing::from(&entry.kind)))
+        .collect();
+    compare(&Folder::open(prefix)?, None, &expected, ignore)
 }
 
-/// What stood in a folder that the node built itself (a Python environment, say) when it was built.
-///
-/// Unlike a file list it is not foreign: links may leave the prefix, names may clash, modes may be
-/// any. It is never used to create anything, only to compare.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inventory {
-    folder: RelPath,
-}
-
-impl Inventory {
-    /// Records what stands in `folder` of `prefix`.
-    pub fn take(prefix: &Path, folder: &RelPath) -> Result<Self, DiskError> {
-        let _ = prefix;
-        Ok(Self { folder: folder.clone() })
-    }
-
-    /// Everything in the folder that is not as it was.
-    pub fn audit(&self, prefix: &Path) -> Result<Vec<Finding>, DiskError> {
-        let _ = prefix;
-        Ok(Vec::new())
-    }
+/// Whether `path` is one of `paths` or below one.
+fn covered(paths: &[RelPath], path: &str) -> bool {
+    paths.iter().any(|above| {
+        path.strip_prefix(above.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }

@@ -6,14 +6,16 @@
 //! node's root, files are replaced whole: a temporary beside it, `fsync`, `rename`, `fsync` of the
 //! folder. After a power cut there is the old file or the new one.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::path::RelPath;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -198,6 +200,32 @@ impl Folder {
             .doing("read", &self.full(path))
     }
 
+    /// The names in a folder below this one (or, without a path, in this one), in any order, each
+    /// with what it names.
+    pub fn names(&self, path: Option<&RelPath>) -> Result<Vec<(OsString, FileType)>, DiskError> {
+        let full = path.map_or_else(|| self.path.clone(), |path| self.full(path));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = self.resolve(path.map_or(".", RelPath::as_str), flags, Mode::empty());
+        let fd = fd.doing("read", &full)?;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&fd).doing("read", &full)? {
+            let entry = entry.doing("read", &full)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                let kind = match entry.file_type() {
+                    // Not every file system says so in its folders.
+                    FileType::Unknown => {
+                        let flags = AtFlags::SYMLINK_NOFOLLOW;
+                        file_type(&rustix::fs::statat(&fd, name, flags).doing("read", &full)?)
+                    }
+                    known => known,
+                };
+                names.push((name.to_owned(), kind));
+            }
+        }
+        Ok(names)
+    }
+
     /// Writes all that the file system still holds in memory.
     pub fn sync_file_system(&self) -> Result<(), DiskError> {
         rustix::fs::syncfs(&self.fd).doing("write back the file system of", &self.path)
@@ -354,7 +382,7 @@ fn folder_of(path: &Path) -> &Path {
 /// Beside it, so that renaming stays within the folder; with a fixed name, so that a crash leaves
 /// at most one. Whoever changes a node holds its lock.
 fn temporary_of(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
+    let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".new");
     path.with_file_name(name)
