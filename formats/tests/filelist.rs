@@ -44,6 +44,8 @@ fn small() -> FileList {
     .unwrap()
 }
 
+type Change = fn(&mut Expected<'_>);
+
 /// Holds `bytes` to what is true of them, except for what `change` says.
 fn parse(
     bytes: &[u8],
@@ -85,7 +87,7 @@ fn bytes_and_back() {
 #[test]
 fn what_is_signed_is_held_to() {
     let (list, bytes) = (small(), small().to_bytes());
-    let changes: [(&str, fn(&mut Expected<'_>)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("time", |expected| expected.time += 1),
         ("sha256", |expected| expected.sha256 = Digest::of(b"other")),
         ("size", |expected| expected.size += 1),

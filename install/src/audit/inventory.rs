@@ -5,8 +5,8 @@ use std::path::Path;
 use cutover_formats::path::RelPath;
 use serde::{Deserialize, Serialize};
 
+use super::Finding;
 use super::standing::{Standing, compare, in_parallel, walk};
-use super::{Finding, covered};
 use crate::disk::{DiskError, Folder};
 
 /// What stood in a folder that the node built itself (a Python environment, say) when it was built.
@@ -56,15 +56,10 @@ impl Inventory {
         &self.folder
     }
 
-    /// Everything in the folder that is not as it was, in the order of paths. What stands at or
-    /// below the paths in `ignore` is not looked at.
-    pub fn audit(&self, prefix: &Path, ignore: &[RelPath]) -> Result<Vec<Finding>, DiskError> {
-        let expected: Vec<(&RelPath, Standing)> = self
-            .entries
-            .iter()
-            .filter(|item| !covered(ignore, item.path.as_str()))
-            .map(|item| (&item.path, item.standing.clone()))
-            .collect();
-        compare(&Folder::open(prefix)?, Some(&self.folder), &expected, ignore)
+    /// Everything in the folder that is not as it was, in the order of paths.
+    pub fn audit(&self, prefix: &Path) -> Result<Vec<Finding>, DiskError> {
+        let expected: Vec<(&RelPath, Standing)> =
+            self.entries.iter().map(|item| (&item.path, item.standing.clone())).collect();
+        compare(&Folder::open(prefix)?, Some(&self.folder), &expected, &[])
     }
 }
