@@ -1,0 +1,120 @@
+//! The main job on a small service: release, install, swap in every way under traffic, go back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cutover_tests::traffic::{Tally, Traffic};
+use cutover_tests::world::{NodeDir, Run, World, free_address, get, wait_until};
+use serde_json::Value;
+
+/// Runs `install` with these arguments on a node whose gate is asked all the time.
+fn under_traffic(node: &NodeDir<'_>, arguments: &[&str]) -> (Value, Tally) {
+    let address = node.gate.expect("the node has a gate");
+    let pause = Duration::from_millis(5);
+    let traffic = Traffic { address, path: "/".to_owned(), connections: 4, pause };
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| traffic.run(&stop));
+        std::thread::sleep(Duration::from_millis(300));
+        let run = node.install([arguments, &["--json"]].concat());
+        std::thread::sleep(Duration::from_millis(300));
+        stop.store(true, Ordering::Relaxed);
+        (run.ok().json(), asking.join().expect("traffic does not panic"))
+    })
+}
+
+fn serving(node: &NodeDir<'_>, version: &str) {
+    wait_until("the release is served", || {
+        let answer = get(node.gate.expect("the node has a gate"), "/");
+        answer.is_some_and(|(status, body)| status == 200 && body.contains(version))
+    });
+}
+
+#[test]
+fn swaps_that_nobody_notices_or_everybody_is_told_of() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0", "1.1.0"]);
+    let node = world.node(Some(free_address()));
+    let _ = node.install(["1.0.0"]).ok();
+    let mut gate = node.start_gate();
+    serving(&node, "1.0.0");
+
+    let (receipt, tally) = under_traffic(&node, &["^1.0"]);
+    assert_eq!((&receipt["from"], &receipt["to"]), (&"1.0.0".into(), &"1.1.0".into()));
+    assert_eq!((tally.failed, tally.refused), (0, 0), "{tally:?}");
+    assert!(tally.served["1.0.0"] > 0 && tally.served["1.1.0"] > 0, "{tally:?}");
+    assert_eq!(receipt["gate"]["dark"], 0.0);
+
+    let (_, tally) = under_traffic(&node, &["rollback", "--swap", "hold"]);
+    assert_eq!((tally.failed, tally.refused), (0, 0), "{tally:?}");
+    assert!(tally.served["1.0.0"] > 0 && tally.served["1.1.0"] > 0, "{tally:?}");
+
+    let (receipt, tally) = under_traffic(&node, &["stable", "--swap", "backoff"]);
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    assert!(tally.refused > 0, "{tally:?}");
+    assert!(receipt["gate"]["dark"].as_f64().unwrap() > 0.0);
+
+    let status = node.status();
+    assert_eq!((&status["current"], &status["previous"]), (&"1.1.0".into(), &"1.0.0".into()));
+    assert_eq!(status["gate"]["state"], "open");
+    let _ = node.install(["verify", "--all"]).ok();
+    assert_eq!(gate.end(), Some(0));
+}
+
+#[test]
+fn a_gate_that_has_nothing_to_serve_yet_serves_the_first_install() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0"]);
+    let node = world.node(Some(free_address()));
+    let _gate = node.start_gate();
+    let (status, _) = get(node.gate.unwrap(), "/").expect("the gate answers");
+    assert_eq!(status, 503);
+    let _ = node.install(["1.0.0"]).ok();
+    serving(&node, "1.0.0");
+}
+
+#[test]
+fn over_http_too() {
+    let world = World::new();
+    std::fs::write(world.path("tokens"), "ci s3cret-token\n").unwrap();
+    let tokens = world.path("tokens").display().to_string();
+    let (_server, url) = world.serve(&["--tokens", &tokens]);
+    let tree = world.tree("tiny");
+    tree.tag("2.0.0");
+    let mut pack = world.packer();
+    pack.env("CUTOVER_REPO", &url).env("CUTOVER_TOKEN", "s3cret-token");
+    let _ = Run::of(pack.args(["release", "--source", "tree"])).ok();
+    let node = world.node(None);
+    let settings = std::fs::read_to_string(node.root.join("node.toml")).unwrap();
+    let folder = world.repository().display().to_string();
+    assert!(settings.contains(&folder));
+    std::fs::write(node.root.join("node.toml"), settings.replace(&folder, &url)).unwrap();
+    let plan = node.install(["plan", "2.0.0", "--json"]).ok().json();
+    assert!(plan["fetch"].as_u64().unwrap() > 0);
+    assert_eq!(node.current(), None);
+    let _ = node.install(["2.0.0"]).ok();
+    assert_eq!(node.current().as_deref(), Some("2.0.0"));
+    let app = node.root.join("current/app.py");
+    assert_eq!(std::fs::read(app).unwrap(), std::fs::read(tree.folder.join("app.py")).unwrap());
+}
+
+#[test]
+fn maintenance_is_the_operators_word() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0"]);
+    let node = world.node(Some(free_address()));
+    let _ = node.install(["1.0.0"]).ok();
+    let mut gate = node.start_gate();
+    serving(&node, "1.0.0");
+    let _ = node.install(["maintenance", "on", "--message", "moving house"]).ok();
+    let (status, body) = get(node.gate.unwrap(), "/").unwrap();
+    assert_eq!(status, 503);
+    assert!(body.contains("moving house"), "{body}");
+    gate.end();
+    let _gate = node.start_gate();
+    wait_until("maintenance outlives the gate", || {
+        get(node.gate.unwrap(), "/").is_some_and(|(status, _)| status == 503)
+    });
+    let _ = node.install(["maintenance", "off"]).ok();
+    serving(&node, "1.0.0");
+}
