@@ -1,7 +1,7 @@
 //! `pack list`: releases and channels.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cutover_formats::channel::Pointer;
 use cutover_formats::exit::Exit;
@@ -15,7 +15,7 @@ use cutover_terminal::{Failure, Output, Table, bytes};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::repository::location;
+use crate::repository::{keyring, location};
 
 /// What `pack list` takes.
 #[derive(Debug, clap::Args)]
@@ -59,7 +59,7 @@ struct Pointed {
 /// Lists.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let store = open_read(&location(&args.repo)?)?;
-    let trust = TrustFolder::temporary(&root(args, store.as_ref(), output)?)?;
+    let trust = trust(args, store.as_ref(), output)?;
     let mut client = Client::open(store.as_ref(), trust.path().to_owned(), Timestamp::now())?;
     let channels = client.channels(args.product.as_ref())?;
     let releases = client.releases(args.product.as_ref())?;
@@ -71,33 +71,30 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The root to trust: as given, that of the keys, or, for want of anything better, what the
+/// What to trust: the root as given, that of the keys, or, for want of anything better, what the
 /// repository says of itself.
-fn root(args: &Args, store: &dyn Read, output: &Output) -> Result<Vec<u8>, Failure> {
-    let read = |path: &Path| {
-        fs::read(path).map_err(|error| {
+fn trust(args: &Args, store: &dyn Read, output: &Output) -> Result<TrustFolder, Failure> {
+    if let Some(path) = &args.trust {
+        let root = fs::read(path).map_err(|error| {
             Failure::new(Exit::Usage, format!("cannot read {}: {error}", path.display()))
-        })
-    };
-    if let Some(trust) = &args.trust {
-        return read(trust);
+        })?;
+        return Ok(TrustFolder::temporary(&root)?);
     }
     if let Some(keys) = &args.keys {
-        return read(&keys.join("root.json"));
+        return Ok(keyring(keys.clone())?.trust_folder(&store.describe())?);
     }
     output.warn(format!(
         "nothing vouches for {}: its own first root is taken (--trust or --keys names yours)",
         store.describe()
     ));
-    store.get(layout::FIRST_ROOT, caps::ROOT).map_err(|error| {
-        let is_missing = error.is_not_found();
-        let failure = Failure::from(error);
-        if is_missing {
-            failure.hint("there is no repository; `pack repo init` makes one")
-        } else {
-            failure
+    match store.get(layout::FIRST_ROOT, caps::ROOT) {
+        Ok(root) => Ok(TrustFolder::temporary(&root)?),
+        Err(error) if error.is_not_found() => {
+            let message = format!("there is no repository at {}", store.describe());
+            Err(Failure::new(Exit::NotFound, message).hint("`pack repo init` makes one"))
         }
-    })
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn release(entry: &ReleaseEntry, channels: &[Pointer]) -> Release {

@@ -242,7 +242,7 @@ impl Keyring {
     }
 
     /// What was trusted of `repository` so far, so that an older state of it is noticed.
-    pub(super) fn trust_folder(&self, repository: &str) -> Result<TrustFolder, PublishError> {
+    pub fn trust_folder(&self, repository: &str) -> Result<TrustFolder, PublishError> {
         let root = self.root()?;
         let id = Digest::of(&[root.as_slice(), repository.as_bytes()].concat()).to_string();
         let path = self.folder.join("trust").join(&id[..16]);

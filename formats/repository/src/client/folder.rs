@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cutover_formats::tuf::names;
 use rustix::fs::FlockOperation;
+use tempfile::NamedTempFile;
 
 use super::{TrustError, caps};
 
@@ -69,17 +70,33 @@ impl Folder {
         Ok(if bytes.len() as u64 > cap { None } else { Some(bytes) })
     }
 
-    /// Replaces the file of a role, atomically and durably.
+    /// Replaces the file of a top-level role, atomically and durably: what it says is a floor.
     pub(super) fn write(&self, role: &str, bytes: &[u8]) -> Result<(), TrustError> {
         let path = self.file(role);
         let written = || -> io::Result<()> {
-            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.0)?;
-            file.write_all(bytes)?;
+            let file = self.fresh(bytes)?;
             file.as_file().sync_all()?;
             file.persist(&path)?;
             self.sync()
         };
         written().map_err(|source| local(&path, source))
+    }
+
+    /// Replaces the file of a delegated role, atomically. It is only kept to save a download: should
+    /// it be lost with the power, or be torn, it will be refused and fetched again.
+    pub(super) fn keep(&self, role: &str, bytes: &[u8]) -> Result<(), TrustError> {
+        let path = self.file(role);
+        let written = || -> io::Result<()> {
+            self.fresh(bytes)?.persist(&path)?;
+            Ok(())
+        };
+        written().map_err(|source| local(&path, source))
+    }
+
+    fn fresh(&self, bytes: &[u8]) -> io::Result<NamedTempFile> {
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.0)?;
+        file.write_all(bytes)?;
+        Ok(file)
     }
 
     /// Removes the file of a role, durably.

@@ -68,6 +68,6 @@ fn load(
     let bytes = source.get(&path, cap)?;
     let targets =
         trusted.role(role, delegator, &bytes).map_err(|refusal| refused(&path, refusal))?;
-    source.folder.write(role, &bytes)?;
+    source.folder.keep(role, &bytes)?;
     Ok(targets)
 }
