@@ -21,6 +21,11 @@ pub mod keyring;
 mod settle;
 mod upload;
 
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod races;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
