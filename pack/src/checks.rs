@@ -13,7 +13,7 @@ use std::process::{ExitStatus, Stdio};
 
 use cutover_formats::exit::{Exit, Explain};
 use cutover_pack::bundle::{Source, SourceEntry};
-use cutover_terminal::Output;
+use cutover_terminal::{Output, Progress};
 
 use crate::child;
 use crate::source::SourceTree;
@@ -72,10 +72,13 @@ pub(crate) fn run(tree: &SourceTree, output: &Output) -> Result<(), CheckError> 
     let folder = tempfile::Builder::new().prefix("cutover-checks-").tempdir();
     let folder =
         folder.map_err(|source| CheckError::Copy { path: std::env::temp_dir(), source })?;
+    let progress = Progress::items("copying the tree for the checks", tree.files.len() as u64);
     for entry in &tree.files {
         let place = folder.path().join(entry.path.as_path());
         copy(entry, &place).map_err(|source| CheckError::Copy { path: place, source })?;
+        progress.add(1);
     }
+    progress.finish();
     commands.iter().try_for_each(|command| check(command, folder.path(), output))
 }
 

@@ -42,7 +42,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct RepoArgs {
     /// The repository: a path, file:///path, or http(s)://.
-    #[arg(long, env = "CUTOVER_REPO", value_name = "URL")]
+    #[arg(long, env = "CUTOVER_REPO", hide_env_values = true, value_name = "URL")]
     pub(crate) repo: String,
     /// The folder of signing keys and of the trusted root.json.
     #[arg(long, env = "CUTOVER_KEYS", value_name = "DIR")]

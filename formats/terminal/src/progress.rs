@@ -27,6 +27,7 @@ pub struct Progress {
 enum Unit {
     Bytes,
     Items,
+    Counted,
 }
 
 impl Progress {
@@ -40,6 +41,12 @@ impl Progress {
     #[must_use]
     pub fn items(label: &str, total: u64) -> Self {
         Self::new(label, total, Unit::Items)
+    }
+
+    /// Counts bytes where nobody knows how many there will be.
+    #[must_use]
+    pub fn counting(label: &str) -> Self {
+        Self::new(label, 0, Unit::Counted)
     }
 
     fn new(label: &str, total: u64, unit: Unit) -> Self {
@@ -75,11 +82,15 @@ impl Progress {
                 .is_ok();
         if mine {
             let percent = done.saturating_mul(100).checked_div(self.total).unwrap_or(100);
-            let of = match self.unit {
-                Unit::Bytes => format!("{} of {}", crate::bytes(done), crate::bytes(self.total)),
-                Unit::Items => format!("{done} of {}", self.total),
+            let (label, total) = (&self.label, self.total);
+            let line = match self.unit {
+                Unit::Bytes => {
+                    format!("{} of {} ({percent} %)", crate::bytes(done), crate::bytes(total))
+                }
+                Unit::Items => format!("{done} of {total} ({percent} %)"),
+                Unit::Counted => crate::bytes(done),
             };
-            let _ = writeln!(std::io::stderr().lock(), "{}: {of} ({percent} %)", self.label);
+            let _ = writeln!(std::io::stderr().lock(), "{label}: {line}");
         }
     }
 
@@ -105,6 +116,7 @@ fn bar(label: &str, total: u64, unit: Unit) -> ProgressBar {
     let template = match unit {
         Unit::Bytes => "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
         Unit::Items => "{msg} [{bar:30}] {pos} of {len}, {eta} left",
+        Unit::Counted => "{msg} {bytes}, {bytes_per_sec}",
     };
     let style = ProgressStyle::with_template(template).expect("the template is a constant");
     ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use cutover_formats::path::RelPath;
+use cutover_terminal::Progress;
 use tar::{Archive, Entry, EntryType};
 use tempfile::TempDir;
 
@@ -37,6 +38,7 @@ pub(super) fn export(mut archive: Child) -> Result<TempDir, SourceError> {
 fn lay_out(tar: impl Read, folder: &Path) -> Result<(), SourceError> {
     let mut archive = Archive::new(tar);
     let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let progress = Progress::counting("exporting the tag");
     for entry in archive.entries().map_err(io_at(folder))? {
         let mut entry = entry.map_err(io_at(folder))?;
         let kind = entry.header().entry_type();
@@ -49,6 +51,7 @@ fn lay_out(tar: impl Read, folder: &Path) -> Result<(), SourceError> {
             EntryType::Directory => fs::create_dir_all(&place).map_err(io_at(&place))?,
             EntryType::Regular | EntryType::Continuous => {
                 write(&mut entry, &place).map_err(io_at(&place))?;
+                progress.add(entry.size());
             }
             EntryType::Symlink => {
                 let target = entry.link_name().map_err(io_at(&place))?.unwrap_or_default();

@@ -119,6 +119,19 @@ fn an_export_is_clean() {
 }
 
 #[test]
+fn long_names_survive_the_archive() {
+    let repo = Repo::new();
+    let long = format!("{0}/{0}/{0}.txt", "n".repeat(120));
+    repo.write(&long, "x");
+    symlink(&long, repo.path().join("link")).unwrap();
+    repo.commit();
+    repo.git(&["tag", "v1.0.0"]);
+    let tree = repo.release(None).unwrap();
+    assert_eq!(paths(&tree), ["app.py", "link", &long, "release.toml"]);
+    assert_eq!(fs::read(tree.folder().join("link")).unwrap(), b"x");
+}
+
+#[test]
 fn a_missing_tag_names_the_nearest() {
     let repo = Repo::new();
     repo.git(&["tag", "v1.0.0"]);

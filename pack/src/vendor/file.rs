@@ -8,7 +8,7 @@ use cutover_formats::digest::Digest;
 use cutover_formats::release_toml::VendorFile;
 use cutover_repository::location::{Location, open_read};
 use cutover_repository::store::StoreError;
-use cutover_terminal::Output;
+use cutover_terminal::{Output, Progress};
 use percent_encoding::percent_decode_str;
 use sha2::Digest as _;
 
@@ -58,6 +58,7 @@ fn download(wanted: &VendorFile, cache: &Cache) -> Result<Cached, VendorError> {
     let place = folder.path().join("file");
     let mut body = store.stream(&name, 0, LARGEST)?;
     let mut file = File::create(&place).map_err(io_at(&place))?;
+    let progress = Progress::counting(wanted.path.file_name());
     let mut hasher = sha2::Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -68,6 +69,7 @@ fn download(wanted: &VendorFile, cache: &Cache) -> Result<Cached, VendorError> {
         }
         hasher.update(&buffer[..read]);
         file.write_all(&buffer[..read]).map_err(io_at(&place))?;
+        progress.add(read as u64);
     }
     let found: [u8; 32] = hasher.finalize().into();
     let found = Digest::from(found);
