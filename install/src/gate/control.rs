@@ -11,7 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::protocol::{Call, Fault, LONGEST_LINE, Outcome, Reply, WORKING_EVERY};
+use super::protocol::{Call, Fault, LONGEST_CALL, Outcome, Reply, WORKING_EVERY};
 use super::supervisor::Supervisor;
 use super::view::Wish;
 
@@ -98,7 +98,7 @@ async fn read(reader: OwnedReadHalf, calls: mpsc::Sender<Call>) {
     let mut line = Vec::new();
     loop {
         line.clear();
-        let mut capped = (&mut reader).take(LONGEST_LINE as u64);
+        let mut capped = (&mut reader).take(LONGEST_CALL);
         match capped.read_until(b'\n', &mut line).await {
             Ok(_) if line.last() == Some(&b'\n') => {}
             _ => return,

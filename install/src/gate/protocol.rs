@@ -12,8 +12,11 @@ use cutover_formats::version::Version;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Most bytes of one line; a longer one ends the connection.
-pub(super) const LONGEST_LINE: usize = 64 * 1024;
+/// Most bytes of a call; a longer one ends the connection.
+pub(super) const LONGEST_CALL: u64 = 64 * 1024;
+
+/// Most bytes of a reply, which may carry a call's words and a service's last ones.
+pub(super) const LONGEST_REPLY: u64 = 1024 * 1024;
 
 /// How often the gate says that it is still at work.
 pub(super) const WORKING_EVERY: std::time::Duration = std::time::Duration::from_secs(1);

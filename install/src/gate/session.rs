@@ -8,7 +8,7 @@ use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::version::Version;
 use jiff::Timestamp;
 
-use super::protocol::{Call, Fault, LONGEST_LINE, Maintenance, Outcome, Reply, WORKING_EVERY};
+use super::protocol::{Call, Fault, LONGEST_REPLY, Maintenance, Outcome, Reply, WORKING_EVERY};
 use super::protocol::{GateStatus, SwapFigures};
 use crate::root::Root;
 
@@ -242,7 +242,7 @@ impl Session {
         self.stream.get_mut().write_all(&line)?;
         loop {
             line.clear();
-            (&mut self.stream).take(LONGEST_LINE as u64).read_until(b'\n', &mut line)?;
+            (&mut self.stream).take(LONGEST_REPLY).read_until(b'\n', &mut line)?;
             if line.last() != Some(&b'\n') {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

@@ -4,27 +4,26 @@
 //! (was running, finishes its requests). After every change [`Supervisor::refresh`] decides anew
 //! what requests meet and shows it to the threads that serve.
 
+mod closing;
+mod keeper;
+mod report;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cutover_formats::version::Version;
 use jiff::Timestamp;
 
-use super::maintenance;
-use super::protocol::{Fault, GateStatus, Maintenance, Running, SwapFigures};
-use super::service::{Ground, Patience, Service};
+use super::protocol::{Fault, Maintenance};
+use super::service::{Ground, Service};
 use super::upstream::Upstream;
 use super::view::{Notice, Reason, Shared, Supply, View, Way, Wish, decide};
 use super::{history, lease::Lease};
-
-/// How often an end of maintenance is looked for at the least, since clocks may be set.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The one that decides what runs.
 #[derive(Debug)]
@@ -301,63 +300,6 @@ impl Supervisor {
         *self.past.borrow_mut().entry(upstream.version.clone()).or_default() += upstream.entered();
     }
 
-    /// Starts `service` again whenever it ends by itself.
-    fn keep(self: &Rc<Self>, service: Rc<Service>) {
-        let (supervisor, kept) = (self.clone(), service.clone());
-        let task = tokio::task::spawn_local(async move {
-            let mut patience = Patience::new();
-            if kept.process().is_none() {
-                supervisor.attempt(&kept).await;
-            }
-            loop {
-                let healthy = supervisor.watch(&kept).await;
-                let pause = patience.next(healthy);
-                tracing::info!(version = %kept.version(), ?pause, "starting the service again soon");
-                tokio::time::sleep(pause).await;
-                supervisor.restarts.set(supervisor.restarts.get() + 1);
-                supervisor.attempt(&kept).await;
-            }
-        });
-        *service.keeper.borrow_mut() = Some(task.abort_handle());
-    }
-
-    /// Starts a process and shows it to requests once it is healthy.
-    async fn attempt(&self, service: &Rc<Service>) {
-        let started = match service.start(&self.ground) {
-            Ok(()) => service.wait_healthy(&self.ground).await,
-            Err(fault) => Err(fault),
-        };
-        match started {
-            Ok(took) => tracing::info!("{} healthy after {took:.1?}", service.version()),
-            Err(fault) => {
-                tracing::error!(log = ?fault.log_tail(), "{fault}");
-                if let Some(process) = service.process() {
-                    process.stop(service.drain_limit()).await;
-                }
-                service.down();
-            }
-        }
-        self.refresh();
-    }
-
-    /// Waits for the end of the present process; tells how long it was healthy.
-    async fn watch(&self, service: &Rc<Service>) -> Duration {
-        let since = Instant::now();
-        let (Some(process), Some(_)) = (service.process(), service.upstream()) else {
-            return Duration::ZERO;
-        };
-        let exited = process.ended().await;
-        let log = process.log_tail();
-        tracing::error!(version = %service.version(), ?log, "the service is down: {exited}");
-        let upstream = service.down();
-        self.refresh();
-        if let Some(upstream) = upstream {
-            upstream.close();
-            self.forget(&upstream);
-        }
-        since.elapsed()
-    }
-
     /// Whether `version` runs, healthy or about to be.
     pub(super) fn runs(&self, version: &Version) -> bool {
         self.places.borrow().running.as_ref().is_some_and(|service| service.version() == version)
@@ -379,119 +321,9 @@ impl Supervisor {
         target.file_name()?.to_str()?.parse().ok()
     }
 
-    /// Takes the operator's word, or its end, and remembers it.
-    pub(super) fn maintain(self: &Rc<Self>, wanted: Option<Maintenance>) -> Result<(), Fault> {
-        let root = &self.ground.root;
-        let kept = match &wanted {
-            Some(maintenance) => maintenance::save(root, maintenance),
-            None => maintenance::clear(root),
-        };
-        kept.map_err(|error| Fault::Io(format!("{}: {error}", root.maintenance().display())))?;
-        self.obey(wanted);
-        Ok(())
-    }
-
-    /// Takes the operator's word as remembered.
-    pub(super) fn obey(self: &Rc<Self>, wanted: Option<Maintenance>) {
-        self.maintenance.borrow_mut().clone_from(&wanted);
-        self.refresh();
-        if let Some(Maintenance { until: Some(until), .. }) = wanted {
-            let supervisor = self.clone();
-            tokio::task::spawn_local(async move { supervisor.reopen(wanted, until).await });
-        }
-    }
-
-    /// Waits for the end of maintenance, unless another word comes first.
-    async fn reopen(self: Rc<Self>, maintenance: Option<Maintenance>, until: Timestamp) {
-        while *self.maintenance.borrow() == maintenance {
-            let left = Duration::try_from(until.duration_since(Timestamp::now()));
-            match left {
-                Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
-                _ => {
-                    if let Err(fault) = self.maintain(None) {
-                        tracing::warn!(%fault, "maintenance has ended");
-                        self.obey(None);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    /// What happened so far, to be held against later figures.
-    pub(super) fn figures(&self) -> SwapFigures {
-        let tally = &self.shared.tally;
-        SwapFigures {
-            held: tally.held.load(Ordering::Relaxed),
-            refused: tally.refused.load(Ordering::Relaxed),
-            failed: tally.failed.load(Ordering::Relaxed),
-            dark: self.dark.get().total().as_secs_f64(),
-            longest_wait: tally.longest_wait.load(Ordering::Relaxed) as f64 / 1e6,
-        }
-    }
-
-    /// Learns from a swap how long the next one may be dark.
-    pub(super) fn learn(&self, dark: Duration) {
-        let learned = history::with(&self.history.borrow(), dark);
-        if let Err(error) = history::save(&self.ground.root, &learned) {
-            tracing::warn!(%error, "cannot remember how long the swap took");
-        }
-        *self.history.borrow_mut() = learned;
-        self.refresh();
-    }
-
-    /// How everything is.
-    pub(super) fn status(&self) -> GateStatus {
-        let view = self.shared.view.load();
-        let places = self.places.borrow();
-        let version =
-            |place: &Option<Rc<Service>>| place.as_ref().map(|service| service.version().clone());
-        let figures = self.figures();
-        let mut requests = self.past.borrow().clone();
-        let mut in_flight = 0;
-        for upstream in [&places.running, &places.retiring]
-            .into_iter()
-            .flatten()
-            .filter_map(|service| service.upstream())
-        {
-            *requests.entry(upstream.version.clone()).or_default() += upstream.entered();
-            in_flight += upstream.in_flight();
-        }
-        GateStatus {
-            state: view.way.state(),
-            reason: view.notice.reason.to_string(),
-            listen: self.listen,
-            pid: std::process::id(),
-            since: self.since,
-            running: places.running.as_deref().map(describe),
-            newcomer: version(&places.newcomer),
-            retiring: version(&places.retiring),
-            in_flight,
-            waiting: self.shared.waiting() as u64,
-            maintenance: self.maintenance.borrow().clone(),
-            lease: self.lease.holder(),
-            restarts: self.restarts.get(),
-            requests,
-            refused: figures.refused,
-            held: figures.held,
-            failed: figures.failed,
-        }
-    }
-
     fn running_name(&self) -> String {
         let places = self.places.borrow();
         places.running.as_ref().map_or_else(|| "-".to_owned(), |s| s.version().to_string())
-    }
-}
-
-fn describe(service: &Service) -> Running {
-    let process = service.process().filter(|process| process.exited().is_none());
-    Running {
-        version: service.version().clone(),
-        pid: process.as_ref().map(|process| process.pid.as_raw_nonzero().get().unsigned_abs()),
-        address: process.as_ref().map(|process| process.launch.address.to_string()),
-        healthy: service.answers(),
-        since: process.map(|process| process.since),
     }
 }
 

@@ -1,0 +1,57 @@
+//! Maintenance: the site closed on the operator's word, whatever runs behind it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Supervisor;
+use crate::gate::maintenance;
+use crate::gate::protocol::{Fault, Maintenance};
+
+/// How often an end of maintenance is looked for at the least, since clocks may be set.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+impl Supervisor {
+    /// Takes the operator's word, or its end, and remembers it.
+    pub(in crate::gate) fn maintain(
+        self: &Rc<Self>,
+        wanted: Option<Maintenance>,
+    ) -> Result<(), Fault> {
+        let root = &self.ground.root;
+        let kept = match &wanted {
+            Some(maintenance) => maintenance::save(root, maintenance),
+            None => maintenance::clear(root),
+        };
+        kept.map_err(|error| Fault::Io(format!("{}: {error}", root.maintenance().display())))?;
+        self.obey(wanted);
+        Ok(())
+    }
+
+    /// Takes the operator's word as remembered.
+    pub(in crate::gate) fn obey(self: &Rc<Self>, wanted: Option<Maintenance>) {
+        self.maintenance.borrow_mut().clone_from(&wanted);
+        self.refresh();
+        if let Some(Maintenance { until: Some(until), .. }) = wanted {
+            let supervisor = self.clone();
+            tokio::task::spawn_local(async move { supervisor.reopen(wanted, until).await });
+        }
+    }
+
+    /// Waits for the end of maintenance, unless another word comes first.
+    async fn reopen(self: Rc<Self>, maintenance: Option<Maintenance>, until: Timestamp) {
+        while *self.maintenance.borrow() == maintenance {
+            let left = Duration::try_from(until.duration_since(Timestamp::now()));
+            match left {
+                Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
+                _ => {
+                    if let Err(fault) = self.maintain(None) {
+                        tracing::warn!(%fault, "maintenance has ended");
+                        self.obey(None);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
