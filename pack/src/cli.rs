@@ -36,6 +36,12 @@ pub(crate) enum Command {
     List(list::Args),
     /// Sign the snapshot and timestamp anew, so that they do not expire.
     Refresh(refresh::Args),
+    /// Write man pages and shell completions
+    #[command(hide = true)]
+    Documents {
+        /// Into this folder
+        folder: PathBuf,
+    },
 }
 
 /// Which repository, and with whose keys.

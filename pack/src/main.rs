@@ -11,7 +11,7 @@ mod vendor;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::{Command, Pack};
 use crate::commands::{init, keys, list, promote, refresh, release, repo};
@@ -26,5 +26,8 @@ fn main() -> ExitCode {
         Command::Promote(args) => promote::run(&args, output),
         Command::List(args) => list::run(&args, output),
         Command::Refresh(args) => refresh::run(&args, output),
+        Command::Documents { folder } => {
+            cutover_terminal::documents(Pack::command(), "cutover-pack", &folder)
+        }
     })
 }
