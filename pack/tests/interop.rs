@@ -3,6 +3,8 @@
 //! It refreshes from a folder that an ordinary web server serves, and downloads a descriptor, a
 //! bundle and a channel's pointer. Needs `python3` with `venv`; the environment is made once.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
