@@ -252,6 +252,9 @@ impl Supervisor {
 
     /// Runs `version` from nothing, and goes on trying.
     pub(super) fn run(self: &Rc<Self>, version: &Version) -> Result<(), Fault> {
+        if self.ends() {
+            return Err(Fault::OutOfTurn("it is ending".to_owned()));
+        }
         let service = Service::load(&self.ground.root, version)?;
         {
             let mut places = self.places.borrow_mut();

@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::node::{Mode, Node, until, version};
 use cutover_formats::exit::{Exit, Explain};
 use cutover_install::gate::{ControlError, Session, State};
+use cutover_install::root::Root;
 use jiff::Timestamp;
 use rustix::process::Signal;
 
@@ -132,6 +133,23 @@ fn ending_lets_requests_finish() {
 }
 
 #[test]
+fn ending_while_tidying_up_leaves_nothing_running() {
+    let mut node = Node::running("");
+    node.release("1.1.0", Mode::Slow);
+    let mut session = node.session();
+    session.begin().unwrap();
+    session.start(&version("1.1.0")).unwrap();
+    node.switch("1.1.0");
+    drop(session);
+    until("tidying up", || node.status().lease.is_none());
+    node.signal(Signal::TERM);
+    assert!(node.wait_end().success());
+    let left = std::fs::read_dir(node.root.run()).unwrap().map(|entry| entry.unwrap().path());
+    let left: Vec<_> = left.filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn a_second_gate_and_a_taken_port_are_refused() {
     let node = Node::running("");
     let refused = |node: &Node| {
@@ -148,6 +166,19 @@ fn a_second_gate_and_a_taken_port_are_refused() {
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains(&format!("cannot listen on {}", node.address)), "{text}");
     assert_eq!(Client::connect(node.address).get("/version").status(), 200);
+}
+
+#[test]
+fn a_root_too_deep_for_sockets_is_refused() {
+    let mut node = Node::new("");
+    let settings = node.root.node_toml();
+    node.root = Root::new(node.root.path().join("x".repeat(100)));
+    std::fs::create_dir(node.root.path()).unwrap();
+    std::fs::copy(settings, node.root.node_toml()).unwrap();
+    let output = node.gate_command().stderr(Stdio::piped()).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("107 bytes"), "{text}");
 }
 
 #[test]

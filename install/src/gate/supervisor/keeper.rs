@@ -29,6 +29,9 @@ impl Supervisor {
 
     /// Starts a process and shows it to requests once it is healthy.
     async fn attempt(&self, service: &Rc<Service>) {
+        if self.ends() {
+            return;
+        }
         let started = match service.start(&self.ground) {
             Ok(()) => service.wait_healthy(&self.ground).await,
             Err(fault) => Err(fault),
