@@ -89,6 +89,12 @@ impl Cache {
         fs::read(self.root.join("python").join(format!("{key}.json"))).ok()
     }
 
+    /// Everything that was noted.
+    pub(super) fn notes(&self) -> impl Iterator<Item = Vec<u8>> {
+        let files = fs::read_dir(self.root.join("python")).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read(file.path()).ok())
+    }
+
     /// Notes something under a key.
     pub(super) fn put_note(&self, key: Digest, bytes: &[u8]) -> Result<(), VendorError> {
         let folder = self.make("python")?;

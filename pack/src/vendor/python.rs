@@ -8,7 +8,9 @@
 pub(super) mod lock;
 mod pip;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use cutover_formats::descriptor::Vendored;
@@ -16,6 +18,7 @@ use cutover_formats::digest::Digest;
 use cutover_formats::release_toml::VendorPython;
 use cutover_terminal::Output;
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 use super::cache::{Cache, hash, io_at};
 use super::error::Place;
@@ -95,8 +98,14 @@ fn download(
     cache: &Cache,
     output: &Output,
 ) -> Result<Vec<Distribution>, VendorError> {
-    let incoming = cache.incoming()?;
-    pip.download(incoming.path(), lock, output)?;
+    let incoming = match from_known(pip, lock, cache, output)? {
+        Some(incoming) => incoming,
+        None => {
+            let incoming = cache.incoming()?;
+            pip.download(incoming.path(), lock, output)?;
+            incoming
+        }
+    };
     let mut distributions = Vec::new();
     for file in fs::read_dir(incoming.path()).map_err(io_at(incoming.path()))? {
         let file = file.map_err(io_at(incoming.path()))?;
@@ -110,6 +119,45 @@ fn download(
     }
     distributions.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(distributions)
+}
+
+/// The folder of locked distributions, made of those that other locks came to before and of the few
+/// that are new; `None` where that does not work, so that pip does it all and says why not.
+fn from_known(
+    pip: &Pip<'_>,
+    lock: &Lock,
+    cache: &Cache,
+    output: &Output,
+) -> Result<Option<TempDir>, VendorError> {
+    if pip.has_folder() {
+        return Ok(None);
+    }
+    let known = cache.incoming()?;
+    let mut found = BTreeSet::new();
+    for note in cache.notes() {
+        let distributions: Vec<Distribution> = serde_json::from_slice(&note).unwrap_or_default();
+        for Distribution { file, sha256 } in distributions {
+            let plain = !file.contains('/');
+            if plain && lock.by_digest(sha256).is_some() && !found.contains(&sha256) {
+                let Some(cached) = cache.find(sha256)? else { continue };
+                let place = known.path().join(&file);
+                // Two files of one name cannot both be offered; pip fetches what is missing then.
+                if symlink(&cached.path, &place).is_ok() {
+                    found.insert(sha256);
+                }
+            }
+        }
+    }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let lacks = |requirement: &&Requirement| requirement.hashes.is_disjoint(&found);
+    let missing: Vec<&Requirement> = lock.requirements.iter().filter(lacks).collect();
+    let incoming = cache.incoming()?;
+    let (new, all) = (missing.len(), lock.requirements.len());
+    output.note(format!("fetching {new} new of {all} locked distributions"));
+    let done = pip.complete(known.path(), &missing, incoming.path());
+    Ok(done.map_err(io_at(known.path()))?.then_some(incoming))
 }
 
 /// The distributions as the descriptor has them; `None` where one is not in the cache or the lock.

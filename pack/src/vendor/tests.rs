@@ -125,6 +125,20 @@ fn the_second_time_comes_from_the_cache() {
     assert_eq!(contents(&tree.fetch().unwrap()), contents(&first));
 }
 
+/// What other locks came to serves a new one as well, without asking an index; it is held to the
+/// new lock all the same.
+#[test]
+fn a_new_lock_uses_what_is_known() {
+    let tree = Tree::new();
+    let base = tree.wheel("base", "1.0", &[]);
+    let app = tree.wheel("app", "2.1", &["base>=1"]);
+    tree.lock(&[("base==1.0", base), ("app==2.1", app)]);
+    let first = tree.fetch().unwrap();
+    tree.manifest("[vendor.python]\nrequirements = 'requirements.lock'");
+    fs::remove_dir_all(tree.path().join("wheels")).unwrap();
+    assert_eq!(tree.fetch().unwrap(), first);
+}
+
 #[test]
 fn a_dependency_that_is_missing_from_the_lock() {
     let tree = Tree::new();

@@ -5,6 +5,7 @@
 //! folders, and index settings, which would also be published with the release.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use cutover_formats::digest::Digest;
 
@@ -29,6 +30,18 @@ pub(crate) struct Requirement {
     pub(crate) marker: Option<String>,
     /// The digests that its distributions may have.
     pub(crate) hashes: BTreeSet<Digest>,
+}
+
+/// A line of a lock, without extras: for downloading this one distribution only.
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=={}", self.name, self.version)?;
+        if let Some(marker) = &self.marker {
+            write!(f, " ; {marker}")?;
+        }
+        self.hashes.iter().try_for_each(|hash| write!(f, " --hash=sha256:{hash}"))?;
+        writeln!(f)
+    }
 }
 
 /// A lock that does not lock.
@@ -228,6 +241,8 @@ mod tests {
         assert_eq!(uvicorn.marker.as_deref(), Some("python_version < \"3.12\""));
         assert_eq!(local.version, "1!2.0+abc");
         assert_eq!(lock.by_digest(A.parse().unwrap()).unwrap().name, "zope-interface");
+        let written: String = lock.requirements.iter().map(ToString::to_string).collect();
+        assert_eq!(Lock::parse(written.as_bytes()).unwrap(), lock);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use cutover_formats::digest::Digest;
 use cutover_formats::release_toml::VendorPython;
 use cutover_terminal::{Output, Progress};
 
-use super::lock::{Lock, normalise};
+use super::lock::{Lock, Requirement, normalise};
 use super::place;
 use crate::child;
 use crate::vendor::VendorError;
@@ -47,6 +47,15 @@ const MEDDLING: [&str; 10] = [
 /// Settings of where distributions are looked for, which mean nothing where the tree has them.
 const ELSEWHERE: [&str; 4] =
     ["PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"];
+
+/// Where pip looks for distributions.
+#[derive(Clone, Copy)]
+enum From<'a> {
+    /// Wherever the user has set it up to look.
+    Index,
+    /// In this folder and nowhere else.
+    Folder(&'a Path),
+}
 
 /// Pip of the wanted interpreter, with the lock that it is to follow.
 pub(super) struct Pip<'a> {
@@ -83,6 +92,11 @@ impl<'a> Pip<'a> {
         })
     }
 
+    /// Whether the tree has the distributions itself.
+    pub(super) fn has_folder(&self) -> bool {
+        self.find_links.is_some()
+    }
+
     /// The digest of everything that decides which distributions a lock comes to.
     pub(super) fn key(&self, lock: &[u8]) -> Digest {
         let mut bytes = lock.to_vec();
@@ -113,28 +127,55 @@ impl<'a> Pip<'a> {
         let interpreter = &self.settings.interpreter;
         output.note(format!("fetching {count} locked distributions with pip of {interpreter}"));
         let progress = Progress::items("fetching distributions", count as u64);
-        let (status, errors) = watch(&mut self.command(folder), &progress).map_err(|source| {
-            VendorError::NoInterpreter { interpreter: interpreter.clone(), source }
-        })?;
+        let from = self.find_links.as_deref().map_or(From::Index, From::Folder);
+        let (status, errors) =
+            watch(&mut self.command(folder, &self.lock, from), &progress).map_err(|source| {
+                VendorError::NoInterpreter { interpreter: interpreter.clone(), source }
+            })?;
         if status.success() { Ok(()) } else { Err(self.translate(&errors, lock)) }
     }
 
-    fn command(&self, folder: &Path) -> Command {
+    /// Downloads from the index only what is not in the folder `known` yet, and then resolves the
+    /// whole lock from that folder: the same outcome in a fraction of the time where one of many
+    /// distributions is new. Whether that worked; where not, `folder` is of no use.
+    pub(super) fn complete(
+        &self,
+        known: &Path,
+        missing: &[&Requirement],
+        folder: &Path,
+    ) -> std::io::Result<bool> {
+        let quiet = |command: &mut Command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()
+        };
+        if !missing.is_empty() {
+            let lock = folder.join("missing.lock");
+            fs::write(&lock, missing.iter().map(|it| it.to_string()).collect::<String>())?;
+            let mut command = self.command(known, &lock, From::Index);
+            let done = quiet(command.arg("--no-deps"))?;
+            fs::remove_file(&lock)?;
+            if !done.success() {
+                return Ok(false);
+            }
+        }
+        Ok(quiet(&mut self.command(folder, &self.lock, From::Folder(known)))?.success())
+    }
+
+    fn command(&self, folder: &Path, lock: &Path, from: From<'_>) -> Command {
         let mut command = child::command(&self.settings.interpreter);
         command.args(["-m", "pip", "download", "--require-hashes", "--prefer-binary"]);
         command.args(["--no-input", "--disable-pip-version-check", "--progress-bar=off"]);
-        command.arg("--dest").arg(folder).arg("--requirement").arg(&self.lock);
+        command.arg("--dest").arg(folder).arg("--requirement").arg(lock);
         MEDDLING.iter().for_each(|name| {
             command.env_remove(name);
         });
-        if let Some(links) = &self.find_links {
+        if let From::Folder(links) = from {
             command.arg("--no-index").arg("--find-links").arg(links);
             ELSEWHERE.iter().for_each(|name| {
                 command.env_remove(name);
             });
             command.env("PIP_CONFIG_FILE", "/dev/null");
         }
-        // Python finds modules in the current folder: this one is empty.
+        // Python finds modules in the current folder: this one has none.
         command.current_dir(folder).env("LC_ALL", "C.UTF-8").env("PYTHONUNBUFFERED", "1");
         command
     }
