@@ -1,4 +1,4 @@
-//! Signing keys, and the [files](file) they are kept in.
+//! Signing keys, and the [files](mod@file) they are kept in.
 
 pub mod file;
 

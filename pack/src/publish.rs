@@ -26,7 +26,6 @@ mod memory;
 #[cfg(test)]
 mod races;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_formats::channel::Pointer;
@@ -240,6 +239,3 @@ pub fn view<'a>(repo: &Repo<'a>) -> Result<View<'a>, PublishError> {
 fn metadata(role: &str, version: u64) -> String {
     format!("metadata/{}", cutover_formats::tuf::names::versioned(role, version))
 }
-
-/// The file of a key or of the trusted root, for messages.
-type KeyFile = PathBuf;

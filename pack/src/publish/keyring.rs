@@ -16,7 +16,7 @@ use cutover_formats::keys::file::{
 use cutover_repository::client::Client;
 use cutover_repository::secret::Secret;
 
-use super::{KeyFile, PublishError};
+use super::PublishError;
 
 /// Whose key it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,7 +135,7 @@ impl Keyring {
 
     /// The file of a key.
     #[must_use]
-    pub fn file(&self, role: KeyRole) -> KeyFile {
+    pub fn file(&self, role: KeyRole) -> PathBuf {
         self.folder.join(format!("{role}.pem"))
     }
 
