@@ -157,7 +157,12 @@ impl Explain for BundleError {
             Self::Changed { .. } => {
                 vec!["nothing was published; release again when nobody writes to the tree".into()]
             }
-            Self::Read { .. } | Self::Write(_) => Vec::new(),
+            Self::Read { .. } => vec!["nothing was published".into()],
+            Self::Write(_) => vec![
+                "nothing was published; the bundle is first written to the repository's \
+                 .incoming folder, or to $TMPDIR for one that is reached by HTTP: make room there"
+                    .into(),
+            ],
         }
     }
 }

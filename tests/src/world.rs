@@ -422,6 +422,19 @@ pub fn inventory(folder: &Path, except: &[&str]) -> Vec<String> {
     lines
 }
 
+/// Two inventories are the same.
+///
+/// # Panics
+/// Where they are not, with the lines that only one of them has.
+#[track_caller]
+pub fn assert_same(before: &[String], after: &[String]) {
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|line| !those.contains(line)).cloned().collect()
+    };
+    let (gone, new) = (only(before, after), only(after, before));
+    assert!(gone.is_empty() && new.is_empty(), "gone: {gone:#?}\nnew: {new:#?}");
+}
+
 /// An address on loopback that nobody uses now.
 ///
 /// # Panics

@@ -1,0 +1,134 @@
+//! What `pack` refuses: the message, the exit code, and that the repository is as it was.
+
+use std::process::Command;
+
+use cutover_tests::world::{Run, World, assert_same, inventory, program};
+
+/// Everything in the repository but the publishers' own scratch folder.
+fn published(world: &World) -> Vec<String> {
+    inventory(&world.repository(), &[".incoming"])
+}
+
+/// Runs `pack` on a repository that must be left as it is.
+#[track_caller]
+fn refused(world: &World, arguments: &[&str], status: i32, words: &[&str]) {
+    let before = published(world);
+    world.pack(arguments.iter().copied()).refused(status, words);
+    assert_same(&before, &published(world));
+}
+
+#[test]
+fn tags_that_cannot_be_released() {
+    let world = World::new();
+    let tree = world.release_tiny(&["1.0.0"]);
+    refused(&world, &["release", "v1.0.1", "--source", "tree"], 4, &["v1.0.1", "v1.0.0"]);
+    refused(&world, &["release", "--source", "tree"], 2, &["1.0.0 is already published"]);
+    tree.git(["tag", "vertical"]);
+    refused(&world, &["release", "vertical", "--source", "tree"], 2, &["`vertical`", "ertical"]);
+    tree.write("app.py", "print('not committed')\n");
+    tree.git(["tag", "v1.1.0"]);
+    refused(&world, &["release", "v1.1.0", "--source", "tree"], 2, &["app.py", "commit"]);
+    refused(&world, &["release", "--source", "nowhere"], 4, &["nowhere"]);
+}
+
+#[test]
+fn checks_that_fail() {
+    let world = World::new();
+    let tree = world.tree("tiny");
+    let toml = std::fs::read_to_string(tree.folder.join("release.toml")).unwrap();
+    tree.write("release.toml", &format!("{toml}\n[checks]\nbefore-release = [\"exit 3\"]\n"));
+    tree.tag("1.0.0");
+    refused(&world, &["release", "--source", "tree"], 5, &["exit 3", "no release was made"]);
+}
+
+#[test]
+fn a_channel_that_is_none() {
+    let world = World::new();
+    let tree = world.tree("tiny");
+    tree.tag("1.0.0");
+    let release = ["release", "--source", "tree", "--channel", "stabel"];
+    refused(&world, &release, 4, &["stabel", "stable"]);
+    refused(&world, &["promote", "1.0.0", "stable"], 4, &["holds no release yet"]);
+}
+
+#[test]
+fn a_wrong_passphrase() {
+    let world = World::bare();
+    let pack = |passphrase: &str, arguments: &[&str]| {
+        Run::of(world.packer().env("CUTOVER_PASSPHRASE", passphrase).args(arguments))
+    };
+    let _ = pack("right", &["keys", "new"]).ok();
+    let _ = pack("right", &["repo", "init"]).ok();
+    world.tree("tiny").tag("1.0.0");
+    let before = published(&world);
+    let run = pack("wrong", &["release", "--source", "tree"]);
+    assert!(!run.stderr.contains("wrong\n"), "the passphrase is not printed: {run}");
+    run.refused(2, &["passphrase", ".pem"]);
+    assert_same(&before, &published(&world));
+    let _ = pack("right", &["release", "--source", "tree"]).ok();
+}
+
+#[test]
+fn what_is_no_repository() {
+    let world = World::new();
+    world.tree("tiny").tag("1.0.0");
+    std::fs::create_dir(world.path("empty")).unwrap();
+    let elsewhere = |repo: &str, status: i32, words: &[&str]| {
+        let mut pack = world.packer();
+        pack.env("CUTOVER_REPO", repo).args(["release", "--source", "tree"]);
+        Run::of(&mut pack).refused(status, words);
+    };
+    elsewhere("empty", 4, &["empty"]);
+    elsewhere("nowhere", 8, &["nowhere"]);
+    elsewhere("s3://bucket", 2, &["s3://bucket"]);
+    elsewhere("http://127.0.0.1:1", 8, &["127.0.0.1:1"]);
+    assert!(inventory(&world.path("empty"), &[]).is_empty());
+    refused(&world, &["repo", "init"], 2, &["already"]);
+}
+
+/// Runs `pack release` where the repository's folder is mounted over by `mount`, in a mount
+/// namespace of its own; prints what is in the repository afterwards.
+fn release_over(world: &World, mount: &str) -> Run {
+    let script = format!(
+        "{mount} && cd \"$1\" && \"$2\" release --source tree; status=$?; \
+         find \"$1/repository\" -name '*release.json' -o -name '2.snapshot.json'; exit $status"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script, "sh"]).arg(world.path("")).arg(program("pack"));
+    command.env("CUTOVER_REPO", world.repository()).env("CUTOVER_KEYS", world.path("keys"));
+    Run::of(command.env("CUTOVER_CACHE", world.path("cache")))
+}
+
+#[test]
+fn a_repository_that_is_full_or_unwritable() {
+    let world = World::new();
+    let tree = world.tree("tiny");
+    // What does not compress: a linear congruential generator's high bytes.
+    let next = |seed: &u64| Some(seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    let noise = std::iter::successors(Some(1), next).take(8 << 20);
+    let noise: Vec<u8> = noise.map(|seed| seed.to_be_bytes()[0]).collect();
+    std::fs::write(tree.folder.join("noise"), noise).unwrap();
+    tree.tag("1.0.0");
+    let full = "cp -a \"$1/repository\" \"$1/copy\" && \
+                mount -t tmpfs -o size=3m none \"$1/repository\" && \
+                cp -a \"$1/copy/.\" \"$1/repository\"";
+    let run = release_over(&world, full);
+    assert_eq!(run.stdout, "", "nothing was published");
+    run.refused(7, &["No space", "nothing was published"]);
+    let read_only = "mount --bind \"$1/repository\" \"$1/repository\" && \
+                     mount -o remount,ro,bind \"$1/repository\"";
+    let run = release_over(&world, read_only);
+    assert_eq!(run.stdout, "", "nothing was published");
+    run.refused(2, &["repository", "nothing was published"]);
+    let _ = world.pack(["release", "--source", "tree"]).ok();
+}
+
+#[test]
+fn secrets_that_anybody_could_read() {
+    let world = World::new();
+    let key = world.path("keys/releases.pem");
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let again = world.pack(["keys", "new", "--unencrypted"]);
+    again.refused(2, &["keys"]);
+}
