@@ -35,10 +35,14 @@ impl Table {
     }
 
     fn is_numeric(&self, column: usize) -> bool {
-        self.rows.iter().all(|row| row[column].starts_with(|first: char| first.is_ascii_digit()))
-            && self.rows.iter().all(|row| row[column].split('.').count() < 3)
-            && !self.rows.is_empty()
+        !self.rows.is_empty() && self.rows.iter().all(|row| is_number(&row[column]))
     }
+}
+
+/// A number, perhaps with a unit; a date or a version is none.
+fn is_number(cell: &str) -> bool {
+    let mut words = cell.split(' ');
+    words.next().is_some_and(|word| word.parse::<f64>().is_ok()) && words.count() <= 1
 }
 
 impl fmt::Display for Table {
