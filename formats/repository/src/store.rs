@@ -1,7 +1,8 @@
 //! What can be done with a repository's files, and how it fails.
 //!
-//! Paths are relative to the repository's base, as [`cutover_formats::layout`] makes them. Every
-//! call blocks. No store may be used from inside an async runtime's thread.
+//! Paths are relative to the repository's base, as [`cutover_formats::layout`] makes them. Of what is
+//! percent-encoded in a path nothing is encoded again: a name that was encoded when it was made, as that
+//! of a role's file is, is the same name in a folder and in a URL. Every call blocks. No store may be used from inside an async runtime's thread.
 
 use std::path::Path;
 

@@ -51,8 +51,12 @@ fn download(wanted: &VendorFile, cache: &Cache) -> Result<Cached, VendorError> {
     let url = wanted.url.as_str();
     // The address has a path: without one it names no file, and `release.toml` was refused.
     let (base, name) = url.rsplit_once('/').unwrap_or((url, ""));
-    let name = percent_decode_str(name).decode_utf8_lossy();
     let location: Location = base.parse()?;
+    // A server is asked for the name as it is written; a folder has it as it is meant.
+    let name = match location {
+        Location::Folder(_) => percent_decode_str(name).decode_utf8_lossy(),
+        Location::Http(_) => name.into(),
+    };
     let store = open_read(&location)?;
     let folder = cache.incoming()?;
     let place = folder.path().join("file");

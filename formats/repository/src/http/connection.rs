@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use cutover_formats::path::RelPath;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, ClientBuilder, Url};
 use tokio::runtime::{Builder, Runtime};
@@ -16,6 +17,23 @@ const AGENT: &str = concat!("cutover/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 5;
 /// Less than servers keep idle connections, so that a request seldom meets a closing one.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// What may not stand in a URL's path as it is.
+const NOT_IN_URL: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// A client for one repository.
 #[derive(Debug)]
@@ -46,13 +64,13 @@ impl Connection {
         build(&self.base, client(&self.base, self.patience).redirect(Policy::none()))
     }
 
-    /// The URL of a file.
+    /// The URL of a file: always below the base, also for a server that decodes it.
     pub(super) fn url(&self, path: &str) -> Result<Url, StoreError> {
-        let path: RelPath = path.parse()?;
+        path.parse::<RelPath>()?;
+        percent_decode_str(path).decode_utf8_lossy().parse::<RelPath>()?;
         let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path.as_str().split('/'));
-        }
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}/{}", encoded(path)));
         Ok(url)
     }
 
@@ -60,6 +78,24 @@ impl Connection {
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }
+}
+
+/// A path as a URL has it. What is encoded already, as the names of roles are in those of their
+/// files, stays as it is: every client of a TUF repository asks for the same name.
+fn encoded(path: &str) -> String {
+    let is_code = |code: &[u8]| code.len() == 2 && code.iter().all(u8::is_ascii_hexdigit);
+    let mut encoded = String::with_capacity(path.len());
+    for (at, part) in path.split('%').enumerate() {
+        if at > 0 {
+            encoded.push_str(if is_code(part.as_bytes().get(..2).unwrap_or_default()) {
+                "%"
+            } else {
+                "%25"
+            });
+        }
+        encoded.extend(utf8_percent_encode(part, NOT_IN_URL));
+    }
+    encoded
 }
 
 fn build(base: &Url, builder: ClientBuilder) -> Result<Client, StoreError> {
@@ -131,6 +167,16 @@ mod tests {
         let connection = Connection::open(&base, Patience::default()).unwrap();
         let url = connection.url("targets/x?y/1.0.0+z #").unwrap();
         assert_eq!(shown(&url), "http://localhost/a%20b/targets/x%3Fy/1.0.0+z%20%23");
-        assert!(connection.url("../x").is_err());
+        for (path, expected) in [
+            ("metadata/1...%2Fa b.json", "metadata/1...%2Fa%20b.json"),
+            ("targets/100%/%zz%2", "targets/100%25/%25zz%252"),
+            ("targets/a\\b/ü", "targets/a%5Cb/%C3%BC"),
+        ] {
+            let url = connection.url(path).unwrap();
+            assert_eq!(shown(&url), format!("http://localhost/a%20b/{expected}"));
+        }
+        for out in ["../x", "a/%2e%2E/x", "a/%2e./x", "a%2F..%2Fx", "/x", "%2Fx", "a%00"] {
+            assert!(connection.url(out).is_err(), "{out}");
+        }
     }
 }
