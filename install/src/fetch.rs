@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
-use cutover_formats::filelist::{Expected, FileList, InvalidFileList};
+use cutover_formats::filelist::{FileList, InvalidFileList};
 use cutover_formats::layout;
 use cutover_repository::store::{Read, StoreError};
 use sha2::Digest as _;
@@ -102,19 +102,7 @@ pub fn file_list(
 
 /// Reads a file list and holds it against its descriptor.
 pub fn parse_file_list(release: &Descriptor, bytes: &[u8]) -> Result<FileList, InvalidFileList> {
-    let signed = &release.files;
-    FileList::parse(
-        bytes,
-        &Expected {
-            product: &release.product,
-            version: &release.version,
-            time: release.source.time,
-            sha256: signed.sha256,
-            size: signed.size,
-            entries: signed.entries,
-            bytes: signed.bytes,
-        },
-    )
+    FileList::parse(bytes, &release.expected_files())
 }
 
 /// The release's bundle, in `state/downloads`. What an earlier try left behind is used as far as

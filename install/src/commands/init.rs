@@ -145,8 +145,8 @@ fn node_toml(settings: &NodeToml) -> Result<String, Failure> {
     let body = toml::to_string_pretty(settings)
         .map_err(|error| Failure::new(Exit::Unexpected, format!("node.toml: {error}")))?;
     Ok(format!(
-        "# What the operator decides for this node. Every setting is described in\n\
-         # cutover-node.toml(5); `install status` shows what follows from it.\n\n{body}"
+        "# What the operator decides for this node. The specification (node-toml.md in the\n\
+         # documentation) describes every setting; `install status` shows what follows.\n\n{body}"
     ))
 }
 
