@@ -372,6 +372,19 @@ pub fn free_space(path: &Path) -> Result<u64, DiskError> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+/// Removes the temporaries that a crash left in a folder: `.<name>.new`, as everything here is
+/// called before it is renamed. Whoever changes a node holds its lock, so none is in use.
+pub fn remove_temporaries(folder: &Path) -> Result<(), DiskError> {
+    for entry in fs::read_dir(folder).doing("read", folder)? {
+        let path = entry.doing("read", folder)?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        if name.is_some_and(|name| name.starts_with('.') && name.ends_with(".new")) {
+            remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -42,16 +42,22 @@ pub fn prune(node: &Node, standings: &Standings) -> Result<Vec<Version>, NodeErr
     for version in &goes {
         remove(node, version)?;
     }
-    remove_unsealed(node)?;
+    remove_litter(node)?;
     fetch::forget(&node.root, None)?;
     Ok(goes)
 }
 
-/// Removes prefixes and records that are not whole.
-pub fn remove_unsealed(node: &Node) -> Result<(), NodeError> {
+/// Removes what crashes leave behind: prefixes and records that are not whole, and temporaries.
+/// Downloads stay, so that the next try can go on with them.
+pub fn remove_litter(node: &Node) -> Result<(), NodeError> {
+    let root = &node.root;
     let sealed = node.sealed()?;
     for version in node.recorded()?.difference(&sealed) {
         remove(node, version)?;
+    }
+    let records = sealed.iter().map(|version| root.record(version));
+    for folder in records.chain([root.path().to_owned(), root.state(), root.receipts()]) {
+        disk::remove_temporaries(&folder)?;
     }
     Ok(())
 }

@@ -65,7 +65,7 @@ fn forward(node: &Node, trace: &Trace) -> Result<Receipt, NodeError> {
 }
 
 fn undone(node: &Node, trace: &Trace, figures: Option<SwapFigures>) -> Result<Receipt, NodeError> {
-    prune::remove_unsealed(node)?;
+    prune::remove_litter(node)?;
     let reason = "the installer was cut off".to_owned();
     Ok(receipt(node, trace, Outcome::Unchanged { reason }, figures))
 }

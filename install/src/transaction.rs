@@ -215,7 +215,7 @@ impl UnderWay<'_> {
             standings.failed(&self.opening.to, &reason, Timestamp::now());
             standings.save(&node.root)?;
         }
-        prune::remove_unsealed(node)?;
+        prune::remove_litter(node)?;
         let outcome = match self.reached {
             Reached::Switch => Outcome::SwitchedBack { reason },
             Reached::Nothing | Reached::Gate => Outcome::Unchanged { reason },
