@@ -1,7 +1,9 @@
 //! End-to-end tests of the Cutover programs: real processes, real sockets, real applications.
 //!
 //! What tests share is here: [`world`] makes a repository and nodes in a scratch folder and runs
-//! the programs there; [`traffic`] is a client that keeps asking and writes down what it got.
+//! the programs there; [`attacker`] serves the repository as nobody should; [`traffic`] is a client that
+//! keeps asking and writes down what it got.
 
+pub mod attacker;
 pub mod traffic;
 pub mod world;

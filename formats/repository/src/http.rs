@@ -105,10 +105,8 @@ impl HttpStore {
         if length.and_then(|text| text.parse().ok()).is_some_and(|length: u64| length > cap) {
             return Err(too_large());
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) =
-            self.connection.wait(response.chunk()).map_err(|error| answer::failed(url, error))?
-        {
+        let (mut bytes, mut pace) = (Vec::new(), self.connection.pace());
+        while let Some(chunk) = self.connection.chunk(&mut response, &mut pace)? {
             if bytes.len() as u64 + chunk.len() as u64 > cap {
                 return Err(too_large());
             }

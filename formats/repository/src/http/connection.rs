@@ -1,15 +1,17 @@
 //! The HTTP client, and the runtime that it needs.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use cutover_formats::path::RelPath;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, ClientBuilder, Url};
+use reqwest::{Client, ClientBuilder, Response, Url};
 use tokio::runtime::{Builder, Runtime};
 
 use super::Patience;
+use super::answer::{self, Trouble};
 use crate::location::shown;
 use crate::store::StoreError;
 
@@ -17,6 +19,16 @@ const AGENT: &str = concat!("cutover/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 5;
 /// Less than servers keep idle connections, so that a request seldom meets a closing one.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// A server may stall once, and otherwise has to send this much on average.
+const LEAST_PER_SECOND: u64 = 1024;
+
+/// How fast an answer comes.
+pub(super) struct Pace {
+    stall: Duration,
+    waited: Duration,
+    received: u64,
+}
 
 /// What may not stand in a URL's path as it is.
 const NOT_IN_URL: &AsciiSet = &CONTROLS
@@ -74,6 +86,31 @@ impl Connection {
         Ok(url)
     }
 
+    /// How fast an answer has come so far, of which nothing has come yet.
+    pub(super) fn pace(&self) -> Pace {
+        Pace { stall: self.patience.stall, waited: Duration::ZERO, received: 0 }
+    }
+
+    /// The next part of an answer. A server that keeps sending, but next to nothing, is like one that
+    /// has fallen silent: only the time spent waiting for it counts.
+    pub(super) fn chunk(
+        &self,
+        response: &mut Response,
+        pace: &mut Pace,
+    ) -> Result<Option<Bytes>, Trouble> {
+        let url = response.url().clone();
+        let began = Instant::now();
+        let chunk = self.wait(response.chunk()).map_err(|error| answer::failed(&url, error))?;
+        pace.waited += began.elapsed();
+        pace.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        let allowed = pace.stall + Duration::from_secs(pace.received / LEAST_PER_SECOND);
+        if chunk.is_some() && pace.waited > allowed {
+            let why = format!("it sends less than {LEAST_PER_SECOND} bytes a second");
+            return Err(answer::nonsense(&url, &why));
+        }
+        Ok(chunk)
+    }
+
     /// Waits for what happens in the runtime. Requests must also begin there: they set timers.
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
@@ -101,7 +138,7 @@ fn encoded(path: &str) -> String {
 fn build(base: &Url, builder: ClientBuilder) -> Result<Client, StoreError> {
     builder.build().map_err(|error| StoreError::Unreachable {
         what: shown(base),
-        why: format!("TLS cannot be set up: {}", super::answer::cause(&error)),
+        why: format!("TLS cannot be set up: {}", answer::cause(&error)),
     })
 }
 

@@ -6,7 +6,8 @@ use bytes::{Buf as _, Bytes};
 use reqwest::{Response, Url};
 
 use super::HttpStore;
-use super::answer::{self, Trouble};
+use super::answer::Trouble;
+use super::connection::Pace;
 use crate::store::StoreError;
 
 /// Reads the bytes from an offset on. A connection that breaks is made again where it broke; a
@@ -25,6 +26,7 @@ pub(super) struct Stream<'a> {
     skip: u64,
     /// Breaks since the last byte that came.
     breaks: u32,
+    pace: Pace,
 }
 
 const MOST_BREAKS: u32 = 3;
@@ -36,8 +38,9 @@ impl<'a> Stream<'a> {
         from: u64,
         cap: u64,
     ) -> Result<Self, StoreError> {
-        let (at, left, chunk) = (from, cap, Bytes::new());
-        let mut stream = Self { store, url, at, left, chunk, response: None, skip: 0, breaks: 0 };
+        let (at, left, chunk, pace) = (from, cap, Bytes::new(), store.connection.pace());
+        let mut stream =
+            Self { store, url, at, left, chunk, response: None, skip: 0, breaks: 0, pace };
         stream.ask()?;
         Ok(stream)
     }
@@ -54,7 +57,7 @@ impl<'a> Stream<'a> {
     fn fill(&mut self) -> Result<(), StoreError> {
         while self.chunk.is_empty() && self.left > 0 {
             let Some(response) = &mut self.response else { return Ok(()) };
-            match self.store.connection.wait(response.chunk()) {
+            match self.store.connection.chunk(response, &mut self.pace) {
                 Ok(Some(mut chunk)) => {
                     let skipped = self.skip.min(chunk.len() as u64);
                     self.skip -= skipped;
@@ -63,7 +66,7 @@ impl<'a> Stream<'a> {
                     self.chunk = chunk;
                 }
                 Ok(None) => self.response = None,
-                Err(error) => self.mend(answer::failed(&self.url, error))?,
+                Err(trouble) => self.mend(trouble)?,
             }
         }
         Ok(())
