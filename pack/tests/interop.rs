@@ -1,7 +1,8 @@
 //! python-tuf, the reference implementation, is content with what we publish.
 //!
 //! It refreshes from a folder that an ordinary web server serves, and downloads a descriptor, a
-//! bundle and a channel's pointer. Needs `python3` with `venv`; the environment is made once.
+//! bundle and a channel's pointer, again after each kind of change. And the other way about: our client
+//! downloads from a repository that python-tuf made. Needs `python3` with `venv`; the environment is made once.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -17,7 +18,8 @@ use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
 use cutover_pack::publish::keyring::{Keyring, Protection};
 use cutover_pack::publish::{self, ReleaseFiles, Repo, Upload};
-use cutover_repository::open_new;
+use cutover_repository::client::Client;
+use cutover_repository::{open_new, open_read};
 use jiff::Timestamp;
 
 /// As pinned by the reference implementation's conformance suite.
@@ -28,7 +30,7 @@ import os, sys
 from tuf.ngclient import Updater
 
 base, folder, root, targets = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
-os.makedirs(folder + "/targets")
+os.makedirs(folder + "/targets", exist_ok=True)
 updater = Updater(
     metadata_dir=folder + "/metadata",
     metadata_base_url=base + "/metadata/",
@@ -43,6 +45,67 @@ for path in targets:
     print(updater.download_target(info))
 assert updater.get_targetinfo("releases/weave/9.9.9/release.json") is None
 assert updater.get_targetinfo("channels/nowhere/weave.json") is None
+"#;
+
+/// A repository with an ordinary delegation, two hash bins, an RSA and an ECDSA key.
+const REPOSITORY: &str = r#"
+import hashlib, os, sys
+from datetime import datetime, timedelta, timezone
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import *
+
+base = sys.argv[1]
+expires = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=1)
+keys = {
+    "root": CryptoSigner.generate_rsa(),
+    "timestamp": CryptoSigner.generate_ecdsa(),
+    "snapshot": CryptoSigner.generate_ed25519(),
+    "targets": CryptoSigner.generate_ed25519(),
+    "bins": CryptoSigner.generate_ecdsa(),
+}
+
+def write(path, data):
+    os.makedirs(os.path.dirname(base + "/" + path), exist_ok=True)
+    with open(base + "/" + path, "wb") as file:
+        file.write(data)
+
+def publish(role, signed, key):
+    metadata = Metadata(signed)
+    metadata.sign(keys[key])
+    prefix = "" if role == "timestamp" else "%d." % signed.version
+    write("metadata/" + prefix + role + ".json", metadata.to_bytes())
+
+def target(path, data):
+    digest = hashlib.sha256(data).hexdigest()
+    folder, name = os.path.split(path)
+    write("targets/" + os.path.join(folder, digest + "." + name), data)
+    return TargetFile.from_data(path, data, ["sha256", "sha512"])
+
+root = Root(expires=expires)
+for role in ("root", "timestamp", "snapshot", "targets"):
+    root.add_key(keys[role].public_key, role)
+top = Targets(expires=expires)
+top.targets["top.txt"] = target("top.txt", b"top")
+roles = {
+    name: DelegatedRole(name, [keys["bins"].public_key.keyid], 1, False, None, prefixes)
+    for name, prefixes in (("bin-low", list("01234567")), ("bin-high", list("89abcdef")))
+}
+roles["team/ü"] = DelegatedRole("team/ü", [keys["bins"].public_key.keyid], 1, True, ["team/*"])
+key = keys["bins"].public_key
+top.delegations = Delegations({key.keyid: key}, roles)
+parts = {name: Targets(expires=expires) for name in roles}
+for path in sys.argv[2:]:
+    name = next(n for n, role in reversed(roles.items()) if role.is_delegated_path(path))
+    parts[name].targets[path] = target(path, path.encode())
+snapshot = Snapshot(expires=expires)
+for name, signed in parts.items():
+    # Clients encode the name, and a file server decodes it.
+    publish(name, signed, "bins")
+    snapshot.meta[name + ".json"] = MetaFile(1)
+publish("root", root, "root")
+publish("targets", top, "targets")
+publish("snapshot", snapshot, "snapshot")
+publish("timestamp", Timestamp(expires=expires), "timestamp")
 "#;
 
 /// Ends when the test does.
@@ -137,16 +200,51 @@ fn python_tuf_downloads_what_we_publish() {
     let pinned = folder.path().join("pinned.json");
     fs::write(&pinned, root).unwrap();
     let (_server, base) = serve(&repository);
-    let printed = succeeds(
-        Command::new(python())
-            .args(["-c", CLIENT, &base])
-            .arg(folder.path().join("client"))
-            .arg(&pinned)
-            .args(["releases/weave/1.1.0/release.json", "channels/stable/weave.json"])
-            .arg("releases/weave/1.1.0/weave-1.1.0.tar.zst"),
-    );
-    let files: Vec<_> = printed.lines().map(|path| fs::read(path).unwrap()).collect();
-    assert_eq!(files[0], b"descriptor of 1.1.0");
-    assert!(String::from_utf8_lossy(&files[1]).contains("\"version\": \"1.2.0\""));
-    assert_eq!(files[2], bundle);
+    // The same client each time: it holds what it has seen against what it sees.
+    let follow = |current: &str| {
+        let printed = succeeds(
+            Command::new(python())
+                .args(["-c", CLIENT, &base])
+                .arg(folder.path().join("client"))
+                .arg(&pinned)
+                .args(["releases/weave/1.1.0/release.json", "channels/stable/weave.json"])
+                .arg("releases/weave/1.1.0/weave-1.1.0.tar.zst"),
+        );
+        let files: Vec<_> = printed.lines().map(|path| fs::read(path).unwrap()).collect();
+        assert_eq!(files[0], b"descriptor of 1.1.0");
+        let pointer = String::from_utf8_lossy(&files[1]);
+        assert!(pointer.contains(&format!("\"version\": \"{current}\"")), "{pointer}");
+        assert_eq!(files[2], bundle);
+    };
+    follow("1.2.0");
+    let (product, channel) = ("weave".parse().unwrap(), "stable".parse().unwrap());
+    publish::promote(&repo, &product, &Version::new(1, 1, 0), &channel).unwrap();
+    follow("1.1.0");
+    publish::refresh(&repo).unwrap();
+    follow("1.1.0");
+}
+
+#[test]
+fn our_client_downloads_what_python_tuf_publishes() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = folder.path().join("repository");
+    let paths = ["a.txt", "b/c d.txt", "b/e+f.txt", "b/g.txt", "h.bin", "team/x.txt"];
+    succeeds(Command::new(python()).args(["-c", REPOSITORY]).arg(&repository).args(paths));
+    let (_server, base) = serve(&repository);
+    let store = open_read(&base.parse().unwrap()).unwrap();
+    let trust = folder.path().join("trust");
+    let root = fs::read(repository.join(layout::FIRST_ROOT)).unwrap();
+    Client::init(trust.clone(), &root).unwrap();
+    // The second time from what is stored.
+    for _ in 0..2 {
+        let mut client = Client::open(store.as_ref(), trust.clone(), Timestamp::now()).unwrap();
+        for path in paths {
+            let file = client.find(path).unwrap().expect(path);
+            assert_eq!(client.read_target(&file, 1 << 10).unwrap(), path.as_bytes(), "{path}");
+        }
+        let top = client.find("top.txt").unwrap().expect("top.txt");
+        assert_eq!(client.read_target(&top, 1 << 10).unwrap(), b"top");
+        assert_eq!(client.find("team/nobody.txt").unwrap(), None);
+        assert_eq!(client.find("b/nobody.txt").unwrap(), None);
+    }
 }
