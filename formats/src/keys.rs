@@ -1,6 +1,10 @@
-//! Signing keys, and the [files](mod@file) they are kept in.
+//! Signing keys, the [files](mod@file) they are kept in, and [pointers](pointer) to keys that are
+//! kept elsewhere.
+//!
+#![doc = include_str!("../docs/trust.md")]
 
 pub mod file;
+pub mod pointer;
 
 use std::fmt;
 

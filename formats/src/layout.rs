@@ -34,6 +34,12 @@ pub fn channel(channel: &Channel, product: &Product) -> String {
     format!("channels/{channel}/{product}.json")
 }
 
+/// TUF target path of the mark that a release was withdrawn from a channel.
+#[must_use]
+pub fn withdrawn(channel: &Channel, product: &Product, version: &Version) -> String {
+    format!("channels/{channel}/{product}.{version}.withdrawn")
+}
+
 /// File name of a release's bundle.
 #[must_use]
 pub fn bundle_name(product: &Product, version: &Version) -> String {

@@ -25,3 +25,4 @@ pub mod period;
 pub mod release_toml;
 pub mod tuf;
 pub mod version;
+pub mod withdrawn;

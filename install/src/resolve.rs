@@ -4,7 +4,7 @@ use cutover_formats::descriptor::Descriptor;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::{Version, VersionReq, Wanted};
-use cutover_repository::client::{Client, TrustError};
+use cutover_repository::client::{Client, TrustError, Withdrawal};
 
 use crate::standing::Standings;
 
@@ -53,6 +53,16 @@ pub enum ResolveError {
         /// How it failed.
         reason: String,
     },
+    /// The people who release it have taken it back.
+    #[error("{product} {version} was withdrawn from {}: {}", withdrawal.channel, withdrawal.reason)]
+    Withdrawn {
+        /// The product.
+        product: Product,
+        /// The version.
+        version: Version,
+        /// Where the mark stands, and why.
+        withdrawal: Withdrawal,
+    },
     /// The signed file speaks of something else than its name.
     #[error("the descriptor of {product} {version} describes {found}")]
     Mislabelled {
@@ -71,7 +81,7 @@ impl Explain for ResolveError {
             Self::Trust(error) => error.exit(),
             Self::NoVersion { .. } | Self::NoChannel { .. } => Exit::NotFound,
             Self::KnownBad { .. } => Exit::CheckFailed,
-            Self::Mislabelled { .. } => Exit::NotTrusted,
+            Self::Withdrawn { .. } | Self::Mislabelled { .. } => Exit::NotTrusted,
         }
     }
 
@@ -86,6 +96,10 @@ impl Explain for ResolveError {
             Self::KnownBad { version, .. } => vec![format!(
                 "nothing was changed; `install {version}` takes it all the same, by its number"
             )],
+            Self::Withdrawn { .. } => vec![
+                "nothing was changed; install another version, or wait until the channel has moved"
+                    .to_owned(),
+            ],
             Self::Mislabelled { .. } => vec!["nothing was changed".to_owned()],
         }
     }
@@ -108,6 +122,14 @@ pub fn resolve(
     {
         let (wanted, reason) = (wanted.clone(), reason.to_owned());
         return Err(ResolveError::KnownBad { wanted, version, reason });
+    }
+    // Who follows a channel is spared the roles of all others.
+    let withdrawal = match wanted {
+        Wanted::Channel(channel) => client.withdrawn_from(channel, product, &version)?,
+        Wanted::Version(_) | Wanted::Requirement(_) => client.withdrawn(product, &version)?,
+    };
+    if let Some(withdrawal) = withdrawal {
+        return Err(ResolveError::Withdrawn { product: product.clone(), version, withdrawal });
     }
     let Some((descriptor, bytes)) = client.descriptor(product, &version)? else {
         return Err(no_version(client, product, wanted)?);
@@ -141,6 +163,14 @@ fn newest(
 ) -> Result<Version, ResolveError> {
     let mut fitting: Vec<Version> = versions(client, product)?;
     fitting.retain(|version| requirement.matches(version));
+    fitting.sort();
+    // Withdrawn ones are passed over as well, as far as there is another.
+    while let [.., _, newest] = fitting.as_slice() {
+        if client.withdrawn(product, newest)?.is_none() {
+            break;
+        }
+        fitting.pop();
+    }
     // A bad one is passed over while there is another; if all are bad, the newest is named.
     let good = fitting.iter().filter(|version| standings.reason_against(version).is_none()).max();
     match good.or(fitting.iter().max()) {

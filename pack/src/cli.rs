@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use cutover_terminal::OutputArgs;
 
-use crate::commands::{init, keys, list, promote, refresh, release, repo};
+use crate::commands::{init, keys, list, promote, refresh, release, repo, withdraw};
 
 /// Turns a tagged source tree and its vendored dependencies into a signed release.
 #[derive(Debug, Parser)]
@@ -24,14 +24,16 @@ pub(crate) struct Pack {
 pub(crate) enum Command {
     /// Write a release.toml for what is found in a source tree.
     Init(init::Args),
-    /// Make signing keys.
+    /// Make signing keys, sign with them, change whose signatures count.
     Keys(keys::Args),
-    /// Make a repository.
+    /// Make a repository, show its state, publish what waited for signatures.
     Repo(repo::Args),
     /// Release a tag: check, vendor, pack, sign, publish.
     Release(release::Args),
     /// Point a channel at a release.
     Promote(promote::Args),
+    /// Take a release back: nodes refuse it, whoever runs it is told.
+    Withdraw(withdraw::Args),
     /// Show releases and channels.
     List(list::Args),
     /// Sign the snapshot and timestamp anew, so that they do not expire.

@@ -7,3 +7,4 @@ pub(crate) mod promote;
 pub(crate) mod refresh;
 pub(crate) mod release;
 pub(crate) mod repo;
+pub(crate) mod withdraw;

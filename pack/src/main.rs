@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::{Command, Pack};
-use crate::commands::{init, keys, list, promote, refresh, release, repo};
+use crate::commands::{init, keys, list, promote, refresh, release, repo, withdraw};
 
 fn main() -> ExitCode {
     let pack = Pack::parse();
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Repo(args) => repo::run(&args, output),
         Command::Release(args) => release::run(&args, output),
         Command::Promote(args) => promote::run(&args, output),
+        Command::Withdraw(args) => withdraw::run(&args, output),
         Command::List(args) => list::run(&args, output),
         Command::Refresh(args) => refresh::run(&args, output),
         Command::Documents { folder } => {

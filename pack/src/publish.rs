@@ -10,13 +10,17 @@
 //! again. One that finds a snapshot N while the timestamp still names N-1 has met another one
 //! between its steps 3 and 4, perhaps dead there: it waits a little, then takes step 4 for it.
 //!
-//! What is edited, what is unsigned and what is signed are three types, each made from the one
-//! before ([`edit`]); the [`executor`](execute) has nothing left to decide.
+//! What is edited, what is being signed and what is published are three types, each made from the
+//! one before ([`edit`]); the [`executor`](execute) has nothing left to decide. Where the keys at
+//! hand are not enough, the change becomes a file that others sign ([`mod@apply`]).
 
+pub mod apply;
+mod authority;
 mod edit;
 mod error;
 mod execute;
 mod genesis;
+pub mod keychange;
 pub mod keyring;
 mod settle;
 mod upload;
@@ -35,12 +39,13 @@ use cutover_formats::name::{Channel, Product};
 use cutover_formats::tuf::json::Json;
 use cutover_formats::tuf::targets::Target;
 use cutover_formats::version::Version;
+use cutover_formats::withdrawn::Withdrawn;
 use cutover_repository::client::Client;
 use cutover_repository::store::Swap;
 use jiff::Timestamp;
 
 pub use self::edit::Edit;
-pub use self::error::PublishError;
+pub use self::error::{Missing, PublishError};
 pub use self::genesis::{Genesis, init};
 use self::keyring::Keyring;
 pub use self::upload::Upload;
@@ -149,9 +154,10 @@ pub fn release(
     if let Some(pointer) = &pointer {
         edits.push(point(repo, pointer)?);
     }
+    let says = format!("release {} {}", files.product, files.version);
     let snapshot = settle::publish(repo, &edits).map_err(|error| match error {
         PublishError::Taken { .. } => already_published(&files.product, &files.version),
-        other => other,
+        other => other.of(&says, pointer_file(pointer.as_ref())),
     })?;
     Ok(Published { snapshot, pointer, uploaded })
 }
@@ -177,22 +183,74 @@ pub fn promote(
 ) -> Result<Published, PublishError> {
     let (mut client, _trust) = settle::open(repo)?;
     known_channel(&mut client, channel, product)?;
-    let path = layout::descriptor(product, version);
-    let descriptor = client.find(&path)?.and_then(|file| file.sha256());
-    let Some(descriptor) = descriptor else {
-        let known = client.releases(Some(product))?;
-        let known = known.into_iter().map(|entry| entry.version.to_string()).collect();
+    let descriptor = released(&mut client, product, version)?;
+    let here = client.withdrawn_from(channel, product, version)?;
+    if let Some(withdrawal) = here.or(client.withdrawn(product, version)?) {
         let (product, version) = (product.clone(), version.clone());
-        return Err(PublishError::NoRelease { product, version, known });
-    };
+        let why = format!("from {}: {}", withdrawal.channel, withdrawal.reason);
+        return Err(PublishError::Withdrawn { product, version, why });
+    }
     let pointer = Pointer::new(channel.clone(), product.clone(), version.clone(), descriptor);
     if client.channel(channel, product)?.as_ref() == Some(&pointer) {
         let snapshot = client.trusted()?.snapshot().head.version;
         return Ok(Published { snapshot, pointer: Some(pointer), uploaded: 0 });
     }
     drop(client);
-    let snapshot = settle::publish(repo, &[point(repo, &pointer)?])?;
+    let says = format!("point {channel} of {product} at {version}");
+    let snapshot = settle::publish(repo, &[point(repo, &pointer)?])
+        .map_err(|error| error.of(&says, pointer_file(Some(&pointer))))?;
     Ok(Published { snapshot, pointer: Some(pointer), uploaded: 0 })
+}
+
+/// Withdraws a release from channels: marks that nodes heed, for good.
+pub fn withdraw(
+    repo: &Repo<'_>,
+    product: &Product,
+    version: &Version,
+    channels: &[Channel],
+    reason: &str,
+) -> Result<Published, PublishError> {
+    let (mut client, _trust) = settle::open(repo)?;
+    released(&mut client, product, version)?;
+    let mut edits = Vec::new();
+    let mut files = Vec::new();
+    for channel in channels {
+        known_channel(&mut client, channel, product)?;
+        if client.withdrawn_from(channel, product, version)?.is_some() {
+            continue;
+        }
+        let (at, reason) = (channel.clone(), reason.to_owned());
+        let mark = Withdrawn::new(at, product.clone(), version.clone(), reason.clone()).to_bytes();
+        let path = layout::withdrawn(channel, product, version);
+        upload::bytes(repo, &layout::stored(&path, Digest::of(&mark)), &mark)?;
+        let custom = [("reason", Json::from(reason))].into_iter().collect();
+        let target = Target::new(mark.len() as u64, Digest::of(&mark), Some(custom));
+        edits.push(Edit::AddTarget { path: path.clone(), target });
+        files.push((path, String::from_utf8_lossy(&mark).into_owned()));
+    }
+    if edits.is_empty() {
+        let (product, version) = (product.clone(), version.clone());
+        return Err(PublishError::Withdrawn { product, version, why: "already".to_owned() });
+    }
+    drop(client);
+    let says = format!("withdraw {product} {version}");
+    let snapshot = settle::publish(repo, &edits).map_err(|error| error.of(&says, files))?;
+    Ok(Published { snapshot, pointer: None, uploaded: 0 })
+}
+
+/// The digest of the descriptor of a release, which must exist.
+fn released(
+    client: &mut Client<'_>,
+    product: &Product,
+    version: &Version,
+) -> Result<Digest, PublishError> {
+    let descriptor = client.find(&layout::descriptor(product, version))?;
+    if let Some(descriptor) = descriptor.and_then(|file| file.sha256()) {
+        return Ok(descriptor);
+    }
+    let known = client.releases(Some(product))?;
+    let known = known.into_iter().map(|entry| entry.version.to_string()).collect();
+    Err(PublishError::NoRelease { product: product.clone(), version: version.clone(), known })
 }
 
 /// Signs snapshot and timestamp anew, with new expiry dates. Works on an expired repository too.
@@ -207,6 +265,15 @@ fn point(repo: &Repo<'_>, pointer: &Pointer) -> Result<Edit, PublishError> {
     upload::bytes(repo, &layout::stored(&path, Digest::of(&bytes)), &bytes)?;
     let target = Target::new(bytes.len() as u64, Digest::of(&bytes), None);
     Ok(Edit::SetChannel { path, target })
+}
+
+/// A pointer as the signers of a change are shown it.
+fn pointer_file(pointer: Option<&Pointer>) -> Vec<(String, String)> {
+    let file = pointer.map(|pointer| {
+        let text = String::from_utf8_lossy(&pointer.to_bytes()).into_owned();
+        (layout::channel(&pointer.channel, &pointer.product), text)
+    });
+    file.into_iter().collect()
 }
 
 /// Refuses a channel for which nothing is delegated.

@@ -1,11 +1,14 @@
 //! The repository and the keys that the command line names, opened.
 
+use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use cutover_formats::exit::Exit;
 use cutover_formats::name::Product;
+use cutover_formats::tuf::pending::Pending;
 use cutover_pack::publish::keyring::Keyring;
-use cutover_pack::publish::{PATIENCE, Repo, View};
+use cutover_pack::publish::{PATIENCE, PublishError, Repo, View};
 use cutover_repository::location::Location;
 use cutover_repository::open_write;
 use cutover_repository::secret::Secret;
@@ -31,11 +34,60 @@ impl Opened {
         Ok(Self { store, keyring, now: Timestamp::now() })
     }
 
+    /// The keys.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
     /// The same, for the functions that publish; what happens is told as `output` tells it.
     pub(crate) fn repo<'a>(&'a self, note: &'a (dyn Fn(&str) + Sync)) -> Repo<'a> {
         let (store, keyring, now) = (self.store.as_ref(), &self.keyring, self.now);
         Repo { store, keyring, now, patience: PATIENCE, note }
     }
+}
+
+/// What was published. Where signatures are missing that is a failure, because nothing is done yet;
+/// but the change is in a file then, to be carried to those who sign.
+pub(crate) fn published<T>(result: Result<T, PublishError>) -> Result<T, Failure> {
+    let error = match result {
+        Ok(done) => return Ok(done),
+        Err(error) => error,
+    };
+    let message = error.to_string();
+    let PublishError::Incomplete { pending, .. } = error else { return Err(error.into()) };
+    let file = write_pending(&pending)?;
+    let file = file.display();
+    let message = format!("not published yet: {}: {message}", pending.says);
+    Err(Failure::new(Exit::NotTrusted, message)
+        .hint(format!("the change waits in {file}"))
+        .hint(format!(
+            "`pack keys sign {file} --keys DIR` where the missing keys are, in any order"
+        ))
+        .hint(format!(
+            "then `pack repo apply {file}`, with all signed copies, where the snapshot and \
+             timestamp keys are"
+        )))
+}
+
+/// Writes the change beside nothing of the same name: `release-weave-1.1.0.pending.json`.
+fn write_pending(pending: &Pending) -> Result<PathBuf, Failure> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let name: String = pending.says.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+    for number in 1.. {
+        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+        let path = PathBuf::from(format!("{name}{suffix}.pending.json"));
+        let made = fs::OpenOptions::new().write(true).create_new(true).open(&path);
+        match made.and_then(|mut file| file.write_all(&pending.to_bytes())) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                let message = format!("cannot write {}: {error}", path.display());
+                return Err(Failure::new(Exit::of_io(&error), message)
+                    .hint("nothing was published; the current folder takes the pending change"));
+            }
+        }
+    }
+    unreachable!("there are enough numbers")
 }
 
 /// Tells what happens on stderr.

@@ -9,7 +9,9 @@ mod catalog;
 mod error;
 mod folder;
 mod owner;
+mod remembered;
 mod roles;
+mod withdrawn;
 
 use std::path::PathBuf;
 
@@ -29,8 +31,10 @@ use cutover_formats::{digest, layout};
 pub use self::catalog::ReleaseEntry;
 pub use self::error::TrustError;
 use self::folder::Folder;
-pub use self::owner::Owner;
+pub use self::owner::{Delegation, Owner};
+pub use self::remembered::{Remembered, RememberedRole};
 use self::roles::Roles;
+pub use self::withdrawn::Withdrawal;
 use crate::store::{Read, StoreError};
 
 /// Most bytes that are read of a file of each role, signed lengths or not.

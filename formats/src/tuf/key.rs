@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use p256::pkcs8::DecodePublicKey as _;
 use pkcs8::der::Document;
 use pkcs8::der::pem::PemLabel as _;
@@ -17,6 +19,9 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 
 /// Keys by the id under which a delegator lists them. An id is opaque: it need not be a digest.
 pub type Keys = BTreeMap<String, Key>;
+
+/// How OpenSSH's form of an ed25519 public key begins: two lengths, and the type between them.
+const SSH_ED25519: &[u8] = b"\0\0\0\x0bssh-ed25519\0\0\0\x20";
 
 /// A public key; one of an unknown type is kept, and never counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +50,41 @@ impl Key {
                 .collect();
         let Json::Object(json) = json else { unreachable!("collected from fields") };
         Self { json, verifier: Verifier::Ed25519(*public) }
+    }
+
+    /// A public key as people hand them on: 64 hexadecimal digits, a line that begins with
+    /// `ssh-ed25519`, or PEM (`openssl pkey -pubout`).
+    ///
+    /// `None` for anything else, and for points that are no good as keys.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let public = if text.starts_with("-----BEGIN") {
+            ed25519_dalek::VerifyingKey::from_public_key_pem(text).ok()?
+        } else if let Some(rest) = text.strip_prefix("ssh-ed25519 ") {
+            let blob = BASE64_STANDARD.decode(rest.split_whitespace().next()?).ok()?;
+            let bytes = blob.strip_prefix(SSH_ED25519)?;
+            ed25519_dalek::VerifyingKey::from_bytes(bytes.try_into().ok()?).ok()?
+        } else {
+            ed25519_dalek::VerifyingKey::from_bytes(&from_hex(text)?.try_into().ok()?).ok()?
+        };
+        (!public.is_weak()).then(|| Self::ed25519(&public))
+    }
+
+    /// An ed25519 key as OpenSSH's agent names it.
+    #[must_use]
+    pub fn from_ssh(blob: &[u8]) -> Option<Self> {
+        let bytes = blob.strip_prefix(SSH_ED25519)?.try_into().ok()?;
+        Some(Self::ed25519(&ed25519_dalek::VerifyingKey::from_bytes(bytes).ok()?))
+    }
+
+    /// The key material, hexadecimal; `None` for keys of other types than ed25519.
+    #[must_use]
+    pub fn public_hex(&self) -> Option<String> {
+        match &self.verifier {
+            Verifier::Ed25519(key) => Some(to_hex(key.as_bytes())),
+            Verifier::P256(_) | Verifier::RsaPss(_) | Verifier::Unknown => None,
+        }
     }
 
     pub(super) fn parse(at: &str, json: Json) -> Result<Self, Malformed> {
@@ -88,7 +128,8 @@ impl Key {
     }
 
     /// Whether `sig`, hexadecimal digits, is this key's signature of `message`.
-    pub(super) fn verifies(&self, message: &[u8], sig: &str) -> bool {
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], sig: &str) -> bool {
         use p256::ecdsa::signature::Verifier as _;
         let Some(sig) = from_hex(sig) else { return false };
         match &self.verifier {

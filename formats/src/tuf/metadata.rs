@@ -104,13 +104,13 @@ pub struct Signature {
 }
 
 impl Signature {
-    fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         [("keyid", self.keyid.as_str().into()), ("sig", self.sig.as_str().into())]
             .into_iter()
             .collect()
     }
 
-    fn parse(json: Json) -> Result<Self, Malformed> {
+    pub(super) fn parse(json: Json) -> Result<Self, Malformed> {
         let mut fields = Fields::new("signatures", json)?;
         Ok(Self { keyid: fields.text("keyid")?, sig: fields.text("sig")? })
     }
@@ -144,6 +144,25 @@ impl<T: Signed> Unverified<T> {
         let head = Head::parse(T::TYPE, &mut fields)?;
         let signed = T::parse(head, Json::Object(fields.rest()))?;
         Ok(Self { signed, signatures, message })
+    }
+}
+
+impl Head {
+    /// What a metadata file, of whatever kind, says of its version and expiry. Nobody vouches for it.
+    pub fn peek(bytes: &[u8]) -> Result<Self, Malformed> {
+        let json =
+            Json::parse(bytes).map_err(|error| Malformed::new("metadata", error.to_string()))?;
+        Self::of(Fields::new("metadata", json)?.required("signed")?)
+    }
+
+    /// The head of a signed value of whatever kind.
+    pub(super) fn of(signed: Json) -> Result<Self, Malformed> {
+        let mut fields = Fields::new("signed", signed)?;
+        Ok(Self {
+            spec_version: fields.text("spec_version")?,
+            version: fields.positive("version")?,
+            expires: fields.time("expires")?,
+        })
     }
 }
 

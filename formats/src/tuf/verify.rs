@@ -5,12 +5,12 @@
 //! enough good ones is no reason to refuse: a key may have been replaced, or be of a type that only
 //! newer programs know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::{Fields, Malformed, int};
 use super::json::{Json, Object};
 use super::key::Keys;
-use super::metadata::{Signed, Unverified, Verified};
+use super::metadata::{Signature, Signed, Unverified, Verified};
 use super::refusal::Refusal;
 
 /// Who may sign for a role, and how many of them must.
@@ -42,15 +42,21 @@ impl RoleKeys {
         self.keyids.iter().filter_map(|keyid| keys.get(keyid)?.identity()).collect()
     }
 
-    /// How many distinct authorised keys have signed `unverified`.
-    fn count<T>(&self, keys: &Keys, unverified: &Unverified<T>) -> u64 {
+    /// The distinct authorised keys whose signatures of `message` are good, with their ids.
+    pub(super) fn signers(
+        &self,
+        keys: &Keys,
+        message: &[u8],
+        signatures: &[Signature],
+    ) -> BTreeMap<Vec<u8>, String> {
         let authorised = |keyid: &String| self.keyids.contains(keyid);
-        let signers = unverified.signatures.iter().filter(|one| authorised(&one.keyid));
+        let signers = signatures.iter().filter(|one| authorised(&one.keyid));
         let valid = signers.filter_map(|one| {
             let key = keys.get(&one.keyid)?;
-            key.verifies(&unverified.message, &one.sig).then(|| key.identity())?
+            let identity = key.verifies(message, &one.sig).then(|| key.identity())??;
+            Some((identity, one.keyid.clone()))
         });
-        valid.collect::<BTreeSet<_>>().len() as u64
+        valid.collect()
     }
 
     /// Vouches for metadata of `role` that enough of `keys` have signed.
@@ -60,7 +66,7 @@ impl RoleKeys {
         keys: &Keys,
         unverified: Unverified<T>,
     ) -> Result<Verified<T>, Refusal> {
-        let signed = self.count(keys, &unverified);
+        let signed = self.signers(keys, &unverified.message, &unverified.signatures).len() as u64;
         if signed < self.threshold {
             let (role, threshold) = (role.to_owned(), self.threshold);
             return Err(Refusal::Signatures { role, signed, threshold });

@@ -2,7 +2,9 @@
 
 use cutover_formats::name::Product;
 use cutover_formats::version::Version;
+use cutover_repository::client::{Remembered, Withdrawal};
 use cutover_terminal::{Failure, Output};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::RootArgs;
@@ -23,6 +25,25 @@ struct Status {
     gate: Option<GateStatus>,
     /// An install that a crash cut off, or that is under way.
     unfinished: Option<Unfinished>,
+    /// Until when what this node knows of its repository holds; as of the last look at it.
+    metadata: Vec<Metadata>,
+    /// Why `current` should not run any more, as of the last look at the repository.
+    withdrawn: Option<Withdrawn>,
+}
+
+#[derive(Debug, Serialize)]
+struct Metadata {
+    role: String,
+    version: u64,
+    expires: Timestamp,
+    days_left: i64,
+    expires_soon: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Withdrawn {
+    channel: String,
+    reason: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,17 +65,54 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
         to: trace.opening.to,
         stage: trace.stages.last().copied(),
     });
+    let remembered = Remembered::read(&node.root.trust())?;
+    let current = node.current()?;
+    let withdrawal =
+        current.as_ref().and_then(|version| remembered.withdrawn(&node.settings.product, version));
+    let now = Timestamp::now();
+    let metadata = remembered.roles.iter().map(|role| Metadata {
+        role: role.name.clone(),
+        version: role.version,
+        expires: role.expires,
+        days_left: role.days_left(now),
+        expires_soon: role.expires_soon(now),
+    });
     let status = Status {
         product: node.settings.product.clone(),
         repository: node.settings.repository.clone(),
-        current: node.current()?,
+        current,
         previous: Standings::load(&node.root)?.previous,
         releases: node.sealed()?.into_iter().collect(),
         gate,
         unfinished,
+        metadata: metadata.collect(),
+        withdrawn: withdrawal.map(|Withdrawal { channel, reason }| Withdrawn {
+            channel: channel.to_string(),
+            reason,
+        }),
     };
+    warn(&status, output);
     output.result(&status, || describe(&node, &status));
     Ok(())
+}
+
+/// What must not be overlooked goes to stderr as well, also beside JSON.
+fn warn(status: &Status, output: &Output) {
+    if let (Some(current), Some(Withdrawn { channel, reason })) =
+        (&status.current, &status.withdrawn)
+    {
+        output.warn(format!(
+            "{} {current} is current here and WAS WITHDRAWN from {channel}: {reason}",
+            status.product
+        ));
+    }
+    for soon in status.metadata.iter().filter(|role| role.expires_soon) {
+        let Metadata { role, expires, days_left, .. } = soon;
+        output.warn(format!(
+            "{role}, as this node last saw it, expires at {expires} ({days_left} days left): \
+             `install` looks for a newer one; if there is none, the repository's keepers must sign it"
+        ));
+    }
 }
 
 fn describe(node: &Node, status: &Status) -> String {
@@ -76,6 +134,13 @@ fn describe(node: &Node, status: &Status) -> String {
             lines.push(("service", format!("{}{pid}", running.version)));
         }
         lines.push(("requests", format!("{} in flight, {} waiting", gate.in_flight, gate.waiting)));
+    }
+    if let Some(Withdrawn { channel, reason }) = &status.withdrawn {
+        lines.push(("WITHDRAWN", format!("current was withdrawn from {channel}: {reason}")));
+    }
+    if let Some(first) = status.metadata.iter().min_by_key(|role| role.expires) {
+        let Metadata { role, expires, days_left, .. } = first;
+        lines.push(("expires", format!("{role} first, {expires} ({days_left} days left)")));
     }
     if let Some(Unfinished { operation, to, stage }) = &status.unfinished {
         let stage = stage.map_or("its begin", crate::plan::Stage::name);

@@ -1,4 +1,8 @@
-//! `pack keys`: making signing keys.
+//! `pack keys`: making signing keys, signing with them, and changing whose signatures count.
+
+mod change;
+mod show;
+mod sign;
 
 use std::path::PathBuf;
 
@@ -20,6 +24,20 @@ pub(crate) struct Args {
 enum Command {
     /// Make a key for every role: one file each, encrypted, readable by you only.
     New(New),
+    /// Show the keys in a folder: their ids and public keys.
+    Show(show::Args),
+    /// Add the signatures of the keys in a folder to a change that waits for them.
+    Sign(sign::Args),
+    /// Let one more key sign for a role.
+    Add(change::Add),
+    /// Replace a key of a role by a new one.
+    Rotate(change::Rotate),
+    /// Let a key sign for a role no more.
+    Revoke(change::Revoke),
+    /// Say how many keys of a role must sign.
+    Threshold(change::Threshold),
+    /// Sign a role and what appoints it anew, so that they do not expire.
+    Renew(change::Renew),
 }
 
 #[derive(Debug, clap::Args)]
@@ -44,9 +62,22 @@ struct MadeKey {
     file: PathBuf,
 }
 
-/// Makes the keys.
+/// Dispatches.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let Command::New(new) = &args.command;
+    match &args.command {
+        Command::New(args) => new(args, output),
+        Command::Show(args) => show::run(args, output),
+        Command::Sign(args) => sign::run(args, output),
+        Command::Add(args) => change::add(args, output),
+        Command::Rotate(args) => change::rotate(args, output),
+        Command::Revoke(args) => change::revoke(args, output),
+        Command::Threshold(args) => change::threshold(args, output),
+        Command::Renew(args) => change::renew(args, output),
+    }
+}
+
+/// Makes the keys.
+fn new(new: &New, output: &Output) -> Result<(), Failure> {
     let keyring = Keyring::new(new.keys.clone(), passphrase::asker());
     let signers = if new.unencrypted {
         keyring.create(&Protection::None)?

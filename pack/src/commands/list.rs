@@ -8,7 +8,7 @@ use cutover_formats::exit::Exit;
 use cutover_formats::layout;
 use cutover_formats::name::Product;
 use cutover_pack::publish::keyring::TrustFolder;
-use cutover_repository::client::{Client, ReleaseEntry, caps};
+use cutover_repository::client::{Client, ReleaseEntry, Withdrawal, caps};
 use cutover_repository::open_read;
 use cutover_repository::store::Read;
 use cutover_terminal::{Failure, Output, Table, bytes};
@@ -47,6 +47,8 @@ struct Release {
     released: Option<Timestamp>,
     size: Option<u64>,
     channels: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withdrawn: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -63,10 +65,12 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let mut client = Client::open(store.as_ref(), trust.path().to_owned(), Timestamp::now())?;
     let channels = client.channels(args.product.as_ref())?;
     let releases = client.releases(args.product.as_ref())?;
-    let listing = Listing {
-        releases: releases.iter().map(|entry| release(entry, &channels)).collect(),
-        channels: channels.iter().map(pointed).collect(),
-    };
+    let mut listed = Vec::new();
+    for entry in &releases {
+        let withdrawal = client.withdrawn(&entry.product, &entry.version)?;
+        listed.push(release(entry, &channels, withdrawal));
+    }
+    let listing = Listing { releases: listed, channels: channels.iter().map(pointed).collect() };
     output.result(&listing, || text(&listing));
     Ok(())
 }
@@ -97,7 +101,7 @@ fn trust(args: &Args, store: &dyn Read, output: &Output) -> Result<TrustFolder, 
     }
 }
 
-fn release(entry: &ReleaseEntry, channels: &[Pointer]) -> Release {
+fn release(entry: &ReleaseEntry, channels: &[Pointer], withdrawal: Option<Withdrawal>) -> Release {
     let points = |pointer: &&Pointer| {
         (&pointer.product, &pointer.version) == (&entry.product, &entry.version)
     };
@@ -107,6 +111,7 @@ fn release(entry: &ReleaseEntry, channels: &[Pointer]) -> Release {
         released: entry.released,
         size: entry.bundle,
         channels: channels.iter().filter(points).map(|one| one.channel.to_string()).collect(),
+        withdrawn: withdrawal.map(|one| format!("{}: {}", one.channel, one.reason)),
     }
 }
 
@@ -129,7 +134,10 @@ fn text(listing: &Listing) -> String {
             release.version.clone(),
             release.released.map_or_else(|| "-".to_owned(), |time| time.to_string()),
             release.size.map_or_else(|| "-".to_owned(), bytes),
-            release.channels.join(" "),
+            match &release.withdrawn {
+                Some(why) => format!("{} WITHDRAWN ({why})", release.channels.join(" ")),
+                None => release.channels.join(" "),
+            },
         ]);
     }
     table.to_string()

@@ -7,7 +7,7 @@ use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
 use crate::cli::RepoArgs;
-use crate::repository::{Opened, notes, only_product};
+use crate::repository::{Opened, notes, only_product, published};
 
 /// What `pack promote` takes.
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         Some(product) => product.clone(),
         None => only_product(&mut publish::view(&repo)?)?,
     };
-    let done = publish::promote(&repo, &product, &args.version, &args.channel)?;
+    let done = publish::promote(&repo, &product, &args.version, &args.channel);
+    let done = published(done)?;
     let (channel, version, snapshot) = (args.channel.clone(), args.version.clone(), done.snapshot);
     let moved = Moved { channel, product, version, snapshot };
     output.result(&moved, || {

@@ -11,14 +11,13 @@ use cutover_formats::layout;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
 use cutover_pack::bundle::{self, Options};
-use cutover_pack::publish::keyring::KeyRole;
 use cutover_pack::publish::{self, ReleaseFiles, Repo, Upload};
 use cutover_repository::location::Location;
 use cutover_terminal::{Failure, Output, Progress};
 
 use crate::checks;
 use crate::cli::RepoArgs;
-use crate::repository::{Opened, location, notes};
+use crate::repository::{self, Opened, location, notes};
 use crate::source::{Forbidden, SourceTree};
 use crate::vendor::{self, Cache, Fetched};
 use assemble::Assembled;
@@ -108,16 +107,17 @@ fn look(args: &Args, repo: &Repo<'_>, tree: &SourceTree) -> Result<(), Failure> 
         publish::check_channel(repo, &tree.product, channel)?;
     }
     if !args.dry_run {
-        repo.keyring.signers(&signing(args.channel.as_ref()))?;
+        repo.keyring.require("releases")?;
+        // Opened now: a wrong passphrase should not be noticed after the long work.
+        repo.keyring.holders(&signing(args.channel.as_ref()))?;
     }
     Ok(())
 }
 
 /// Whose keys sign a release.
-fn signing(channel: Option<&Channel>) -> Vec<KeyRole> {
-    let moves = channel
-        .map(|channel| if channel.is_branch() { KeyRole::Branches } else { KeyRole::Channels });
-    [KeyRole::Releases, KeyRole::Snapshot, KeyRole::Timestamp].into_iter().chain(moves).collect()
+fn signing(channel: Option<&Channel>) -> Vec<&'static str> {
+    let moves = channel.map(|channel| if channel.is_branch() { "branches" } else { "channels" });
+    ["releases", "snapshot", "timestamp"].into_iter().chain(moves).collect()
 }
 
 type Contents<'a> = (&'a SourceTree, &'a [Fetched], &'a Assembled);
@@ -160,7 +160,8 @@ fn publish(
     uploads.extend(vendor_area(fetched));
     let files = release_files(&descriptor, uploads);
     let published =
-        stages.time("publish", || publish::release(repo, &files, args.channel.as_ref()))?;
+        stages.time("publish", || publish::release(repo, &files, args.channel.as_ref()));
+    let published = repository::published(published)?;
     Ok(Report::new(&descriptor, &files, &published, stages))
 }
 

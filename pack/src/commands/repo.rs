@@ -1,4 +1,7 @@
-//! `pack repo`: making a repository.
+//! `pack repo`: making a repository, its state of health, and changes that were signed elsewhere.
+
+mod apply;
+mod status;
 
 use cutover_formats::layout;
 use cutover_pack::publish;
@@ -22,6 +25,10 @@ pub(crate) struct Args {
 enum Command {
     /// Make an empty repository, signed by all keys; its root is what nodes are to trust.
     Init(RepoArgs),
+    /// Show every role: its keys, how many must sign, when it expires.
+    Status(status::Args),
+    /// Publish a change that waited for signatures, from one or more signed copies of it.
+    Apply(apply::Args),
 }
 
 #[derive(Serialize)]
@@ -32,9 +39,17 @@ struct Made {
     trusted: String,
 }
 
-/// Makes the repository.
+/// Dispatches.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let Command::Init(repo) = &args.command;
+    match &args.command {
+        Command::Init(repo) => init(repo, output),
+        Command::Status(args) => status::run(args, output),
+        Command::Apply(args) => apply::run(args, output),
+    }
+}
+
+/// Makes the repository.
+fn init(repo: &RepoArgs, output: &Output) -> Result<(), Failure> {
     let keyring = keyring(repo.keys.clone())?;
     let location = location(&repo.repo)?;
     let store = open_new(&location, repo.token().map(Secret::new))?;

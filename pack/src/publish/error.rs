@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::keys::file::KeyError;
 use cutover_formats::name::{Channel, Product};
+use cutover_formats::tuf::fields::Malformed;
+use cutover_formats::tuf::pending::{InvalidPending, Pending};
 use cutover_formats::version::Version;
 use cutover_repository::client::TrustError;
 use cutover_repository::store::StoreError;
@@ -39,6 +41,16 @@ pub enum PublishError {
         version: Version,
         /// The versions that exist.
         known: Vec<String>,
+    },
+    /// The release was taken back.
+    #[error("{product} {version} was withdrawn {why}")]
+    Withdrawn {
+        /// The product.
+        product: Product,
+        /// The version.
+        version: Version,
+        /// From where, and why.
+        why: String,
     },
     /// The channel does not exist.
     #[error("the repository has no channel `{channel}`")]
@@ -83,10 +95,8 @@ pub enum PublishError {
         file: PathBuf,
     },
     /// A key file cannot be used.
-    #[error("the {role} key {}: {source}", file.display())]
+    #[error("the key {}: {source}", file.display())]
     Key {
-        /// The role.
-        role: KeyRole,
         /// Its file.
         file: PathBuf,
         /// Why.
@@ -102,15 +112,74 @@ pub enum PublishError {
         /// The metadata role that was to be signed.
         signs: String,
     },
-    /// More signatures are needed than one key file gives.
-    #[error("{role} needs {threshold} signatures, and there is one {key} key")]
+    /// The place where a key is kept does not sign.
+    #[error("the key {}: {why}", file.display())]
+    KeyStore {
+        /// The file that points to it.
+        file: PathBuf,
+        /// What happened.
+        why: String,
+    },
+    /// More signatures are needed than the keys here give.
+    #[error("{role} needs {threshold} signatures, and {found} of its keys are here")]
     Threshold {
         /// The metadata role.
         role: String,
-        /// The key.
-        key: KeyRole,
         /// How many signatures it takes.
         threshold: u64,
+        /// How many keys of it there are.
+        found: u64,
+    },
+    /// The change waits for more signatures.
+    #[error("signatures are missing: {}", describe(missing))]
+    Incomplete {
+        /// The change, with the signatures that it has.
+        pending: Box<Pending>,
+        /// Who is missing.
+        missing: Vec<Missing>,
+    },
+    /// The repository has moved on since a change was made.
+    #[error("{role} has changed since this change was made from version {base} of it")]
+    Stale {
+        /// The metadata role.
+        role: String,
+        /// The version the change was made from.
+        base: u64,
+    },
+    /// A file is no pending change.
+    #[error("{}: {source}", path.display())]
+    Pending {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: InvalidPending,
+    },
+    /// A file of a change is not the one that its metadata vouches for.
+    #[error("{path} is not the file that the change vouches for")]
+    OtherFile {
+        /// The target path.
+        path: String,
+    },
+    /// A change of metadata that does not make sense to readers.
+    #[error("the change is no good: {0}")]
+    Malformed(#[from] Malformed),
+    /// A role that has no keys to change, or does not exist.
+    #[error("the repository has no role `{role}`")]
+    NoRole {
+        /// What was asked for.
+        role: String,
+        /// The roles that exist.
+        known: Vec<String>,
+    },
+    /// A change of keys that cannot be.
+    #[error("{role}: {why}")]
+    KeyChange {
+        /// The role.
+        role: String,
+        /// Why not.
+        why: String,
+        /// What to do instead.
+        hint: String,
     },
     /// A passphrase could not be asked for.
     #[error("no passphrase: {why}")]
@@ -141,6 +210,16 @@ impl PublishError {
     }
 }
 
+impl PublishError {
+    /// Lets a change that has to wait say what it is, and carry the files that signers are shown.
+    pub(super) fn of(self, what: &str, files: Vec<(String, String)>) -> Self {
+        let Self::Incomplete { mut pending, missing } = self else { return self };
+        what.clone_into(&mut pending.says);
+        pending.files = files;
+        Self::Incomplete { pending, missing }
+    }
+}
+
 impl Explain for PublishError {
     fn exit(&self) -> Exit {
         match self {
@@ -153,6 +232,10 @@ impl Explain for PublishError {
             },
             Self::Trust(error) => error.exit(),
             Self::Store(error) => error.exit(),
+            Self::Incomplete { .. } | Self::OtherFile { .. } => Exit::NotTrusted,
+            Self::Stale { .. } => Exit::Busy,
+            Self::NoRole { .. } => Exit::NotFound,
+            Self::Pending { source, .. } => source.exit(),
             _ => Exit::Usage,
         }
     }
@@ -162,6 +245,9 @@ impl Explain for PublishError {
         match self {
             Self::AlreadyPublished { .. } | Self::Taken { .. } => {
                 text("versions are immutable; tag a new one. Nothing was changed")
+            }
+            Self::Withdrawn { .. } => {
+                text("nothing was changed; a withdrawal is for good: release another version")
             }
             Self::NoRelease { version, known, .. } => suggestion(&version.to_string(), known),
             Self::NoChannel { channel, known } => suggestion(channel.as_str(), known),
@@ -179,11 +265,57 @@ impl Explain for PublishError {
                 text("the passphrase is asked for on a terminal, or taken from CUTOVER_PASSPHRASE")
             }
             Self::OtherKey { .. } => text("use the keys that the repository was made with"),
-            Self::Threshold { .. } | Self::Key { .. } | Self::Local { .. } => Vec::new(),
+            Self::Incomplete { .. } => text(
+                "nothing was published; `pack keys sign FILE --keys DIR` adds signatures, and \
+                 `pack repo apply FILE…` publishes when there are enough",
+            ),
+            Self::Stale { .. } => {
+                text("nothing was published; make the change anew and have it signed again")
+            }
+            Self::NoRole { role, known } => suggestion(role, known),
+            Self::KeyChange { hint, .. } => vec![hint.clone()],
+            Self::Pending { source, .. } => source.hints(),
+            Self::OtherFile { .. } => text("nothing was published; sign nothing of it"),
+            Self::Threshold { .. }
+            | Self::Key { .. }
+            | Self::KeyStore { .. }
+            | Self::Malformed(_)
+            | Self::Local { .. } => Vec::new(),
             Self::Trust(error) => error.hints(),
             Self::Store(error) => error.hints(),
         }
     }
+}
+
+/// Whose signatures a metadata file still lacks.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Missing {
+    /// The metadata role.
+    pub role: String,
+    /// How many signatures are missing.
+    pub count: u64,
+    /// The ids of the keys that could give them.
+    pub keys: Vec<String>,
+}
+
+/// Roles that lack the same are told once: 256 bins are signed by the same keys.
+fn describe(missing: &[Missing]) -> String {
+    let mut groups: Vec<(&Missing, usize)> = Vec::new();
+    for one in missing {
+        match groups
+            .iter_mut()
+            .find(|(first, _)| (first.count, &first.keys) == (one.count, &one.keys))
+        {
+            Some((_, more)) => *more += 1,
+            None => groups.push((one, 0)),
+        }
+    }
+    let each = groups.into_iter().map(|(one, more)| {
+        let short: Vec<_> = one.keys.iter().map(|id| id.get(..8).unwrap_or(id)).collect();
+        let others = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        format!("{}{others} needs {} more of {}", one.role, one.count, short.join(", "))
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// What may have been meant.

@@ -1,9 +1,10 @@
 //! Carrying out what was decided and signed.
 
 use cutover_formats::layout;
+use cutover_repository::client::caps;
 use cutover_repository::store::{Body, Created, Swapped};
 
-use super::edit::Signed;
+use super::edit::{Order, Signed};
 use super::{PublishError, Repo};
 
 /// How far it came.
@@ -18,15 +19,15 @@ pub(super) enum Outcome {
     Lost,
 }
 
-/// Creates the roles, then the snapshot, then replaces the timestamp whose bytes are `expected`.
+/// Creates the roles, then the snapshot, then replaces the timestamp whose bytes are `expected`. A
+/// new root goes before or after the timestamp, as was decided.
 pub(super) fn execute(
     repo: &Repo<'_>,
     signed: &Signed,
     expected: &[u8],
 ) -> Result<Outcome, PublishError> {
     for (path, bytes) in &signed.roles {
-        if repo.store.create(path, Body::Bytes(bytes))? == Created::Exists {
-            (repo.note)(&format!("{path} was taken by another publisher"));
+        if !create(repo, path, bytes)? {
             return Ok(Outcome::Lost);
         }
     }
@@ -35,11 +36,30 @@ pub(super) fn execute(
         (repo.note)(&format!("{path} was taken by another publisher"));
         return Ok(Outcome::Lost);
     }
-    match repo.store.swap(layout::TIMESTAMP, Some(expected), &signed.timestamp)? {
-        Swapped::Done => Ok(Outcome::Visible),
-        Swapped::Changed => {
-            (repo.note)("the timestamp was replaced by another publisher");
-            Ok(Outcome::Committed)
-        }
+    let root = |order| signed.root.as_ref().filter(|root| root.order == order);
+    if let Some(first) = root(Order::First)
+        && !create(repo, &first.path, &first.bytes)?
+    {
+        return Ok(Outcome::Lost);
     }
+    if repo.store.swap(layout::TIMESTAMP, Some(expected), &signed.timestamp)? == Swapped::Changed {
+        (repo.note)("the timestamp was replaced by another publisher");
+        return Ok(Outcome::Committed);
+    }
+    match root(Order::Last) {
+        Some(last) if !create(repo, &last.path, &last.bytes)? => Ok(Outcome::Lost),
+        _ => Ok(Outcome::Visible),
+    }
+}
+
+/// Creates a file, or finds that it is there already just so: made by us before we were
+/// interrupted. Whether it is ours now.
+fn create(repo: &Repo<'_>, path: &str, bytes: &[u8]) -> Result<bool, PublishError> {
+    if repo.store.create(path, Body::Bytes(bytes))? == Created::New
+        || repo.store.get(path, caps::TARGETS)? == bytes
+    {
+        return Ok(true);
+    }
+    (repo.note)(&format!("{path} was taken by another publisher"));
+    Ok(false)
 }

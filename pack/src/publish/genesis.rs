@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use cutover_formats::channel::DEFAULT_CHANNELS;
 use cutover_formats::digest::Digest;
-use cutover_formats::keys::{Signer, sign};
 use cutover_formats::layout;
+use cutover_formats::tuf::draft::Draft;
 use cutover_formats::tuf::json::Object;
 use cutover_formats::tuf::key::Keys;
-use cutover_formats::tuf::metadata::{Head, Signed as _};
+use cutover_formats::tuf::metadata::{Head, Signed};
 use cutover_formats::tuf::names::TOP_LEVEL;
 use cutover_formats::tuf::pattern::Paths;
 use cutover_formats::tuf::root::Root;
@@ -21,7 +21,7 @@ use cutover_repository::store::{Body, Created, Swap, Swapped};
 use jiff::Timestamp as Time;
 
 use super::edit::{OFFLINE_DAYS, SNAPSHOT_DAYS, TIMESTAMP_DAYS, in_days, snapshot_meta};
-use super::keyring::{KeyRole, Keyring};
+use super::keyring::{Holder, Keyring};
 use super::{PublishError, metadata};
 
 /// A repository that was just made.
@@ -42,7 +42,7 @@ pub fn init(store: &dyn Swap, keyring: &Keyring, now: Time) -> Result<Genesis, P
             Ok(_) => return Err(occupied(store, file)),
         }
     }
-    let files = Files::sign(&Signers::open(keyring)?, now);
+    let files = Files::sign(&Signers::open(keyring)?, now)?;
     create(store, layout::FIRST_ROOT, &files.root)?;
     keyring.trust(&files.root)?;
     for (path, bytes) in &files.roles {
@@ -66,26 +66,47 @@ fn occupied(store: &dyn Swap, file: &str) -> PublishError {
 }
 
 /// All keys; making a repository takes every one.
-struct Signers(BTreeMap<KeyRole, Arc<Signer>>);
+struct Signers(BTreeMap<String, Vec<Arc<Holder>>>);
 
 impl Signers {
     fn open(keyring: &Keyring) -> Result<Self, PublishError> {
-        let signers = keyring.signers(&KeyRole::ALL)?;
-        Ok(Self(KeyRole::ALL.into_iter().zip(signers).collect()))
+        let channels = DEFAULT_CHANNELS.map(|name| format!("channel-{name}"));
+        let others = ["branches", "releases"];
+        let roles: Vec<_> = TOP_LEVEL
+            .into_iter()
+            .chain(others)
+            .chain(channels.iter().map(String::as_str))
+            .collect();
+        // At once, so that they are decrypted in parallel; but first those that are missing.
+        roles.iter().try_for_each(|role| keyring.present(role))?;
+        keyring.holders(&roles)?;
+        let signers = roles.into_iter().map(|role| Ok((role.to_owned(), keyring.require(role)?)));
+        Ok(Self(signers.collect::<Result<_, PublishError>>()?))
     }
 
-    /// The key of a metadata role.
-    fn of(&self, role: &str) -> &Signer {
-        &self.0[&KeyRole::of(role)]
+    /// The keys of a metadata role; a bin is signed by those of `releases`.
+    fn of(&self, role: &str) -> &[Arc<Holder>] {
+        self.0.get(role).unwrap_or_else(|| &self.0["releases"])
     }
 
     fn keys<'r>(&self, roles: impl IntoIterator<Item = &'r str>) -> Keys {
-        let signers = roles.into_iter().map(|role| self.of(role));
+        let signers = roles.into_iter().flat_map(|role| self.of(role));
         signers.map(|signer| (signer.id().to_owned(), signer.public().clone())).collect()
     }
 
     fn role_keys(&self, role: &str) -> RoleKeys {
-        RoleKeys { keyids: vec![self.of(role).id().to_owned()], threshold: 1 }
+        let keyids = self.of(role).iter().map(|one| one.id().to_owned());
+        let keyids = keyids.collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+        RoleKeys { keyids, threshold: 1 }
+    }
+
+    fn sign<T: Signed>(&self, role: &str, signed: &T) -> Result<Vec<u8>, PublishError> {
+        let mut draft = Draft::new(signed);
+        let message = draft.message();
+        for holder in self.of(role) {
+            draft.add(holder.sign(&message)?);
+        }
+        Ok(draft.to_bytes())
     }
 }
 
@@ -98,29 +119,29 @@ struct Files {
 }
 
 impl Files {
-    fn sign(signers: &Signers, now: Time) -> Self {
+    fn sign(signers: &Signers, now: Time) -> Result<Self, PublishError> {
         let expires = in_days(now, OFFLINE_DAYS);
         let mut roles = Vec::new();
         let mut meta = BTreeMap::new();
         for (role, delegations) in targets_roles(signers) {
             let targets = Targets::new(Head::new(1, expires), delegations);
-            roles.push((metadata(&role, 1), sign(&targets, [signers.of(&role)])));
+            roles.push((metadata(&role, 1), signers.sign(&role, &targets)?));
             meta.insert(format!("{role}.json"), MetaFile::version(1));
         }
         let head = Head::new(1, in_days(now, SNAPSHOT_DAYS));
         let snapshot = Snapshot { head, meta, unknown: Object::new() };
-        let snapshot = sign(&snapshot, [signers.of(Snapshot::TYPE)]);
+        let snapshot = signers.sign(Snapshot::TYPE, &snapshot)?;
         let timestamp = Timestamp {
             head: Head::new(1, in_days(now, TIMESTAMP_DAYS)),
             snapshot: snapshot_meta(1, &snapshot, Object::new()),
             unknown: Object::new(),
         };
         roles.push((metadata(Snapshot::TYPE, 1), snapshot));
-        Self {
-            root: sign(&root(signers, expires), [signers.of(Root::TYPE)]),
+        Ok(Self {
+            root: signers.sign(Root::TYPE, &root(signers, expires))?,
             roles,
-            timestamp: sign(&timestamp, [signers.of(Timestamp::TYPE)]),
-        }
+            timestamp: signers.sign(Timestamp::TYPE, &timestamp)?,
+        })
     }
 }
 

@@ -1,4 +1,13 @@
-//! A folder of keys: one file per role, and the root that is trusted.
+//! A folder of keys: one file per role or several, and the root that is trusted.
+//!
+//! The keys of a role are `<role>.pem` and `<role>.<name>.pem`, which are keys, and
+//! `<role>.key.toml` and `<role>.<name>.key.toml`, which [point](cutover_formats::keys::pointer) to
+//! keys that are kept elsewhere. Those of all channels are called `channels`, and a channel may
+//! have its own, `channel-<channel>`. Which of them the repository trusts is not said here.
+
+mod agent;
+mod command;
+mod holder;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -13,9 +22,11 @@ use cutover_formats::keys::Signer;
 use cutover_formats::keys::file::{
     Salt, is_encrypted, read_encrypted, read_plain, write_encrypted, write_plain,
 };
+use cutover_formats::keys::pointer::Pointer;
 use cutover_repository::client::Client;
 use cutover_repository::secret::Secret;
 
+pub use self::holder::{Holder, Signing};
 use super::PublishError;
 
 /// Whose key it is.
@@ -92,7 +103,7 @@ pub struct Keyring {
     folder: PathBuf,
     ask: AskPassphrase,
     passphrase: Mutex<Option<Secret>>,
-    opened: Mutex<Vec<(KeyRole, Arc<Signer>)>>,
+    opened: Mutex<Vec<Arc<Holder>>>,
 }
 
 /// The folder of trusted metadata of a publisher, kept beside the keys, or for this run only where
@@ -146,7 +157,7 @@ impl Keyring {
     }
 
     /// Makes a key for every role. Nothing is overwritten: if one exists, none is made.
-    pub fn create(&self, protection: &Protection<'_>) -> Result<Vec<Arc<Signer>>, PublishError> {
+    pub fn create(&self, protection: &Protection<'_>) -> Result<Vec<Signer>, PublishError> {
         let mut builder = fs::DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.folder);
         made.map_err(PublishError::local(&self.folder))?;
@@ -155,63 +166,89 @@ impl Keyring {
         {
             return Err(PublishError::KeyExists { file });
         }
-        let made = in_parallel(&KeyRole::ALL, |_| {
-            let signer = Signer::from_seed(random()?);
-            let pem = match protection {
-                Protection::None => write_plain(&signer),
-                Protection::Passphrase(passphrase) => {
-                    let salt = Salt { salt: random()?, iv: random()? };
-                    write_encrypted(&signer, passphrase.reveal(), &salt)
-                }
-            };
-            Ok((Arc::new(signer), pem))
-        })?;
+        let made = in_parallel(&KeyRole::ALL, |_| generate(protection))?;
         for (role, (_, pem)) in KeyRole::ALL.iter().zip(&made) {
             write_new(&self.file(*role), pem.as_bytes())?;
         }
         Ok(made.into_iter().map(|(signer, _)| signer).collect())
     }
 
-    /// The keys of these roles, decrypted in parallel.
-    pub fn signers(&self, roles: &[KeyRole]) -> Result<Vec<Arc<Signer>>, PublishError> {
-        let files = roles.iter().map(|role| Ok((*role, self.read(*role)?)));
-        let files = files.collect::<Result<Vec<_>, PublishError>>()?;
-        let passphrase =
-            if files.iter().any(|(role, pem)| is_encrypted(pem) && self.opened(*role).is_none()) {
-                Some(self.passphrase()?)
-            } else {
-                None
-            };
-        in_parallel(&files, |(role, pem)| {
-            if let Some(signer) = self.opened(*role) {
-                return Ok(signer);
+    /// Makes one more key for a role: `<role>.<begin of its id>.pem`.
+    pub fn create_one(
+        &self,
+        role: &str,
+        protection: &Protection<'_>,
+    ) -> Result<(Signer, PathBuf), PublishError> {
+        let (signer, pem) = generate(protection)?;
+        let file = self.folder.join(format!("{role}.{}.pem", &signer.id()[..8]));
+        write_new(&file, pem.as_bytes())?;
+        Ok((signer, file))
+    }
+
+    /// All keys that are here for these metadata roles, opened in parallel; maybe none.
+    pub fn holders(&self, roles: &[&str]) -> Result<Vec<Arc<Holder>>, PublishError> {
+        let files = self.files(roles)?;
+        let texts = files.into_iter().map(|file| {
+            let read = fs::read_to_string(&file).map_err(PublishError::local(&file))?;
+            Ok((file, zeroize::Zeroizing::new(read)))
+        });
+        let files = texts.collect::<Result<Vec<_>, PublishError>>()?;
+        let asks = |(file, text): &(PathBuf, zeroize::Zeroizing<String>)| {
+            is_encrypted(text) && self.opened(file).is_none()
+        };
+        let passphrase = if files.iter().any(asks) { Some(self.passphrase()?) } else { None };
+        in_parallel(&files, |(file, text)| match self.opened(file) {
+            Some(holder) => Ok(holder),
+            None => {
+                let holder = Arc::new(open(file, text, passphrase.as_ref())?);
+                let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+                all.push(Arc::clone(&holder));
+                Ok(holder)
             }
-            let opened = match &passphrase {
-                Some(passphrase) if is_encrypted(pem) => read_encrypted(pem, passphrase.reveal()),
-                _ => read_plain(pem),
-            };
-            let (role, file) = (*role, self.file(*role));
-            let signer =
-                Arc::new(opened.map_err(|source| PublishError::Key { role, file, source })?);
-            let mut all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-            all.push((role, Arc::clone(&signer)));
-            Ok(signer)
         })
     }
 
-    fn opened(&self, role: KeyRole) -> Option<Arc<Signer>> {
-        let all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().find(|(of, _)| *of == role).map(|(_, signer)| Arc::clone(signer))
+    /// The keys of one role, of which there must be one.
+    pub fn require(&self, role: &str) -> Result<Vec<Arc<Holder>>, PublishError> {
+        self.present(role)?;
+        self.holders(&[role])
     }
 
-    fn read(&self, role: KeyRole) -> Result<String, PublishError> {
-        let file = self.file(role);
-        match fs::read_to_string(&file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(PublishError::NoKey { role, file })
-            }
-            read => read.map_err(PublishError::local(file)),
+    /// Refuses a role of which there is no key here; opens none.
+    pub fn present(&self, role: &str) -> Result<(), PublishError> {
+        if self.files(&[role])?.is_empty() {
+            let role = KeyRole::of(role);
+            return Err(PublishError::NoKey { role, file: self.file(role) });
         }
+        Ok(())
+    }
+
+    /// The files of these roles' keys, in the order of the roles.
+    fn files(&self, roles: &[&str]) -> Result<Vec<PathBuf>, PublishError> {
+        let folder = PublishError::local(&self.folder);
+        let stems: Vec<_> =
+            roles.iter().flat_map(|role| [KeyRole::of(role).as_str(), *role]).collect();
+        let mut files = Vec::new();
+        let entries = fs::read_dir(&self.folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        for entry in entries.map_err(folder)? {
+            let name = entry.file_name();
+            let Some((stem, kind)) = name.to_str().and_then(|name| name.split_once('.')) else {
+                continue;
+            };
+            let kind = format!(".{kind}");
+            let is_key = kind.ends_with(".pem") || kind.ends_with(".key.toml");
+            let place = stems.iter().position(|one| *one == stem);
+            if let (true, Some(place)) = (is_key && !kind.ends_with(".pub.pem"), place) {
+                files.push((place, entry.path()));
+            }
+        }
+        files.sort();
+        Ok(files.into_iter().map(|(_, path)| path).collect())
+    }
+
+    fn opened(&self, file: &Path) -> Option<Arc<Holder>> {
+        let all = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find(|holder| holder.file() == file).map(Arc::clone)
     }
 
     fn passphrase(&self) -> Result<Secret, PublishError> {
@@ -259,6 +296,38 @@ impl Keyring {
             Ok(TrustFolder { path, _temporary: None })
         }
     }
+}
+
+fn generate(
+    protection: &Protection<'_>,
+) -> Result<(Signer, zeroize::Zeroizing<String>), PublishError> {
+    let signer = Signer::from_seed(random()?);
+    let pem = match protection {
+        Protection::None => write_plain(&signer),
+        Protection::Passphrase(passphrase) => {
+            let salt = Salt { salt: random()?, iv: random()? };
+            write_encrypted(&signer, passphrase.reveal(), &salt)
+        }
+    };
+    Ok((signer, pem))
+}
+
+/// The key that a file is, or points to.
+fn open(file: &Path, text: &str, passphrase: Option<&Secret>) -> Result<Holder, PublishError> {
+    if file.extension().is_some_and(|kind| kind == "toml") {
+        let pointer = Pointer::parse(text);
+        let failed = |why: String| PublishError::KeyStore { file: file.to_owned(), why };
+        return Holder::elsewhere(
+            file.to_owned(),
+            pointer.map_err(|error| failed(error.to_string()))?,
+        );
+    }
+    let signer = match passphrase {
+        Some(passphrase) if is_encrypted(text) => read_encrypted(text, passphrase.reveal()),
+        _ => read_plain(text),
+    };
+    let signer = signer.map_err(|source| PublishError::Key { file: file.to_owned(), source })?;
+    Ok(Holder::here(file.to_owned(), signer))
 }
 
 pub(super) fn random<const N: usize>() -> Result<[u8; N], PublishError> {

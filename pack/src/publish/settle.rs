@@ -5,20 +5,24 @@ use std::thread;
 use std::time::Duration;
 
 use cutover_formats::layout;
+use cutover_formats::tuf::pending::{Document, Pending};
 use cutover_formats::tuf::refusal::Refusal;
 use cutover_formats::tuf::snapshot::Snapshot;
+use cutover_formats::tuf::verify::RoleKeys;
 use cutover_repository::client::{Client, TrustError, caps};
-use cutover_repository::store::Swapped;
+use cutover_repository::store::{Read, Swapped};
 use jiff::SignedDuration;
 
-use super::edit::{Edit, Editor, Versions, next_timestamp, top_level};
+use super::authority::authorise;
+use super::edit::{Edit, Editor, Signed, lacking, next_timestamp, seal, sign, top_level};
+use super::error::Missing;
 use super::execute::{Outcome, execute};
 use super::keyring::TrustFolder;
 use super::{PublishError, Repo, metadata};
 
 /// How often a publisher tries. With many at once somebody always gets through, so that this
 /// many losses in a row mean a very busy repository.
-const ATTEMPTS: u32 = 24;
+pub(super) const ATTEMPTS: u32 = 24;
 
 /// How many versions that cannot be used are stepped over: files that nobody's metadata names.
 const MOST_LEFTOVERS: u64 = 256;
@@ -29,11 +33,20 @@ const MOST_LEFTOVERS: u64 = 256;
 /// ones, and replaces only what it has seen. They are judged by the moment before they expired.
 pub(super) fn open<'a>(repo: &Repo<'a>) -> Result<(Client<'a>, TrustFolder), PublishError> {
     let trust = repo.keyring.trust_folder(&repo.store.describe())?;
+    Ok((refreshed(repo, repo.store, &trust)?, trust))
+}
+
+/// A client of `store`, with what is trusted in `trust`.
+pub(super) fn refreshed<'a>(
+    repo: &Repo<'_>,
+    store: &'a dyn Read,
+    trust: &TrustFolder,
+) -> Result<Client<'a>, PublishError> {
     let mut now = repo.now;
     loop {
-        let mut client = Client::open(repo.store, trust.path().to_owned(), now)?;
+        let mut client = Client::open(store, trust.path().to_owned(), now)?;
         match client.refresh() {
-            Ok(()) => return Ok((client, trust)),
+            Ok(()) => return Ok(client),
             Err(TrustError::Refused {
                 refusal: Refusal::Expired { role, expires, .. }, ..
             }) if matches!(role.as_str(), "timestamp" | "snapshot") && expires <= now => {
@@ -85,18 +98,68 @@ fn attempt_once(
     edits: &[Edit],
     version: u64,
 ) -> Result<Outcome, PublishError> {
-    let mut editor = Editor::new(client.trusted()?, repo.now);
+    let mut editor = Editor::new(repo.now);
     for edit in edits {
         let owner = client.owner(edit.path())?;
-        let top = top_level(client.trusted()?.root(), "targets");
-        editor.apply(edit, &owner.role, &owner.targets, owner.keys.as_ref().unwrap_or(top));
+        editor.apply(edit, &owner.role, &owner.targets);
     }
+    let versions = free_versions(repo, &editor)?;
+    let mut documents = editor.finish(&versions);
+    authorise(client, &mut documents)?;
+    let signed = sign(repo.keyring, &mut documents)?;
+    if let (0, Some(document)) = (signed, documents.iter().find(|one| !one.is_signed())) {
+        return Err(lacking(repo.keyring, document));
+    }
+    let sealed = seal_or_wait(repo, client, documents, version)?;
+    execute(repo, &sealed, &client.timestamp_bytes()?)
+}
+
+/// For each edited role the first version that nobody has made.
+pub(super) fn free_versions(
+    repo: &Repo<'_>,
+    editor: &Editor,
+) -> Result<BTreeMap<String, u64>, PublishError> {
     let roles = editor
         .edited()
         .map(|(role, current)| Ok((role.to_owned(), free_version(repo, role, current + 1)?)));
-    let roles = roles.collect::<Result<BTreeMap<_, _>, PublishError>>()?;
-    let signed = editor.finish(&Versions { snapshot: version, roles }).sign(repo.keyring)?;
-    execute(repo, &signed, &client.timestamp_bytes()?)
+    roles.collect()
+}
+
+/// Signs snapshot and timestamp, where everything else is signed and their keys are here. Otherwise
+/// the change has to wait.
+pub(super) fn seal_or_wait(
+    repo: &Repo<'_>,
+    client: &mut Client<'_>,
+    documents: Vec<Document>,
+    version: u64,
+) -> Result<Signed, PublishError> {
+    let mut missing: Vec<_> = documents.iter().filter_map(lacks).collect();
+    if missing.is_empty() {
+        match seal(repo.keyring, client.trusted()?, &documents, version, repo.now) {
+            Err(
+                error @ (PublishError::NoKey { .. }
+                | PublishError::OtherKey { .. }
+                | PublishError::Threshold { .. }),
+            ) if !documents.is_empty() => {
+                (repo.note)(&error.to_string());
+                let root = client.trusted()?.root();
+                missing.extend(["snapshot", "timestamp"].map(|role| {
+                    let RoleKeys { keyids, threshold } = top_level(root, role).clone();
+                    Missing { role: role.to_owned(), count: threshold, keys: keyids }
+                }));
+            }
+            sealed => return sealed,
+        }
+    }
+    let pending = Pending { says: String::new(), documents, files: Vec::new() };
+    Err(PublishError::Incomplete { pending: Box::new(pending), missing })
+}
+
+/// Whose signatures a document still lacks; of several needs, the first.
+pub(super) fn lacks(document: &Document) -> Option<Missing> {
+    let need = document.needs.iter().find(|need| need.missing(&document.draft) > 0)?;
+    let (count, keys) = (need.missing(&document.draft), need.unsigned(&document.draft));
+    Some(Missing { role: document.role.clone(), count, keys })
 }
 
 /// The first version of a role, from `from`, whose file nobody has made: a publisher that died or
@@ -143,7 +206,7 @@ fn standing<'e>(
 }
 
 /// Where a new snapshot can go.
-enum Next {
+pub(super) enum Next {
     /// Nobody has made this version.
     Free(u64),
     /// The repository has moved on: read again.
@@ -152,7 +215,7 @@ enum Next {
 
 /// Looks beyond the snapshot that the timestamp names. One that is there belongs to a publisher
 /// that has not replaced the timestamp yet, or never will.
-fn next_snapshot(
+pub(super) fn next_snapshot(
     repo: &Repo<'_>,
     client: &mut Client<'_>,
     ours: Option<u64>,
@@ -227,7 +290,7 @@ fn roll_forward(
 }
 
 /// Waits a random while, longer after each loss, so that the losers do not meet again.
-fn pause(repo: &Repo<'_>, attempt: u32) -> Result<(), PublishError> {
+pub(super) fn pause(repo: &Repo<'_>, attempt: u32) -> Result<(), PublishError> {
     let random = u32::from_le_bytes(super::keyring::random()?);
     let most = (repo.patience / 20).saturating_mul(attempt.min(10));
     let fraction = f64::from(random) / f64::from(u32::MAX);

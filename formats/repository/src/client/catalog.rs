@@ -83,6 +83,16 @@ impl Client<'_> {
     /// The names of the channels that the repository has, whether or not they point anywhere;
     /// channels of branches only where they do.
     pub fn channel_names(&mut self) -> Result<Vec<Channel>, TrustError> {
+        let mut names = self.fixed_channels()?;
+        for path in self.paths("channels")? {
+            let found = channel_of(&path).map(|(channel, _)| channel);
+            names.extend(found.filter(|channel| !names.contains(channel)));
+        }
+        Ok(names)
+    }
+
+    /// The channels that have roles of their own.
+    pub(super) fn fixed_channels(&mut self) -> Result<Vec<Channel>, TrustError> {
         let (source, moment) = self.moment()?;
         let top = moment.roles.top(&source, &moment.trusted)?;
         let patterns = top.delegated().iter().filter_map(|role| match &role.paths {
@@ -93,12 +103,7 @@ impl Client<'_> {
             let channel = pattern.as_str().strip_prefix("channels/")?.strip_suffix("/*")?;
             channel.parse::<Channel>().ok()
         });
-        let mut names: Vec<_> = fixed.collect();
-        for path in self.paths("channels")? {
-            let found = channel_of(&path).map(|(channel, _)| channel);
-            names.extend(found.filter(|channel| !names.contains(channel)));
-        }
-        Ok(names)
+        Ok(fixed.collect())
     }
 
     /// Where a channel points for a product, if it does.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cutover_formats::tuf::metadata::Verified;
 use cutover_formats::tuf::pattern;
-use cutover_formats::tuf::search::Edge;
-use cutover_formats::tuf::targets::Targets;
+use cutover_formats::tuf::search::{Edge, MOST_ROLES};
+use cutover_formats::tuf::targets::{DelegatedRole, Targets};
 use cutover_formats::tuf::verify::RoleKeys;
 
 use super::{Client, TrustError};
@@ -19,6 +19,17 @@ pub struct Owner {
     pub targets: Arc<Verified<Targets>>,
     /// Who signs for it; `None` for the top-level role.
     pub keys: Option<RoleKeys>,
+}
+
+/// The role that delegates to another one.
+#[derive(Clone, Debug)]
+pub struct Delegation {
+    /// Its name.
+    pub by: String,
+    /// What it says now.
+    pub delegator: Arc<Verified<Targets>>,
+    /// The role it delegates to.
+    pub role: DelegatedRole,
 }
 
 impl Client<'_> {
@@ -39,6 +50,45 @@ impl Client<'_> {
             let edge = Edge { role: role.clone(), delegator };
             let targets = moment.roles.load(&source, &moment.trusted, &edge)?;
             owner = Owner { role, targets, keys };
+        }
+    }
+
+    /// Who delegates to a role, looked up by the role's name; `None` for the top-level role and for
+    /// names that nobody delegates to.
+    ///
+    /// Only roles whose name begins that of the wanted one are descended into, as in `releases` and
+    /// `releases-0f`: so repositories of ours are laid out.
+    pub fn delegation(&mut self, name: &str) -> Result<Option<Delegation>, TrustError> {
+        let (source, moment) = self.moment()?;
+        let mut by = "targets".to_owned();
+        let mut delegator = moment.roles.top(&source, &moment.trusted)?;
+        for _ in 0..MOST_ROLES {
+            if let Some(role) = delegator.delegated().iter().find(|role| role.name == name) {
+                let role = role.clone();
+                return Ok(Some(Delegation { by, delegator, role }));
+            }
+            let begins = |role: &&DelegatedRole| {
+                name.strip_prefix(role.name.as_str()).is_some_and(|rest| rest.starts_with('-'))
+            };
+            let Some(child) = delegator.delegated().iter().find(begins) else { return Ok(None) };
+            by.clone_from(&child.name);
+            let edge = Edge { role: by.clone(), delegator: Some(Arc::clone(&delegator)) };
+            delegator = moment.roles.load(&source, &moment.trusted, &edge)?;
+        }
+        Ok(None)
+    }
+
+    /// What a targets role says now, looked up by its name.
+    pub fn role(&mut self, name: &str) -> Result<Option<Arc<Verified<Targets>>>, TrustError> {
+        let delegation = self.delegation(name)?;
+        let (source, moment) = self.moment()?;
+        match delegation {
+            None if name == "targets" => moment.roles.top(&source, &moment.trusted).map(Some),
+            None => Ok(None),
+            Some(Delegation { delegator, .. }) => {
+                let edge = Edge { role: name.to_owned(), delegator: Some(delegator) };
+                moment.roles.load(&source, &moment.trusted, &edge).map(Some)
+            }
         }
     }
 

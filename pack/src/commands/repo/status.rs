@@ -1,0 +1,160 @@
+//! `pack repo status`: who signs what, how many it takes, and until when it holds.
+
+use cutover_formats::tuf::json::{Json, Object};
+use cutover_formats::tuf::key::Keys;
+use cutover_formats::tuf::metadata::Head;
+use cutover_formats::tuf::names::TOP_LEVEL;
+use cutover_formats::tuf::verify::RoleKeys;
+use cutover_pack::publish::{self, View, keychange};
+use cutover_terminal::{Failure, Output, Table};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::cli::RepoArgs;
+use crate::repository::{Opened, notes};
+
+/// What `pack repo status` takes; of the folder of keys only root.json is read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    repo: RepoArgs,
+}
+
+#[derive(Serialize)]
+struct Status {
+    repository: String,
+    roles: Vec<Role>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Role {
+    role: String,
+    version: u64,
+    threshold: u64,
+    keys: Vec<KeyOf>,
+    expires: Timestamp,
+    days_left: i64,
+}
+
+#[derive(Serialize)]
+struct KeyOf {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+/// Shows it; that something expires soon is a warning and no failure.
+pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
+    let opened = Opened::new(&args.repo)?;
+    let notes = notes(output);
+    let repo = opened.repo(&notes);
+    let mut view = publish::view(&repo)?;
+    let roles = roles(&mut view, repo.now)?;
+    let warnings: Vec<_> = roles.iter().filter_map(warning).collect();
+    warnings.iter().for_each(|line| output.warn(line));
+    let status = Status { repository: repo.store.describe(), roles, warnings };
+    output.result(&status, || text(&status));
+    Ok(())
+}
+
+fn roles(view: &mut View<'_>, now: Timestamp) -> Result<Vec<Role>, Failure> {
+    let client = &mut view.client;
+    let top = client.role("targets").map_err(Failure::from)?;
+    let mut roles = Vec::new();
+    let trusted = client.trusted()?;
+    let root = trusted.root();
+    let heads = [&root.head, &trusted.timestamp().head, &trusted.snapshot().head];
+    let heads = heads.into_iter().chain(top.as_ref().map(|targets| &targets.head));
+    for (name, head) in TOP_LEVEL.iter().zip(heads) {
+        if let Some(who) = root.role(name) {
+            roles.push(Role::new(name, head, (who, &root.keys, &root.unknown), now));
+        }
+    }
+    let Some(delegations) = top.as_ref().and_then(|top| top.delegations.as_ref()) else {
+        return Ok(roles);
+    };
+    for child in &delegations.roles {
+        let keys = (&child.keys, &delegations.keys, &delegations.unknown);
+        let Some(targets) = client.role(&child.name)? else { continue };
+        roles.push(Role::new(&child.name, &targets.head, keys, now));
+        // Of its bins only the one that expires first is of interest.
+        let mut first: Option<Role> = None;
+        for bin in targets.delegated() {
+            let Some(head) = client.role(&bin.name)?.map(|targets| targets.head.clone()) else {
+                continue;
+            };
+            if first.as_ref().is_none_or(|first| head.expires < first.expires)
+                && let Some(bins) = &targets.delegations
+            {
+                let keys = (&bin.keys, &bins.keys, &bins.unknown);
+                first = Some(Role::new(&bin.name, &head, keys, now));
+            }
+        }
+        roles.extend(first);
+    }
+    Ok(roles)
+}
+
+impl Role {
+    fn new(
+        name: &str,
+        head: &Head,
+        (who, keys, unknown): (&RoleKeys, &Keys, &Object),
+        now: Timestamp,
+    ) -> Self {
+        let names = match unknown.get(keychange::NAMES) {
+            Some(Json::Object(names)) => Some(names),
+            _ => None,
+        };
+        let ids = who.keyids.iter().filter(|id| keys.contains_key(*id));
+        let keys = ids.map(|id| {
+            let name = match names.and_then(|names| names.get(id)) {
+                Some(Json::String(name)) => Some(name.clone()),
+                _ => None,
+            };
+            KeyOf { id: id.clone(), name }
+        });
+        Self {
+            role: name.to_owned(),
+            version: head.version,
+            threshold: who.threshold,
+            keys: keys.collect(),
+            expires: head.expires,
+            days_left: (head.expires.as_second() - now.as_second()).div_euclid(86_400),
+        }
+    }
+}
+
+fn warning(role: &Role) -> Option<String> {
+    let Role { role: name, days_left, expires, .. } = role;
+    if *days_left >= cutover_formats::tuf::expiry::warn_days(name) {
+        return None;
+    }
+    let what = match name.as_str() {
+        "timestamp" | "snapshot" => "`pack refresh` signs it anew".to_owned(),
+        bin if bin.starts_with("releases") => "`pack keys renew releases` signs it anew".to_owned(),
+        name => format!("`pack keys renew {name}` signs it anew"),
+    };
+    let when = if *days_left < 0 { "has expired at" } else { "expires at" };
+    Some(format!("{name} {when} {expires} ({days_left} days left): {what}"))
+}
+
+fn text(status: &Status) -> String {
+    let mut table = Table::new(["role", "version", "signatures", "keys", "expires", "days left"]);
+    for role in &status.roles {
+        let keys = role.keys.iter().map(|key| {
+            let id = key.id.get(..8).unwrap_or(&key.id);
+            key.name.as_ref().map_or_else(|| id.to_owned(), |name| format!("{id} ({name})"))
+        });
+        table.row([
+            role.role.clone(),
+            role.version.to_string(),
+            format!("{} of {}", role.threshold, role.keys.len()),
+            keys.collect::<Vec<_>>().join(", "),
+            role.expires.to_string(),
+            role.days_left.to_string(),
+        ]);
+    }
+    table.to_string()
+}
