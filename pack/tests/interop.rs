@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use cutover_formats::digest::Digest;
@@ -134,17 +135,22 @@ fn serve(folder: &Path) -> (Server, String) {
     (Server(child), format!("http://127.0.0.1:{port}"))
 }
 
-/// The Python of an environment with python-tuf.
+/// The Python of an environment with python-tuf, made by whichever test comes first.
 fn python() -> PathBuf {
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-tuf-7.0.0");
-    let python = environment.join("bin/python");
-    if !environment.join("complete").exists() {
-        let _ = fs::remove_dir_all(&environment);
-        succeeds(Command::new("python3").args(["-m", "venv"]).arg(&environment));
-        succeeds(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES));
-        fs::write(environment.join("complete"), "").unwrap();
-    }
-    python
+    static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+        let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-tuf-7.0.0");
+        let python = environment.join("bin/python");
+        if !environment.join("complete").exists() {
+            let _ = fs::remove_dir_all(&environment);
+            succeeds(Command::new("python3").args(["-m", "venv"]).arg(&environment));
+            succeeds(
+                Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES),
+            );
+            fs::write(environment.join("complete"), "").unwrap();
+        }
+        python
+    });
+    PYTHON.clone()
 }
 
 fn succeeds(command: &mut Command) -> String {
