@@ -85,7 +85,7 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         began: now,
     };
     let journal = Journal::open(&node.root, &opening).map_err(|error| {
-        Broken::at(Stage::Resolve)(error).leaves(Left::Untouched(plan.from.clone()))
+        Broken::at(Stage::Resolve)(error).leaves(Left::Unswitched(plan.from.clone()))
     })?;
     let recorder = Recorder::new(journal, resolved, plan, output);
     let reached = Reached::Nothing;
@@ -197,8 +197,8 @@ impl UnderWay<'_> {
         let before = self.opening.from.clone();
         match (self.undo(broken), self.reached) {
             (Err(error), _) => Left::Stranded(Box::new(error)),
-            (Ok(()), Reached::Nothing) => Left::Untouched(before),
-            (Ok(()), Reached::Gate | Reached::Switch) => Left::WentBack(before),
+            (Ok(()), Reached::Nothing | Reached::Gate) => Left::Unswitched(before),
+            (Ok(()), Reached::Switch) => Left::WentBack(before),
         }
     }
 

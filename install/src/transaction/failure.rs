@@ -90,8 +90,8 @@ pub struct Failed {
 /// Where a failure left the node.
 #[derive(Debug)]
 pub(super) enum Left {
-    /// Nothing that runs was touched.
-    Untouched(Option<Version>),
+    /// The symlink names what it named before.
+    Unswitched(Option<Version>),
     /// The node went back to what ran before.
     WentBack(Option<Version>),
     /// Going back failed too.
@@ -109,7 +109,7 @@ impl Broken {
 impl Explain for Failed {
     fn exit(&self) -> Exit {
         match &self.left {
-            Left::Untouched(_) | Left::Unsettled(_) => self.cause.explain().exit(),
+            Left::Unswitched(_) | Left::Unsettled(_) => self.cause.explain().exit(),
             Left::WentBack(_) => Exit::CheckFailed,
             Left::Stranded(_) => Exit::Unexpected,
         }
@@ -122,7 +122,7 @@ impl Explain for Failed {
         };
         let mut hints = self.cause.explain().hints();
         hints.push(match &self.left {
-            Left::Untouched(version) => format!("nothing was switched: {}", name(version)),
+            Left::Unswitched(version) => format!("nothing was switched: {}", name(version)),
             Left::WentBack(version) => format!("switched back: {}", name(version)),
             Left::Stranded(error) => {
                 format!("going back failed too ({error}); run `install resume`")
