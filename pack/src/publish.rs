@@ -37,10 +37,11 @@ use cutover_formats::digest::Digest;
 use cutover_formats::layout;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::tuf::json::Json;
+use cutover_formats::tuf::refusal::Refusal;
 use cutover_formats::tuf::targets::Target;
 use cutover_formats::version::Version;
 use cutover_formats::withdrawn::Withdrawn;
-use cutover_repository::client::Client;
+use cutover_repository::client::{Client, TrustError};
 use cutover_repository::store::Swap;
 use jiff::Timestamp;
 
@@ -253,9 +254,24 @@ fn released(
     Err(PublishError::NoRelease { product: product.clone(), version: version.clone(), known })
 }
 
-/// Signs snapshot and timestamp anew, with new expiry dates. Works on an expired repository too.
+/// Signs snapshot and timestamp anew, with new expiry dates. Works on an expired repository too, and
+/// on one whose change of keys was interrupted right after its new root.
 pub fn refresh(repo: &Repo<'_>) -> Result<Published, PublishError> {
-    Ok(Published { snapshot: settle::publish(repo, &[])?, pointer: None, uploaded: 0 })
+    let snapshot = match settle::publish(repo, &[]) {
+        Err(PublishError::Trust(error)) if is_unsigned(&error) => {
+            match apply::complete_root(repo) {
+                // What was left behind could be completed as it was.
+                Err(PublishError::Stale { .. }) => settle::publish(repo, &[])?,
+                done => done?.ok_or(error)?,
+            }
+        }
+        other => other?,
+    };
+    Ok(Published { snapshot, pointer: None, uploaded: 0 })
+}
+
+fn is_unsigned(error: &TrustError) -> bool {
+    matches!(error, TrustError::Refused { refusal: Refusal::Signatures { .. }, .. })
 }
 
 /// Uploads a pointer and gives the edit that makes it the channel's.

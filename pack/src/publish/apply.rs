@@ -10,18 +10,21 @@ use std::path::{Path, PathBuf};
 
 use cutover_formats::digest::Digest;
 use cutover_formats::layout;
-use cutover_formats::tuf::draft::Draft;
+use cutover_formats::tuf::draft::{Draft, Need};
 use cutover_formats::tuf::names::TOP_LEVEL;
 use cutover_formats::tuf::pending::{Document, LARGEST, Pending};
+use cutover_formats::tuf::root::Root;
 use cutover_formats::tuf::targets::Targets;
 use cutover_repository::client::{Client, caps};
 use cutover_repository::store::{Read, StoreError, Swap};
 
 use super::authority::authorise;
-use super::edit::sign;
+use super::edit::{Editor, sign, top_level};
 use super::execute::{Outcome, execute};
 use super::keyring::TrustFolder;
-use super::settle::{ATTEMPTS, Next, next_snapshot, open, pause, refreshed, seal_or_wait};
+use super::settle::{
+    ATTEMPTS, Next, free_versions, next_snapshot, open, pause, refreshed, seal_or_wait,
+};
 use super::{PublishError, Repo, metadata, upload, view};
 
 /// Reads the file of a pending change.
@@ -70,6 +73,42 @@ pub(super) fn offer(repo: &Repo<'_>, mut pending: Pending) -> Result<u64, Publis
     authorise(&mut open_for(repo, before.as_ref())?.0, &mut pending.documents)?;
     sign(repo.keyring, &mut pending.documents)?;
     publish(repo, pending, before.as_ref())
+}
+
+/// Ends a change of keys that was interrupted between its root and its timestamp, where old keys
+/// were gone: the newest root is published, and nothing is signed for it yet. `None`: it is not so.
+pub(super) fn complete_root(repo: &Repo<'_>) -> Result<Option<u64>, PublishError> {
+    let mut newest = Draft::from_bytes(&repo.keyring.root()?)?;
+    let first = newest.head()?.version;
+    for version in first + 1..=first + caps::ROOT_STEPS as u64 {
+        match repo.store.get(&metadata("root", version), caps::ROOT) {
+            Ok(bytes) => newest = Draft::from_bytes(&bytes)?,
+            Err(error) if error.is_not_found() => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let version = newest.head()?.version;
+    if version == first {
+        return Ok(None);
+    }
+    let root: Root = newest.read()?;
+    let mut documents = vec![Document::new("root".to_owned(), version - 1, newest)];
+    let before = Before::of(repo, &documents);
+    let (mut client, _trust) = open_for(repo, before.as_ref())?;
+    let targets = client.trusted()?.snapshot().role("targets").map_or(0, |meta| meta.version);
+    let current = repo.store.get(&metadata("targets", targets), caps::TARGETS)?;
+    let need = Need::new(&root.keys, top_level(&root, "targets"));
+    if let (true, Some(role)) =
+        (need.missing(&Draft::from_bytes(&current)?) > 0, client.role("targets")?)
+    {
+        let mut editor = Editor::new(repo.now);
+        editor.role("targets", &role);
+        let versions = free_versions(repo, &editor)?;
+        documents.extend(editor.finish(&versions));
+    }
+    drop(client);
+    let says = format!("complete root {version}");
+    offer(repo, Pending { says, documents, files: Vec::new() }).map(Some)
 }
 
 fn publish(

@@ -132,7 +132,7 @@ pub(super) struct NewRoot {
 pub(super) enum Order {
     /// Old keys have signed everything else as well: readers see that first, and never notice.
     Last,
-    /// They are gone: for a moment between root and timestamp readers refuse what they see.
+    /// They are gone: for the moment between root and timestamp readers refuse what they see.
     First,
 }
 

@@ -19,8 +19,10 @@ pub(super) enum Outcome {
     Lost,
 }
 
-/// Creates the roles, then the snapshot, then replaces the timestamp whose bytes are `expected`. A
-/// new root goes before or after the timestamp, as was decided.
+/// Creates the roles, then the snapshot, then replaces the timestamp whose bytes are `expected`.
+///
+/// A new root goes last, or, where what is published is not signed for the old one, before the
+/// snapshot: otherwise another publisher could complete that for readers who then refuse it.
 pub(super) fn execute(
     repo: &Repo<'_>,
     signed: &Signed,
@@ -31,15 +33,15 @@ pub(super) fn execute(
             return Ok(Outcome::Lost);
         }
     }
-    let (path, bytes) = &signed.snapshot;
-    if repo.store.create(path, Body::Bytes(bytes))? == Created::Exists {
-        (repo.note)(&format!("{path} was taken by another publisher"));
-        return Ok(Outcome::Lost);
-    }
     let root = |order| signed.root.as_ref().filter(|root| root.order == order);
     if let Some(first) = root(Order::First)
         && !create(repo, &first.path, &first.bytes)?
     {
+        return Ok(Outcome::Lost);
+    }
+    let (path, bytes) = &signed.snapshot;
+    if repo.store.create(path, Body::Bytes(bytes))? == Created::Exists {
+        (repo.note)(&format!("{path} was taken by another publisher"));
         return Ok(Outcome::Lost);
     }
     if repo.store.swap(layout::TIMESTAMP, Some(expected), &signed.timestamp)? == Swapped::Changed {

@@ -15,6 +15,7 @@ use cutover_repository::client::{Client, TrustError};
 use cutover_repository::store::{Read as _, Swap};
 use jiff::{SignedDuration, Timestamp};
 
+use super::keychange::{KeyChange, change_keys};
 use super::keyring::{Keyring, Protection, TrustFolder};
 use super::memory::{Fate, Files, Memory};
 use super::{PublishError, Published, ReleaseFiles, Repo, Upload, promote, refresh, release};
@@ -344,4 +345,35 @@ fn missing_and_foreign_keys_are_named() {
     assert_eq!(error.exit(), Exit::Usage);
     assert_eq!(scene.files.lock().unwrap().len(), before);
     assert!(store.get(layout::TIMESTAMP, 1 << 20).is_ok());
+}
+
+/// The old key is lost, so that nothing can be signed for both roots: the one moment in which
+/// readers are refused. Whoever dies there, `pack refresh` or the same command again ends it.
+#[test]
+fn a_rotation_without_the_old_key_dies_at_every_call_and_is_completed() {
+    for role in ["timestamp", "targets"] {
+        for call in 0.. {
+            let scene = Scene::new();
+            scene.release(&scene.store("a"), "1.0.0").unwrap();
+            let (signer, _) = scene.keyring.create_one(role, &Protection::None).unwrap();
+            std::fs::remove_file(scene.folder.path().join(format!("keys/{role}.pem"))).unwrap();
+            let new = signer.public().clone();
+            let change = KeyChange::Rotate { old: None, new, name: None };
+            let dying = |number| if number < call { Fate::Done } else { Fate::Fails };
+            let store = Memory::with(&scene.files, "a", dying);
+            if change_keys(&scene.repo(&store), role, &change).is_ok() {
+                assert!(call > 8, "the calls are counted");
+                break;
+            }
+            let healthy = scene.store("a");
+            let repo = scene.repo(&healthy);
+            let root = scene.files.lock().unwrap().contains_key("metadata/2.root.json");
+            if root {
+                refresh(&repo).unwrap();
+            } else {
+                change_keys(&repo, role, &change).unwrap();
+            }
+            assert_eq!(scene.visible(), ["1.0.0"], "{role}, dead at call {call}");
+        }
+    }
 }
