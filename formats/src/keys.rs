@@ -1,4 +1,4 @@
-//! Signing keys, the [files](mod@file) they are kept in, and [pointers](pointer) to keys that are
+//! Signing keys, the [files](mod@file) they are kept in, and [pointers](mod@pointer) to keys that are
 //! kept elsewhere.
 //!
 #![doc = include_str!("../docs/trust.md")]
