@@ -12,7 +12,7 @@ use crate::exit::{Exit, Explain};
 use crate::filelist::Expected;
 use crate::format::{Format, UnknownFormat};
 use crate::name::Product;
-use crate::path::RelPath;
+use crate::path::{FileName, RelPath};
 use crate::period::Period;
 
 /// The descriptor's format.
@@ -82,7 +82,7 @@ pub enum SourceKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileListRef {
     /// File name beside the descriptor (without the digest that the repository puts before it).
-    pub file: String,
+    pub file: FileName,
     /// Digest of the compressed list.
     pub sha256: Digest,
     /// Bytes of the compressed list.
@@ -100,7 +100,7 @@ pub enum Carrier {
     /// Everything, as `<product>-<version>.tar.zst`.
     Bundle {
         /// File name beside the descriptor (without the digest before it).
-        file: String,
+        file: FileName,
         /// Digest of the compressed bundle.
         sha256: Digest,
         /// Bytes of the compressed bundle.
@@ -268,7 +268,7 @@ impl Explain for InvalidDescriptor {
 #[derive(Clone, Copy, Debug)]
 pub struct BundleRef<'a> {
     /// File name beside the descriptor.
-    pub file: &'a str,
+    pub file: &'a FileName,
     /// Digest of the compressed bundle.
     pub sha256: Digest,
     /// Bytes of the compressed bundle.

@@ -9,6 +9,7 @@ use semver::Version;
 use crate::descriptor::{BundleRef, FileListRef, Vendored};
 use crate::digest::Digest;
 use crate::name::{Channel, Product};
+use crate::path::FileName;
 
 /// The one file that is ever replaced.
 pub const TIMESTAMP: &str = "metadata/timestamp.json";
@@ -19,12 +20,16 @@ pub const FIRST_ROOT: &str = "metadata/1.root.json";
 /// TUF target path of a release's descriptor.
 #[must_use]
 pub fn descriptor(product: &Product, version: &Version) -> String {
-    release_file(product, version, "release.json")
+    in_release(product, version, "release.json")
 }
 
 /// TUF target path of a file of a release.
 #[must_use]
-pub fn release_file(product: &Product, version: &Version, file: &str) -> String {
+pub fn release_file(product: &Product, version: &Version, file: &FileName) -> String {
+    in_release(product, version, file.as_str())
+}
+
+fn in_release(product: &Product, version: &Version, file: &str) -> String {
     format!("releases/{product}/{version}/{file}")
 }
 
@@ -41,13 +46,23 @@ pub fn withdrawn(channel: &Channel, product: &Product, version: &Version) -> Str
 }
 
 /// File name of a release's bundle.
+///
+/// # Panics
+/// Never: neither a product nor a version has a character that a file name may not have.
 #[must_use]
-pub fn bundle_name(product: &Product, version: &Version) -> String {
-    format!("{product}-{version}.tar.zst")
+pub fn bundle_name(product: &Product, version: &Version) -> FileName {
+    let name = format!("{product}-{version}.tar.zst");
+    name.try_into().expect("a product and a version make a file name")
 }
 
 /// File name of a release's file list.
-pub const FILE_LIST_NAME: &str = "files.json.zst";
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn file_list_name() -> FileName {
+    "files.json.zst".parse().expect("it is one component")
+}
 
 /// Target path of a vendored distribution in the vendor area.
 #[must_use]

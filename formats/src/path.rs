@@ -1,4 +1,4 @@
-//! Paths inside a release.
+//! Paths inside a release, and names of files in a repository.
 //!
 //! A path of a release names something *below* the prefix and nothing else. What could reach
 //! out of it, or mean two things to two programs, is refused when the path is parsed: absolute
@@ -121,9 +121,76 @@ impl fmt::Display for RelPath {
     }
 }
 
+/// The name of a file beside a descriptor: one component, so that it cannot lead elsewhere in the
+/// repository. It has no length of its own, because a version has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FileName(String);
+
+/// A name that could lead out of its folder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unsafe file name {name:?}: {why}")]
+pub struct UnsafeName {
+    name: String,
+    why: &'static str,
+}
+
+impl FileName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for FileName {
+    type Error = UnsafeName;
+
+    fn try_from(name: String) -> Result<Self, UnsafeName> {
+        let why = match name.as_str() {
+            "" => "it is empty",
+            "." | ".." => "it names a folder",
+            slash if slash.contains('/') => "it has a `/`",
+            control if control.chars().any(char::is_control) => "it has a control character",
+            _ => return Ok(Self(name)),
+        };
+        Err(UnsafeName { name, why })
+    }
+}
+
+impl FromStr for FileName {
+    type Err = UnsafeName;
+
+    fn from_str(name: &str) -> Result<Self, UnsafeName> {
+        Self::try_from(name.to_owned())
+    }
+}
+
+impl From<FileName> for String {
+    fn from(name: FileName) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn file_names() {
+        for good in ["files.json.zst", "weave-1.0.0+a.tar.zst", "..a", "ünï"] {
+            assert!(good.parse::<FileName>().is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "/", "a/b", "../a", "/etc/passwd", "a\0", "a\nb"] {
+            assert!(bad.parse::<FileName>().is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn confined() {

@@ -15,6 +15,22 @@ pub enum ConfigError {
     /// The release has something of its own there.
     #[error("[config] \"{0}\" stands where the release has a file or folder of its own")]
     Clash(RelPath),
+    /// One would stand below another, through its link.
+    #[error("[config] \"{path}\" would stand below \"{through}\", which is a [config] file too")]
+    Through {
+        /// The lower one.
+        path: RelPath,
+        /// The link on its way.
+        through: RelPath,
+    },
+    /// The environment is to be built over something else.
+    #[error("the Python environment \"{env}\" is where \"{path}\" stands")]
+    Environment {
+        /// Where it is to be built.
+        env: RelPath,
+        /// What stands there, or on the way there.
+        path: RelPath,
+    },
     /// The disk would not.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -23,14 +39,16 @@ pub enum ConfigError {
 impl Explain for ConfigError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Clash(_) => Exit::Usage,
+            Self::Clash(_) | Self::Through { .. } | Self::Environment { .. } => Exit::Usage,
             Self::Disk(error) => error.exit(),
         }
     }
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Clash(_) => vec!["the release must be made anew without it".to_owned()],
+            Self::Clash(_) | Self::Through { .. } | Self::Environment { .. } => {
+                vec!["the release must be made anew without it".to_owned()]
+            }
             Self::Disk(error) => error.hints(),
         }
     }
@@ -44,8 +62,10 @@ pub struct Links {
 }
 
 impl Links {
-    /// Decides the links of `release`; refuses those that clash with its files.
+    /// Decides the links of `release`; refuses those that clash with its files, its Python
+    /// environment or each other.
     pub fn plan(root: &Root, release: &Descriptor, list: &FileList) -> Result<Self, ConfigError> {
+        refuse_environment(release, list)?;
         let mut plan = Self::default();
         for (path, file) in &release.config {
             let entry = |path: &str| {
@@ -57,6 +77,10 @@ impl Links {
             };
             if entry(path.as_str()).is_some() {
                 return Err(ConfigError::Clash(path.clone()));
+            }
+            if let Some(through) = release.config.keys().find(|other| below(path, other)) {
+                let (path, through) = (path.clone(), through.clone());
+                return Err(ConfigError::Through { path, through });
             }
             let ends = path.as_str().match_indices('/').map(|(end, _)| &path.as_str()[..end]);
             for folder in ends {
@@ -91,4 +115,25 @@ impl Links {
         let links = self.links.iter().map(|(path, _)| path);
         self.folders.iter().chain(links).cloned().collect()
     }
+}
+
+/// The environment is built by others' tools, which write where they are told and follow links:
+/// nothing may stand there, and only folders on the way.
+fn refuse_environment(release: &Descriptor, list: &FileList) -> Result<(), ConfigError> {
+    let Some(python) = &release.python else { return Ok(()) };
+    let env = &python.env;
+    let inside = |path: &RelPath| path == env || below(path, env);
+    let listed = list.entries().iter().find(|entry| {
+        inside(&entry.path) || (below(env, &entry.path) && entry.kind != Kind::Folder)
+    });
+    let shown = release.config.keys().find(|path| inside(path) || below(env, path));
+    match listed.map(|entry| &entry.path).or(shown) {
+        None => Ok(()),
+        Some(path) => Err(ConfigError::Environment { env: env.clone(), path: path.clone() }),
+    }
+}
+
+/// Whether `path` lies below `folder`.
+fn below(path: &RelPath, folder: &RelPath) -> bool {
+    path.as_str().strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
 }

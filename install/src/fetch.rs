@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
-use cutover_formats::filelist::{FileList, InvalidFileList};
+use cutover_formats::filelist::{self, FileList, InvalidFileList};
 use cutover_formats::layout;
 use cutover_repository::store::{Read, StoreError};
 use sha2::Digest as _;
@@ -95,6 +95,11 @@ pub fn file_list(
     release: &Descriptor,
 ) -> Result<(FileList, Vec<u8>), FetchError> {
     let signed = &release.files;
+    // The list is held in memory, so a signature alone does not make any size of it right.
+    let (found, most) = (signed.size, filelist::LARGEST);
+    if found > most {
+        return Err(InvalidFileList::TooLarge { what: "compressed bytes", found, most }.into());
+    }
     let path = layout::stored_file_list(&release.product, &release.version, signed);
     let bytes = store.get(&path, signed.size)?;
     Ok((parse_file_list(release, &bytes)?, bytes))

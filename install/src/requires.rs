@@ -63,7 +63,7 @@ pub fn space(release: &Descriptor) -> u64 {
     let wheels: u64 = match release.python {
         Some(_) => {
             let python = release.vendored.iter().filter(|vendored| vendored.kind == "python");
-            python.map(|wheel| wheel.size).sum()
+            python.map(|wheel| wheel.size).fold(0, u64::saturating_add)
         }
         None => 0,
     };

@@ -40,6 +40,36 @@ pub(super) fn bring(
     let descriptor = &release.descriptor;
     let prefix = root.prefix(&descriptor.version);
     let fetched = recorder.stage(Stage::Fetch, || fetch(root, release, store))?;
+    let links = contents(recorder, root, release, store, &fetched).inspect_err(|broken| {
+        if broken.cause.is_final() {
+            // Else every hostile release would leave its bundle here. Sweeping it is also what a
+            // later prune does, so a failure here hides nothing.
+            let _ = disk::remove_file(&fetched.path);
+        }
+    })?;
+    if descriptor.python.is_some() {
+        recorder.stage(Stage::Build, || build(root, release))?;
+    }
+    if !descriptor.config.is_empty() {
+        recorder.stage(Stage::Configure, || {
+            links.make(&Folder::open(&prefix)?)?;
+            Ok(((), None))
+        })?;
+    }
+    seal(root, release, &fetched).map_err(Broken::at(Stage::Configure))?;
+    Ok(fetched.transferred)
+}
+
+/// From the bundle to a prefix that holds what the file list says; the links that are still to be made.
+fn contents(
+    recorder: &mut Recorder<'_>,
+    root: &Root,
+    release: &Release,
+    store: &dyn Read,
+    fetched: &Fetched,
+) -> Result<Links, Broken> {
+    let descriptor = &release.descriptor;
+    let prefix = root.prefix(&descriptor.version);
     let (list, links) = recorder.stage(Stage::Verify, || {
         let (list, signed) = fetch::file_list(store, descriptor)?;
         let links = Links::plan(root, descriptor, &list)?;
@@ -53,17 +83,7 @@ pub(super) fn bring(
         unpack(&list, &fetched.path, &prefix, &|count| progress.add(count))?;
         Ok(((), None))
     })?;
-    if descriptor.python.is_some() {
-        recorder.stage(Stage::Build, || build(root, release))?;
-    }
-    if !descriptor.config.is_empty() {
-        recorder.stage(Stage::Configure, || {
-            links.make(&Folder::open(&prefix)?)?;
-            Ok(((), None))
-        })?;
-    }
-    seal(root, release, &fetched).map_err(Broken::at(Stage::Configure))?;
-    Ok(fetched.transferred)
+    Ok(links)
 }
 
 fn fetch(root: &Root, release: &Release, store: &dyn Read) -> Done<Fetched> {

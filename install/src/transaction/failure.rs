@@ -51,6 +51,11 @@ impl StageError {
         )
     }
 
+    /// Whether the release can never be installed, however often it is tried.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.explain().exit(), Exit::NotTrusted | Exit::Usage)
+    }
+
     fn explain(&self) -> &dyn Explain {
         match self {
             Self::Lacking(error) => error,

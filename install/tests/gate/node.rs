@@ -145,14 +145,14 @@ impl Drop for Node {
 }
 
 fn descriptor(version: &Version, mode: Mode) -> Descriptor {
-    let file = |name: &str| format!("weave-{version}{name}");
+    let file = |name: &str| format!("weave-{version}{name}").parse().unwrap();
     Descriptor {
         format: FORMAT.to_string(),
         product: "weave".parse().unwrap(),
         version: version.clone(),
         source: Source { kind: SourceKind::Tree, commit: None, tag: None, time: 0 },
         files: FileListRef {
-            file: "files.json.zst".to_owned(),
+            file: "files.json.zst".parse().unwrap(),
             sha256: Digest::of(b""),
             size: 0,
             entries: 0,

@@ -77,7 +77,7 @@ impl Scene {
         let version: Version = version.parse().unwrap();
         let text = version.to_string();
         let (size, sha256) = (text.len() as u64, Digest::of(text.as_bytes()));
-        let bundle = layout::release_file(&weave(), &version, "weave.tar.zst");
+        let bundle = layout::release_file(&weave(), &version, &"weave.tar.zst".parse().unwrap());
         let upload = Upload {
             path: layout::stored(&bundle, sha256),
             file: self.folder.path().join(&text),

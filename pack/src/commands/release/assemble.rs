@@ -189,7 +189,7 @@ pub(super) fn descriptor(
         version: tree.version.clone(),
         source: tree.origin.clone(),
         files: FileListRef {
-            file: layout::FILE_LIST_NAME.to_owned(),
+            file: layout::file_list_name(),
             sha256: Digest::of(list),
             size: list.len() as u64,
             entries: written.list.entries().len() as u64,

@@ -52,9 +52,9 @@ impl Plan {
         channel: Option<&Channel>,
     ) -> Self {
         let (product, version) = (&tree.product, &tree.version);
-        let own = [layout::bundle_name(product, version), layout::FILE_LIST_NAME.to_owned()];
-        let own = own.into_iter().chain(["release.json".to_owned()]);
+        let own = [layout::bundle_name(product, version), layout::file_list_name()];
         let own = own.map(|file| layout::release_file(product, version, &file));
+        let own = own.into_iter().chain([layout::descriptor(product, version)]);
         Self {
             product: product.clone(),
             version: version.clone(),
