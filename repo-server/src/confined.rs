@@ -17,16 +17,17 @@ use rustix::io::Errno;
 
 /// The path of a request, decoded and confined: no empty, hidden, `.` or `..` component.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Asked<'a> {
+pub struct Asked<'a> {
     /// Without slashes at either end.
-    pub(crate) path: Cow<'a, str>,
+    pub path: Cow<'a, str>,
     /// What it must be.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
 }
 
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A file.
     File,
     /// It ended in a slash.
     Folder,
@@ -34,7 +35,8 @@ pub(crate) enum Kind {
 
 impl<'a> Asked<'a> {
     /// Takes the path of a URL apart; `None` where nothing can be there.
-    pub(crate) fn parse(raw: &'a str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(raw: &'a str) -> Option<Self> {
         if raw == "/" {
             return Some(Self { path: Cow::Borrowed(""), kind: Kind::Folder });
         }

@@ -7,12 +7,12 @@
 
 pub mod args;
 mod body;
-mod confined;
+pub mod confined;
 mod download;
 mod listing;
-mod name;
+pub mod name;
 mod publish;
-mod range;
+pub mod range;
 mod reply;
 mod route;
 pub mod serve;

@@ -5,7 +5,7 @@ use cutover_formats::layout::TIMESTAMP;
 
 /// A file of a repository, by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Name<'a> {
+pub enum Name<'a> {
     /// The one file that changes.
     Timestamp,
     /// `<N>.<role>.json`.
@@ -18,7 +18,8 @@ pub(crate) enum Name<'a> {
 
 impl<'a> Name<'a> {
     /// What `path` names, or `None` where it is outside of the repository's two folders.
-    pub(crate) fn of(path: &'a str) -> Option<Self> {
+    #[must_use]
+    pub fn of(path: &'a str) -> Option<Self> {
         if path == TIMESTAMP {
             return Some(Self::Timestamp);
         }

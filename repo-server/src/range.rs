@@ -2,7 +2,7 @@
 
 /// What is sent of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Span {
+pub enum Span {
     /// Everything.
     Whole,
     /// `length` bytes from `first`.
@@ -18,7 +18,8 @@ pub(crate) enum Span {
 
 impl Span {
     /// What the header's `text` asks of a file of `size` bytes.
-    pub(crate) fn of(text: &str, size: u64) -> Self {
+    #[must_use]
+    pub fn of(text: &str, size: u64) -> Self {
         let spec = text.strip_prefix("bytes=").and_then(|spec| spec.split_once('-'));
         let Some((first, last)) = spec else { return Self::Whole };
         match (number(first.trim()), number(last.trim())) {

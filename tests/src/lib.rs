@@ -2,8 +2,9 @@
 //!
 //! What tests share is here: [`world`] makes a repository and nodes in a scratch folder and runs
 //! the programs there; [`attacker`] serves the repository as nobody should; [`traffic`] is a client that
-//! keeps asking and writes down what it got.
+//! keeps asking and writes down what it got; [`foreign`] is what fuzzers run.
 
 pub mod attacker;
+pub mod foreign;
 pub mod traffic;
 pub mod world;
