@@ -2,6 +2,9 @@
 //!
 #![doc = include_str!("../docs/descriptor.md")]
 
+mod config;
+mod service;
+
 use std::collections::BTreeMap;
 
 use semver::Version;
@@ -13,7 +16,9 @@ use crate::filelist::Expected;
 use crate::format::{Format, UnknownFormat};
 use crate::name::Product;
 use crate::path::{FileName, RelPath};
-use crate::period::Period;
+
+pub use config::ConfigFile;
+pub use service::{Health, Service, Swap};
 
 /// The descriptor's format.
 pub const FORMAT: Format = Format { name: "cutover.release", major: 1, minor: 0 };
@@ -150,83 +155,6 @@ pub struct Python {
     pub wheels: RelPath,
     /// The folder that the environment is built in.
     pub env: RelPath,
-}
-
-/// How a node runs the release.
-///
-/// In `command` and in the values of `env` these stand for what the node decides: `{prefix}`,
-/// `{version}`, `{root}`, `{listen}` (`127.0.0.1:<port>`), `{port}`, `{socket}` (the path of a unix
-/// socket; a command that uses it is reached there instead of by TCP).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Service {
-    /// The program and its arguments; no shell.
-    pub command: Vec<String>,
-    /// Environment variables on top of the node's own.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub env: BTreeMap<String, String>,
-    /// When the service counts as healthy.
-    #[serde(default)]
-    pub health: Health,
-    /// How the node changes from the release before to this one.
-    #[serde(default)]
-    pub swap: Swap,
-    /// How long requests in flight may take to end, and then the service itself, before SIGKILL.
-    #[serde(default = "default_drain")]
-    pub drain: Period,
-}
-
-fn default_drain() -> Period {
-    Period::seconds(10)
-}
-
-/// When a service counts as healthy: a `GET` answers with a status from 200 to 399.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct Health {
-    /// Path and query.
-    pub path: String,
-    /// How long it may take after the start.
-    pub within: Period,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self { path: "/".to_owned(), within: Period::seconds(30) }
-    }
-}
-
-/// How a node changes from one release to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Swap {
-    /// The new one starts beside the old; nothing waits.
-    #[default]
-    BlueGreen,
-    /// Stop, switch, start, while requests wait.
-    Hold,
-    /// Stop, switch, start, while requests are told to come back.
-    Backoff,
-}
-
-impl std::fmt::Display for Swap {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::BlueGreen => "blue-green",
-            Self::Hold => "hold",
-            Self::Backoff => "backoff",
-        })
-    }
-}
-
-/// A file that belongs to the node, seen from inside the prefix as a symlink.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigFile {
-    /// Where it lies on the node: absolute, or relative to `<root>/shared`.
-    pub from: String,
-    /// Whether an install is refused where the node has no such file.
-    #[serde(default)]
-    pub required: bool,
 }
 
 /// A descriptor that cannot be used.

@@ -1,0 +1,74 @@
+//! How a node runs a release: the command, when it is healthy, how one takes over from another.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::period::Period;
+
+/// How a node runs the release.
+///
+/// In `command` and in the values of `env` these stand for what the node decides: `{prefix}`,
+/// `{version}`, `{root}`, `{listen}` (`127.0.0.1:<port>`), `{port}`, `{socket}` (the path of a unix
+/// socket; a command that uses it is reached there instead of by TCP).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Service {
+    /// The program and its arguments; no shell.
+    pub command: Vec<String>,
+    /// Environment variables on top of the node's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// When the service counts as healthy.
+    #[serde(default)]
+    pub health: Health,
+    /// How the node changes from the release before to this one.
+    #[serde(default)]
+    pub swap: Swap,
+    /// How long requests in flight may take to end, and then the service itself, before SIGKILL.
+    #[serde(default = "default_drain")]
+    pub drain: Period,
+}
+
+fn default_drain() -> Period {
+    Period::seconds(10)
+}
+
+/// When a service counts as healthy: a `GET` answers with a status from 200 to 399.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Health {
+    /// Path and query.
+    pub path: String,
+    /// How long it may take after the start.
+    pub within: Period,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { path: "/".to_owned(), within: Period::seconds(30) }
+    }
+}
+
+/// How a node changes from one release to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Swap {
+    /// The new one starts beside the old; nothing waits.
+    #[default]
+    BlueGreen,
+    /// Stop, switch, start, while requests wait.
+    Hold,
+    /// Stop, switch, start, while requests are told to come back.
+    Backoff,
+}
+
+impl std::fmt::Display for Swap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::BlueGreen => "blue-green",
+            Self::Hold => "hold",
+            Self::Backoff => "backoff",
+        })
+    }
+}
