@@ -18,6 +18,7 @@ pub mod journal;
 pub mod lock;
 pub mod node;
 pub mod plan;
+pub mod pool;
 pub mod prune;
 pub mod receipt;
 pub mod recover;
