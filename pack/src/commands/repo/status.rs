@@ -5,7 +5,7 @@ use cutover_formats::tuf::key::Keys;
 use cutover_formats::tuf::metadata::Head;
 use cutover_formats::tuf::names::TOP_LEVEL;
 use cutover_formats::tuf::verify::RoleKeys;
-use cutover_pack::publish::{self, View, keychange};
+use cutover_publish::{self as publish, View, keychange};
 use cutover_terminal::{Failure, Output, Table};
 use jiff::Timestamp;
 use serde::Serialize;
