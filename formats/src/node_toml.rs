@@ -3,6 +3,7 @@
 #![doc = include_str!("../docs/node-toml.md")]
 
 mod gate;
+mod pool;
 mod service;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,10 @@ use crate::exit::{Exit, Explain};
 use crate::name::{Channel, Product};
 
 pub use gate::Gate;
+pub use pool::{
+    BackendServer, CommandPool, HaproxyPool, InvalidBackendServer, InvalidRuntimeSocket, Lingering,
+    Pool, RuntimeSocket, Then,
+};
 pub use service::NodeService;
 
 /// A node's configuration.
@@ -33,6 +38,9 @@ pub struct NodeToml {
     /// What the node adds to the release's own service settings.
     #[serde(default, skip_serializing_if = "NodeService::is_empty")]
     pub service: NodeService,
+    /// What sends traffic to this node and must know when it changes over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
 }
 
 /// How many good releases are kept where nothing is said.

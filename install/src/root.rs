@@ -12,12 +12,13 @@ use cutover_formats::version::Version;
 /// current -> releases/<version>  what runs: the one thing that a switch changes
 /// shared/                        the node's own files, seen from inside the prefixes
 /// state/trust/                   trusted metadata, exactly as received
-/// state/releases/<version>/      release.json, signed.json, files.json.zst, built.json, seal.json
+/// state/releases/<version>/      release.json, files.json.zst, built.json, seal.json
 /// state/downloads/               carriers on their way in
 /// state/cache/                   what package builders keep between builds
 /// state/journal                  the transaction under way, if any
 /// state/lock                     held while a command changes the node
 /// state/standings.json           which releases ran well here, which failed
+/// state/pool.json                how the node stood in its pool, while it is taken out of it
 /// state/history.jsonl            every install that ended, one line each
 /// state/receipts/<id>.json       what each did
 /// run/                           sockets, process records, service output
@@ -98,12 +99,6 @@ impl Root {
         self.record(version).join("release.json")
     }
 
-    /// Who signed the descriptor of a release on this node.
-    #[must_use]
-    pub fn signed_by(&self, version: &Version) -> PathBuf {
-        self.record(version).join("signed.json")
-    }
-
     /// The file list of a release on this node.
     #[must_use]
     pub fn file_list(&self, version: &Version) -> PathBuf {
@@ -162,6 +157,12 @@ impl Root {
     #[must_use]
     pub fn receipts(&self) -> PathBuf {
         self.state().join("receipts")
+    }
+
+    /// How the node stood in its pool before it was taken out.
+    #[must_use]
+    pub fn pool(&self) -> PathBuf {
+        self.state().join("pool.json")
     }
 
     /// The operator-held maintenance, which outlives the gate.

@@ -8,20 +8,13 @@ use cutover_tests::world::source;
 use serde_json::Value;
 
 /// What each crate may use of ours.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: [(&str, &[&str]); 6] = [
     ("cutover-formats", &[]),
     ("cutover-repository", &["cutover-formats"]),
     ("cutover-terminal", &["cutover-formats"]),
-    ("cutover-publish", &["cutover-formats", "cutover-repository", "cutover-terminal"]),
-    (
-        "cutover-pack",
-        &["cutover-formats", "cutover-publish", "cutover-repository", "cutover-terminal"],
-    ),
+    ("cutover-pack", &["cutover-formats", "cutover-repository", "cutover-terminal"]),
     ("cutover-install", &["cutover-formats", "cutover-repository", "cutover-terminal"]),
-    (
-        "cutover-repo-server",
-        &["cutover-formats", "cutover-publish", "cutover-repository", "cutover-terminal"],
-    ),
+    ("cutover-repo-server", &["cutover-formats", "cutover-repository", "cutover-terminal"]),
 ];
 
 #[test]

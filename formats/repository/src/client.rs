@@ -11,7 +11,6 @@ mod folder;
 mod owner;
 mod remembered;
 mod roles;
-mod signed_by;
 mod withdrawn;
 
 use std::path::PathBuf;
@@ -35,7 +34,6 @@ use self::folder::Folder;
 pub use self::owner::{Delegation, Owner};
 pub use self::remembered::{Remembered, RememberedRole};
 use self::roles::Roles;
-pub use self::signed_by::{SignedBy, SigningKey};
 pub use self::withdrawn::Withdrawal;
 use crate::store::{Read, StoreError};
 
@@ -73,7 +71,6 @@ struct Moment {
 pub struct TargetFile {
     path: String,
     target: Target,
-    signed_by: SignedBy,
 }
 
 impl TargetFile {
@@ -81,12 +78,6 @@ impl TargetFile {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
-    }
-
-    /// Whose word it is.
-    #[must_use]
-    pub fn signed_by(&self) -> &SignedBy {
-        &self.signed_by
     }
 
     /// Its length, bytes.
@@ -173,18 +164,14 @@ impl<'a> Client<'a> {
         let (source, moment) = self.moment()?;
         let refused = |refusal| TrustError::Refused { file: target_path.to_owned(), refusal };
         let mut search = Search::new(target_path).map_err(refused)?;
-        let mut signed_by = SignedBy::default();
         loop {
             match search.step().map_err(refused)? {
                 Step::Need(edge) => {
-                    let role = moment.roles.load(&source, &moment.trusted, &edge)?;
-                    search.supply(&role);
-                    signed_by = SignedBy::new(&edge, &role, moment.trusted.root());
+                    search.supply(&moment.roles.load(&source, &moment.trusted, &edge)?);
                 }
                 Step::Absent => return Ok(None),
                 Step::Found(target) => {
-                    let path = target_path.to_owned();
-                    return Ok(Some(TargetFile { path, target, signed_by }));
+                    return Ok(Some(TargetFile { path: target_path.to_owned(), target }));
                 }
             }
         }

@@ -109,6 +109,7 @@ fn settle(
         keep: cutover_formats::node_toml::DEFAULT_KEEP,
         gate: args.gate.map(Gate::on),
         service: Default::default(),
+        pool: None,
     })
 }
 

@@ -1,0 +1,80 @@
+//! A pool that two commands know how to talk to.
+
+use std::process::Command;
+use std::time::Duration;
+
+use cutover_formats::node_toml::CommandPool;
+
+use super::{Driver, Places, PoolError};
+use crate::node::Node;
+use crate::placeholders::fill;
+use crate::program;
+
+/// Commands say nothing of how a node stands, so it is thought to be in, and is told to be out as
+/// often as it is asked for.
+const IN: &str = "in";
+
+/// The commands, with this node's values in them.
+#[derive(Debug)]
+pub(super) struct Commands {
+    depool: Vec<String>,
+    repool: Vec<String>,
+    timeout: Duration,
+}
+
+impl Commands {
+    pub(super) fn new(node: &Node, settings: &CommandPool) -> Self {
+        let gate = node.settings.gate.as_ref().map(|gate| gate.listen.to_string());
+        let values = [
+            ("root", node.root.path().display().to_string()),
+            ("product", node.settings.product.to_string()),
+            ("gate", gate.unwrap_or_default()),
+        ];
+        let filled = |words: &[String]| words.iter().map(|word| fill(word, &values)).collect();
+        Self {
+            depool: filled(&settings.depool),
+            repool: filled(&settings.repool),
+            timeout: settings.timeout.as_duration(),
+        }
+    }
+
+    fn run(&self, words: &[String]) -> Result<(), PoolError> {
+        let Some((program, arguments)) = words.split_first() else { return Ok(()) };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let shown = program::shown(&command);
+        match program::run(command, self.timeout) {
+            Ok(ended) if ended.succeeded() => Ok(()),
+            Ok(ended) => {
+                let how = ended.how.to_string();
+                Err(PoolError::Command { command: shown, how, tail: ended.tail })
+            }
+            Err(error) => {
+                let how = format!("cannot be run: {error}");
+                Err(PoolError::Command { command: shown, how, tail: Vec::new() })
+            }
+        }
+    }
+}
+
+impl Driver for Commands {
+    fn describe(&self) -> String {
+        format!("`{}` and `{}`", self.depool.join(" "), self.repool.join(" "))
+    }
+
+    fn look(&self) -> Result<Places, PoolError> {
+        Ok([(self.depool.join(" "), IN.to_owned())].into())
+    }
+
+    fn is_out(&self, _stands: &str) -> bool {
+        false
+    }
+
+    fn take_out(&self, _was: &Places) -> Result<(), PoolError> {
+        self.run(&self.depool)
+    }
+
+    fn put_back(&self, _was: &Places) -> Result<(), PoolError> {
+        self.run(&self.repool)
+    }
+}

@@ -1,0 +1,4 @@
+//! Real parts that stand around a node: load balancers, front ends, etcd. Each is started in a
+//! scratch folder on free loopback ports, and ended by its guard.
+
+pub mod haproxy;
