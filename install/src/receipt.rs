@@ -3,6 +3,7 @@
 use cutover_formats::digest::Digest;
 use cutover_formats::name::Product;
 use cutover_formats::version::Version;
+use cutover_repository::client::SignedBy;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,9 @@ pub struct Receipt {
     pub outcome: Outcome,
     /// What signed metadata promised and the node verified.
     pub descriptor: Option<Digest>,
+    /// Who signed that.
+    #[serde(default)]
+    pub signed_by: Option<SignedBy>,
     /// Bytes that came over the wire for the contents.
     pub fetched: u64,
     /// The stages that were gone through.

@@ -94,6 +94,7 @@ fn receipt(node: &Node, trace: &Trace, outcome: Outcome, gate: Option<SwapFigure
         ended: Timestamp::now(),
         outcome,
         descriptor: None,
+        signed_by: None,
         fetched: 0,
         stages: Vec::new(),
         gate,

@@ -4,7 +4,7 @@ use cutover_formats::descriptor::Descriptor;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::{Version, VersionReq, Wanted};
-use cutover_repository::client::{Client, TrustError, Withdrawal};
+use cutover_repository::client::{Client, SignedBy, TrustError, Withdrawal};
 
 use crate::standing::Standings;
 
@@ -15,6 +15,9 @@ pub struct Release {
     pub descriptor: Descriptor,
     /// The exact bytes that were signed.
     pub bytes: Vec<u8>,
+    /// Who signed them; `None` where an older program brought the release to the node and did not
+    /// write it down.
+    pub signed_by: Option<SignedBy>,
 }
 
 /// No release could be taken.
@@ -131,14 +134,14 @@ pub fn resolve(
     if let Some(withdrawal) = withdrawal {
         return Err(ResolveError::Withdrawn { product: product.clone(), version, withdrawal });
     }
-    let Some((descriptor, bytes)) = client.descriptor(product, &version)? else {
+    let Some((descriptor, bytes, signed_by)) = client.descriptor(product, &version)? else {
         return Err(no_version(client, product, wanted)?);
     };
     if (&descriptor.product, &descriptor.version) != (product, &version) {
         let found = format!("{} {}", descriptor.product, descriptor.version);
         return Err(ResolveError::Mislabelled { product: product.clone(), version, found });
     }
-    Ok(Release { descriptor, bytes })
+    Ok(Release { descriptor, bytes, signed_by: Some(signed_by) })
 }
 
 fn follow(

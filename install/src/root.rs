@@ -12,7 +12,7 @@ use cutover_formats::version::Version;
 /// current -> releases/<version>  what runs: the one thing that a switch changes
 /// shared/                        the node's own files, seen from inside the prefixes
 /// state/trust/                   trusted metadata, exactly as received
-/// state/releases/<version>/      release.json, files.json.zst, built.json, seal.json
+/// state/releases/<version>/      release.json, signed.json, files.json.zst, built.json, seal.json
 /// state/downloads/               carriers on their way in
 /// state/cache/                   what package builders keep between builds
 /// state/journal                  the transaction under way, if any
@@ -97,6 +97,12 @@ impl Root {
     #[must_use]
     pub fn descriptor(&self, version: &Version) -> PathBuf {
         self.record(version).join("release.json")
+    }
+
+    /// Who signed the descriptor of a release on this node.
+    #[must_use]
+    pub fn signed_by(&self, version: &Version) -> PathBuf {
+        self.record(version).join("signed.json")
     }
 
     /// The file list of a release on this node.

@@ -185,6 +185,7 @@ impl UnderWay<'_> {
             ended: Timestamp::now(),
             outcome,
             descriptor: Some(Digest::of(&self.release.bytes)),
+            signed_by: self.release.signed_by.clone(),
             fetched: self.fetched,
             stages: self.recorder.times.clone(),
             gate,

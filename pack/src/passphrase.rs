@@ -1,6 +1,6 @@
 //! Where passphrases come from: `CUTOVER_PASSPHRASE`, else the terminal.
 
-use cutover_pack::publish::keyring::AskPassphrase;
+use cutover_publish::keyring::AskPassphrase;
 use cutover_repository::secret::Secret;
 
 /// The variable that stands in for typing.

@@ -8,13 +8,20 @@ use cutover_tests::world::source;
 use serde_json::Value;
 
 /// What each crate may use of ours.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("cutover-formats", &[]),
     ("cutover-repository", &["cutover-formats"]),
     ("cutover-terminal", &["cutover-formats"]),
-    ("cutover-pack", &["cutover-formats", "cutover-repository", "cutover-terminal"]),
+    ("cutover-publish", &["cutover-formats", "cutover-repository", "cutover-terminal"]),
+    (
+        "cutover-pack",
+        &["cutover-formats", "cutover-publish", "cutover-repository", "cutover-terminal"],
+    ),
     ("cutover-install", &["cutover-formats", "cutover-repository", "cutover-terminal"]),
-    ("cutover-repo-server", &["cutover-formats", "cutover-repository", "cutover-terminal"]),
+    (
+        "cutover-repo-server",
+        &["cutover-formats", "cutover-publish", "cutover-repository", "cutover-terminal"],
+    ),
 ];
 
 #[test]

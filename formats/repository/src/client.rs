@@ -11,6 +11,7 @@ mod folder;
 mod owner;
 mod remembered;
 mod roles;
+mod signed_by;
 mod withdrawn;
 
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ use self::folder::Folder;
 pub use self::owner::{Delegation, Owner};
 pub use self::remembered::{Remembered, RememberedRole};
 use self::roles::Roles;
+pub use self::signed_by::{SignedBy, SigningKey};
 pub use self::withdrawn::Withdrawal;
 use crate::store::{Read, StoreError};
 
@@ -71,6 +73,7 @@ struct Moment {
 pub struct TargetFile {
     path: String,
     target: Target,
+    signed_by: SignedBy,
 }
 
 impl TargetFile {
@@ -78,6 +81,12 @@ impl TargetFile {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Whose word it is.
+    #[must_use]
+    pub fn signed_by(&self) -> &SignedBy {
+        &self.signed_by
     }
 
     /// Its length, bytes.
@@ -164,14 +173,18 @@ impl<'a> Client<'a> {
         let (source, moment) = self.moment()?;
         let refused = |refusal| TrustError::Refused { file: target_path.to_owned(), refusal };
         let mut search = Search::new(target_path).map_err(refused)?;
+        let mut signed_by = SignedBy::default();
         loop {
             match search.step().map_err(refused)? {
                 Step::Need(edge) => {
-                    search.supply(&moment.roles.load(&source, &moment.trusted, &edge)?);
+                    let role = moment.roles.load(&source, &moment.trusted, &edge)?;
+                    search.supply(&role);
+                    signed_by = SignedBy::new(&edge, &role, moment.trusted.root());
                 }
                 Step::Absent => return Ok(None),
                 Step::Found(target) => {
-                    return Ok(Some(TargetFile { path: target_path.to_owned(), target }));
+                    let path = target_path.to_owned();
+                    return Ok(Some(TargetFile { path, target, signed_by }));
                 }
             }
         }

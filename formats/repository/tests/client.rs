@@ -238,6 +238,19 @@ fn absent_targets_are_absent_and_unsafe_ones_refused() {
 }
 
 #[test]
+fn a_file_says_which_role_and_which_keys_signed_for_it() {
+    let scene = Scene::new();
+    // Received, then from what is stored.
+    for _ in 0..2 {
+        let file = scene.client().find(FILE).unwrap().unwrap();
+        let signed_by = file.signed_by();
+        assert_eq!(signed_by.role, "team/a");
+        let ids: Vec<_> = signed_by.keys.iter().map(|key| key.id.as_str()).collect();
+        assert_eq!(ids, [scene.vendor.team_key.id()]);
+    }
+}
+
+#[test]
 fn row_2_only_not_found_ends_the_chain_of_roots() {
     let mut scene = Scene::new();
     scene.mirror.broken = Some("metadata/2.root.json".to_owned());

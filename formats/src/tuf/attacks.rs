@@ -305,7 +305,7 @@ fn search(
             Ok(Step::Need(edge)) => {
                 let role = roles[edge.role.as_str()].clone();
                 asked.push(edge.role);
-                search.supply(&Arc::new(Verified(role)));
+                search.supply(&Arc::new(Verified { value: role, keyids: Vec::new() }));
             }
         }
     }

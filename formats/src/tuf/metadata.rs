@@ -169,21 +169,30 @@ impl Head {
 /// Metadata that the threshold of a role's keys has signed. Made only by
 /// [`RoleKeys::verify`](super::verify::RoleKeys::verify).
 #[derive(Clone, Debug)]
-pub struct Verified<T>(pub(super) T);
+pub struct Verified<T> {
+    pub(super) value: T,
+    pub(super) keyids: Vec<String>,
+}
 
 impl<T> Deref for Verified<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        &self.value
     }
 }
 
 impl<T> Verified<T> {
+    /// The ids of the distinct keys whose signatures were good and counted.
+    #[must_use]
+    pub fn keyids(&self) -> &[String] {
+        &self.keyids
+    }
+
     /// The metadata, to be edited: whatever comes of it has to be signed again.
     #[must_use]
     pub fn into_inner(self) -> T {
-        self.0
+        self.value
     }
 }
 

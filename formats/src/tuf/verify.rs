@@ -66,12 +66,13 @@ impl RoleKeys {
         keys: &Keys,
         unverified: Unverified<T>,
     ) -> Result<Verified<T>, Refusal> {
-        let signed = self.signers(keys, &unverified.message, &unverified.signatures).len() as u64;
+        let signers = self.signers(keys, &unverified.message, &unverified.signatures);
+        let signed = signers.len() as u64;
         if signed < self.threshold {
             let (role, threshold) = (role.to_owned(), self.threshold);
             return Err(Refusal::Signatures { role, signed, threshold });
         }
-        Ok(Verified(unverified.signed))
+        Ok(Verified { value: unverified.signed, keyids: signers.into_values().collect() })
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::install::{show, summary, swap};
 use super::lock;
 use crate::cli::RootArgs;
-use crate::disk::DiskError;
+use crate::disk::{self, DiskError};
 use crate::node::Node;
 use crate::plan::{Changeover, Stage, plan};
 use crate::receipt::{Operation, StageTime};
@@ -37,7 +37,8 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     let to = destination(args, &node)?;
     let path = node.root.descriptor(&to);
     let bytes = std::fs::read(&path).map_err(|error| DiskError::new("read", &path, error))?;
-    let release = Release { descriptor: node.descriptor(&to)?, bytes };
+    let signed_by = disk::read_json(&node.root.signed_by(&to))?;
+    let release = Release { descriptor: node.descriptor(&to)?, bytes, signed_by };
     let mut gate = node.gate()?;
     let situation = node.situation(gate.as_mut())?;
     let swap = args.swap.or(node.settings.service.swap);

@@ -98,11 +98,14 @@ fn fetch(root: &Root, release: &Release, store: &dyn Read) -> Done<Fetched> {
     Ok((fetched, Some(words)))
 }
 
-/// The signed bytes, by which the prefix can be audited later.
+/// The signed bytes, by which the prefix can be audited later, and who signed them.
 fn put_on_record(root: &Root, release: &Release, file_list: &[u8]) -> Result<(), DiskError> {
     let version = &release.descriptor.version;
     disk::ensure_folder(&root.record(version))?;
     disk::write_file(&root.descriptor(version), &release.bytes, Permissions::Plain)?;
+    if let Some(signed_by) = &release.signed_by {
+        disk::write_json(&root.signed_by(version), signed_by)?;
+    }
     disk::write_file(&root.file_list(version), file_list, Permissions::Plain)
 }
 

@@ -7,7 +7,7 @@ mod sign;
 use std::path::PathBuf;
 
 use cutover_formats::exit::Exit;
-use cutover_pack::publish::keyring::{KeyRole, Keyring, Protection};
+use cutover_publish::keyring::{KeyRole, Keyring, Protection};
 use cutover_terminal::{Failure, Output, Table};
 use serde::Serialize;
 

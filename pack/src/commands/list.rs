@@ -7,7 +7,7 @@ use cutover_formats::channel::Pointer;
 use cutover_formats::exit::Exit;
 use cutover_formats::layout;
 use cutover_formats::name::Product;
-use cutover_pack::publish::keyring::TrustFolder;
+use cutover_publish::keyring::TrustFolder;
 use cutover_repository::client::{Client, ReleaseEntry, Withdrawal, caps};
 use cutover_repository::open_read;
 use cutover_repository::store::Read;

@@ -2,7 +2,7 @@
 
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
-use cutover_pack::publish;
+use cutover_publish as publish;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 

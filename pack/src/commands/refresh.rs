@@ -1,6 +1,6 @@
 //! `pack refresh`: new expiry dates for snapshot and timestamp.
 
-use cutover_pack::publish;
+use cutover_publish as publish;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 

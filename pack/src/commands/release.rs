@@ -11,7 +11,7 @@ use cutover_formats::layout;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
 use cutover_pack::bundle::{self, Options};
-use cutover_pack::publish::{self, ReleaseFiles, Repo, Upload};
+use cutover_publish::{self as publish, ReleaseFiles, Repo, Upload};
 use cutover_repository::location::Location;
 use cutover_terminal::{Failure, Output, Progress};
 

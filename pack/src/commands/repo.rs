@@ -4,7 +4,7 @@ mod apply;
 mod status;
 
 use cutover_formats::layout;
-use cutover_pack::publish;
+use cutover_publish as publish;
 use cutover_repository::open_new;
 use cutover_repository::secret::Secret;
 use cutover_terminal::{Failure, Output};

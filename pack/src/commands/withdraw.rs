@@ -4,7 +4,7 @@ use cutover_formats::exit::Exit;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
 use cutover_formats::withdrawn::LONGEST_REASON;
-use cutover_pack::publish;
+use cutover_publish as publish;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 

@@ -17,7 +17,7 @@ use cutover_formats::tuf::search::Edge;
 use cutover_formats::version::Version;
 use jiff::Timestamp;
 
-use super::{Client, TargetFile, TrustError};
+use super::{Client, SignedBy, TargetFile, TrustError};
 
 /// A release, as its signed metadata shows it without reading its descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,17 +117,18 @@ impl Client<'_> {
         Ok(Some(Pointer::parse(&bytes, channel, product)?))
     }
 
-    /// The descriptor of a release, and its exact bytes; `None` if there is no such release.
+    /// The descriptor of a release, its exact bytes and who signed them; `None` if there is no such
+    /// release.
     pub fn descriptor(
         &mut self,
         product: &Product,
         version: &Version,
-    ) -> Result<Option<(Descriptor, Vec<u8>)>, TrustError> {
+    ) -> Result<Option<(Descriptor, Vec<u8>, SignedBy)>, TrustError> {
         let Some(file) = self.find(&layout::descriptor(product, version))? else {
             return Ok(None);
         };
         let bytes = self.read_target(&file, descriptor::LARGEST)?;
-        Ok(Some((Descriptor::parse(&bytes)?, bytes)))
+        Ok(Some((Descriptor::parse(&bytes)?, bytes, file.signed_by)))
     }
 
     /// Every target path below a top folder, of all roles that could be trusted with one.

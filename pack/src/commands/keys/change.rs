@@ -4,8 +4,8 @@ use std::fs;
 
 use cutover_formats::exit::Exit;
 use cutover_formats::tuf::key::Key;
-use cutover_pack::publish::keychange::{KeyChange, change_keys};
-use cutover_pack::publish::keyring::Protection;
+use cutover_publish::keychange::{KeyChange, change_keys};
+use cutover_publish::keyring::Protection;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 

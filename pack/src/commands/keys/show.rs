@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cutover_formats::channel::DEFAULT_CHANNELS;
-use cutover_pack::publish::keyring::KeyRole;
+use cutover_publish::keyring::KeyRole;
 use cutover_terminal::{Failure, Output, Table};
 use serde::Serialize;
 

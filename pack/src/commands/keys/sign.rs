@@ -11,8 +11,8 @@ use cutover_formats::tuf::pending::{Document, Pending};
 use cutover_formats::tuf::root::Root;
 use cutover_formats::tuf::targets::{DelegatedRole, Targets};
 use cutover_formats::tuf::verify::RoleKeys;
-use cutover_pack::publish::apply;
-use cutover_pack::publish::keyring::Signing;
+use cutover_publish::apply;
+use cutover_publish::keyring::Signing;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 

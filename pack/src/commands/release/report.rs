@@ -8,7 +8,7 @@ use cutover_formats::digest::Digest;
 use cutover_formats::layout;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
-use cutover_pack::publish::{Published, ReleaseFiles};
+use cutover_publish::{Published, ReleaseFiles};
 use cutover_terminal::{bytes, duration};
 use serde::{Serialize, Serializer};
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cutover_pack::publish::apply;
+use cutover_publish::apply;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 

@@ -1,11 +1,11 @@
 //! `pack repo status`: who signs what, how many it takes, and until when it holds.
 
-use cutover_formats::tuf::json::{Json, Object};
+use cutover_formats::tuf::json::Object;
 use cutover_formats::tuf::key::Keys;
 use cutover_formats::tuf::metadata::Head;
-use cutover_formats::tuf::names::TOP_LEVEL;
+use cutover_formats::tuf::names::{self, TOP_LEVEL};
 use cutover_formats::tuf::verify::RoleKeys;
-use cutover_pack::publish::{self, View, keychange};
+use cutover_publish::{self as publish, View};
 use cutover_terminal::{Failure, Output, Table};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -103,17 +103,10 @@ impl Role {
         (who, keys, unknown): (&RoleKeys, &Keys, &Object),
         now: Timestamp,
     ) -> Self {
-        let names = match unknown.get(keychange::NAMES) {
-            Some(Json::Object(names)) => Some(names),
-            _ => None,
-        };
         let ids = who.keyids.iter().filter(|id| keys.contains_key(*id));
-        let keys = ids.map(|id| {
-            let name = match names.and_then(|names| names.get(id)) {
-                Some(Json::String(name)) => Some(name.clone()),
-                _ => None,
-            };
-            KeyOf { id: id.clone(), name }
+        let keys = ids.map(|id| KeyOf {
+            id: id.clone(),
+            name: names::of_key(unknown, id).map(str::to_owned),
         });
         Self {
             role: name.to_owned(),

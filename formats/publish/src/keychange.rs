@@ -15,7 +15,7 @@ use cutover_formats::tuf::draft::Draft;
 use cutover_formats::tuf::json::{Json, Object};
 use cutover_formats::tuf::key::{Key, Keys};
 use cutover_formats::tuf::metadata::Head;
-use cutover_formats::tuf::names::TOP_LEVEL;
+use cutover_formats::tuf::names::{KEY_NAMES, TOP_LEVEL};
 use cutover_formats::tuf::pending::{Document, Pending};
 use cutover_formats::tuf::root::Root;
 use cutover_formats::tuf::targets::{Delegations, Targets};
@@ -26,9 +26,6 @@ use super::apply::offer;
 use super::edit::{Editor, OFFLINE_DAYS, in_days};
 use super::settle::{free_versions, open};
 use super::{PublishError, Repo};
-
-/// The field in which metadata says what its keys are called: names by key id.
-pub const NAMES: &str = "x-cutover-names";
 
 /// The shortest begin of a key id that is accepted for it.
 const SHORTEST: usize = 4;
@@ -132,14 +129,14 @@ impl KeyChange {
         who: impl Iterator<Item = &'w RoleKeys> + Clone,
     ) {
         keys.retain(|id, _| who.clone().any(|role| role.keyids.contains(id)));
-        let mut names = match unknown.remove(NAMES) {
+        let mut names = match unknown.remove(KEY_NAMES) {
             Some(Json::Object(names)) => names,
             _ => Object::new(),
         };
         names.extend(self.name().map(|(id, name)| (id, name.into())));
         names.retain(|id, _| keys.contains_key(id));
         if !names.is_empty() {
-            unknown.insert(NAMES.to_owned(), Json::Object(names));
+            unknown.insert(KEY_NAMES.to_owned(), Json::Object(names));
         }
     }
 }

@@ -10,7 +10,7 @@ use cutover_formats::tuf::metadata::Signature;
 
 use super::agent::Agent;
 use super::command::Command;
-use crate::publish::PublishError;
+use crate::PublishError;
 
 /// A key that can be signed with.
 pub struct Holder {
