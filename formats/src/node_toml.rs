@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::exit::{Exit, Explain};
 use crate::name::{Channel, Product};
 
-pub use gate::Gate;
+pub use gate::{BackoffHeader, Gate, InvalidOpenPath, OpenPath};
 pub use pool::{
     BackendServer, CommandPool, HaproxyPool, InvalidBackendServer, InvalidRuntimeSocket, Lingering,
     Pool, RuntimeSocket, Then,
@@ -65,5 +65,30 @@ impl NodeToml {
     /// Reads the file's text.
     pub fn parse(text: &str) -> Result<Self, InvalidNodeToml> {
         Ok(toml::from_str(text)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the specification, so that it stays true.
+    #[test]
+    fn the_documented_example_is_read() {
+        let docs = include_str!("../docs/node-toml.md");
+        let example = docs.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let gate = NodeToml::parse(example.unwrap()).unwrap().gate.unwrap();
+        let defaults = Gate::on(gate.listen);
+        assert!(gate.always[1].matches("/open/door"));
+        // What is shown and not a matter of taste is the default.
+        assert_eq!(
+            gate,
+            Gate {
+                page: gate.page.clone(),
+                json_page: gate.json_page.clone(),
+                always: gate.always.clone(),
+                ..defaults
+            }
+        );
     }
 }

@@ -9,10 +9,12 @@
 mod answer;
 mod body;
 mod control;
+mod doors;
 mod headers;
 mod health;
 mod history;
 mod identity;
+mod inbound;
 mod launch;
 mod lease;
 mod listen;
@@ -23,9 +25,11 @@ mod process;
 mod protocol;
 mod proxy;
 mod record;
+mod reload;
 mod run;
 mod service;
 mod session;
+mod stream;
 mod supervisor;
 mod upstream;
 mod view;
@@ -35,6 +39,7 @@ use std::path::PathBuf;
 
 use cutover_formats::exit::{Exit, Explain};
 
+pub use answer::PageError;
 pub use protocol::{GateStatus, Maintenance, Running, State, SwapFigures};
 pub use run::run;
 pub use session::{ControlError, Session};
@@ -61,6 +66,9 @@ pub enum GateError {
         /// Its process, as far as is known.
         pid: String,
     },
+    /// A page of the operator's cannot be used.
+    #[error(transparent)]
+    Page(#[from] PageError),
     /// The root's path is too long for a unix socket in it.
     #[error("{} is longer than the 107 bytes that a unix socket's path may have", .0.display())]
     PathTooLong(PathBuf),
@@ -77,7 +85,9 @@ pub enum GateError {
 impl Explain for GateError {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoGate(_) | Self::Listen { .. } | Self::PathTooLong(_) => Exit::Usage,
+            Self::NoGate(_) | Self::Listen { .. } | Self::Page(_) | Self::PathTooLong(_) => {
+                Exit::Usage
+            }
             Self::AlreadyRunning { .. } => Exit::Busy,
             Self::Io { why, .. } => Exit::of_io(why),
         }

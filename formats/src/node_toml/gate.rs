@@ -1,10 +1,19 @@
 //! `[gate]`: where clients reach the node, and what they are told during a swap.
+//!
+#![doc = include_str!("../../docs/gate.md")]
+
+mod backoff;
+mod open_path;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::period::Period;
+
+pub use backoff::BackoffHeader;
+pub use open_path::{InvalidOpenPath, OpenPath};
 
 /// The gate's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,9 +27,27 @@ pub struct Gate {
     /// How many requests may wait at once; further ones get the backoff answer.
     #[serde(default = "default_hold_queue")]
     pub hold_queue: usize,
-    /// Whether `X-Weave-Backoff` and `X-Weave-Maintenance` go with the backoff answer.
-    #[serde(default)]
-    pub weave_headers: bool,
+    /// The fields beside `Retry-After` that tell clients to stay away.
+    #[serde(default = "default_backoff_headers")]
+    pub backoff_headers: Vec<BackoffHeader>,
+    /// The operator's own maintenance page, absolute or relative to the node's root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<PathBuf>,
+    /// The same for programs, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json_page: Option<PathBuf>,
+    /// Paths that go to the service, where one runs, even while others wait or are sent away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub always: Vec<OpenPath>,
+    /// How long a client may keep the gate waiting, for a head, for a body, or in taking an answer.
+    #[serde(default = "default_patience")]
+    pub patience: Period,
+    /// How many connections there may be.
+    #[serde(default = "default_max_connections")]
+    pub max_connections: usize,
+    /// How many of them may be one client's: an IPv4 address, or an IPv6 network of 64 bits.
+    #[serde(default = "default_max_per_client")]
+    pub max_per_client: usize,
 }
 
 impl Gate {
@@ -31,7 +58,13 @@ impl Gate {
             listen,
             hold_max: default_hold_max(),
             hold_queue: default_hold_queue(),
-            weave_headers: false,
+            backoff_headers: default_backoff_headers(),
+            page: None,
+            json_page: None,
+            always: Vec::new(),
+            patience: default_patience(),
+            max_connections: default_max_connections(),
+            max_per_client: default_max_per_client(),
         }
     }
 }
@@ -42,4 +75,21 @@ fn default_hold_max() -> Period {
 
 fn default_hold_queue() -> usize {
     1024
+}
+
+fn default_backoff_headers() -> Vec<BackoffHeader> {
+    vec![BackoffHeader::XBackoff]
+}
+
+fn default_patience() -> Period {
+    Period::seconds(60)
+}
+
+fn default_max_connections() -> usize {
+    16_384
+}
+
+/// Half, so that nobody alone can keep all others out.
+fn default_max_per_client() -> usize {
+    default_max_connections() / 2
 }

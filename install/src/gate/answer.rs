@@ -1,13 +1,22 @@
 //! The gate's own answers: come back later, the service failed, and whether we are alive.
 
+mod accept;
+mod pages;
+
 use std::time::Duration;
 
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use cutover_formats::node_toml::BackoffHeader;
+
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use jiff::Timestamp;
 
 use super::body::Body;
 use super::view::{Notice, Reason};
+
+pub(super) use accept::Accept;
+pub use pages::PageError;
+pub(super) use pages::Pages;
 
 /// What a swap is thought to take where this gate has seen none.
 const UNKNOWN_SWAP: Duration = Duration::from_secs(5);
@@ -18,10 +27,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Further checks come no earlier than this where maintenance has no end.
 const OPEN_END: Duration = Duration::from_secs(60);
 
-/// Seconds that clients are told to stay away.
-pub(super) const X_BACKOFF: HeaderName = HeaderName::from_static("x-backoff");
-const X_WEAVE_BACKOFF: HeaderName = HeaderName::from_static("x-weave-backoff");
-const X_WEAVE_MAINTENANCE: HeaderName = HeaderName::from_static("x-weave-maintenance");
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
 
 /// Seconds after which a client may come back.
 ///
@@ -53,17 +60,13 @@ pub(super) fn seconds(notice: &Notice, elapsed: Duration, now: Timestamp, spread
     }
 }
 
-/// The form of answer that a client would like, kept until one is needed.
-#[derive(Clone, Debug)]
-pub(super) struct Accept(Option<HeaderValue>);
-
-/// Whether the headers of the Weave protocol go with the backoff answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Weave {
-    /// They do.
-    With,
-    /// They do not.
-    Without,
+/// What good answers carry before a swap, so that load falls before it starts.
+pub(super) fn announcement(
+    seconds: u64,
+    names: &[BackoffHeader],
+) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let timed = names.iter().filter(|name| **name != BackoffHeader::XWeaveMaintenance);
+    timed.map(move |name| (HeaderName::from_static(name.lower_case()), seconds.into()))
 }
 
 /// 503: come back in `seconds`.
@@ -71,18 +74,21 @@ pub(super) fn backoff(
     seconds: u64,
     message: Option<&str>,
     accept: &Accept,
-    weave: Weave,
+    pages: &Pages,
+    names: &[BackoffHeader],
 ) -> Response<Body> {
     let text = message.unwrap_or("We are updating this site. It will be back in a moment.");
-    let mut answer =
-        page(StatusCode::SERVICE_UNAVAILABLE, "Back soon", text, Some(seconds), accept);
+    let (kind, page) = match accept.html() {
+        true => (HTML, pages.html(seconds, text)),
+        false => (JSON, pages.json(seconds, text)),
+    };
+    let mut answer = whole(StatusCode::SERVICE_UNAVAILABLE, kind, page);
     let headers = answer.headers_mut();
-    let seconds = HeaderValue::from(seconds);
-    headers.insert(header::RETRY_AFTER, seconds.clone());
-    headers.insert(X_BACKOFF, seconds.clone());
-    if weave == Weave::With {
-        headers.insert(X_WEAVE_BACKOFF, seconds);
-        headers.insert(X_WEAVE_MAINTENANCE, HeaderValue::from_static("true"));
+    headers.insert(header::RETRY_AFTER, seconds.into());
+    headers.extend(announcement(seconds, names));
+    if names.contains(&BackoffHeader::XWeaveMaintenance) {
+        let name = HeaderName::from_static(BackoffHeader::XWeaveMaintenance.lower_case());
+        headers.insert(name, HeaderValue::from_static("true"));
     }
     answer
 }
@@ -90,12 +96,22 @@ pub(super) fn backoff(
 /// 502: the service broke off before it answered.
 pub(super) fn bad_gateway(accept: &Accept) -> Response<Body> {
     let text = "The application did not answer this request. It may or may not have acted on it.";
-    page(StatusCode::BAD_GATEWAY, "No answer", text, None, accept)
+    brief(StatusCode::BAD_GATEWAY, "No answer", text, accept)
 }
 
-/// A request that the gate does not pass on.
-pub(super) fn refuse(status: StatusCode, why: &str, accept: &Accept) -> Response<Body> {
-    page(status, status.canonical_reason().unwrap_or("Refused"), why, None, accept)
+/// A request that the gate does not pass on, or not to its end. Whatever else the client has sent
+/// is not read, so that it cannot be taken for something else.
+pub(super) fn dismiss(status: StatusCode, why: &str, accept: &Accept) -> Response<Body> {
+    let mut answer = brief(status, status.canonical_reason().unwrap_or("Refused"), why, accept);
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+fn brief(status: StatusCode, title: &str, text: &str, accept: &Accept) -> Response<Body> {
+    match accept.html() {
+        true => whole(status, HTML, pages::brief_html(title, text)),
+        false => whole(status, JSON, pages::brief_json(status, text)),
+    }
 }
 
 /// The answers under `/.cutover/`, which never reach the service.
@@ -111,7 +127,7 @@ pub(super) fn own(method: &Method, path: &str, ready: Readiness) -> Response<Bod
         }
         _ => (StatusCode::NOT_FOUND, "not found\n"),
     };
-    plain(status, "text/plain; charset=utf-8", text.to_owned())
+    whole(status, "text/plain; charset=utf-8", text.to_owned())
 }
 
 /// Whether traffic should come.
@@ -123,72 +139,13 @@ pub(super) enum Readiness {
     NotReady,
 }
 
-fn page(
-    status: StatusCode,
-    title: &str,
-    text: &str,
-    retry: Option<u64>,
-    accept: &Accept,
-) -> Response<Body> {
-    if !accept.html() {
-        let mut value = serde_json::json!({
-            "code": status.as_u16(),
-            "error": status.canonical_reason(),
-            "message": text,
-        });
-        if let Some(seconds) = retry {
-            value["retry_after"] = seconds.into();
-        }
-        return plain(status, "application/json", format!("{value}\n"));
-    }
-    let (title, text) = (escape(title), escape(text));
-    let again = retry.map_or_else(String::new, |seconds| {
-        format!("<p>Please try again in about {seconds} seconds.</p>")
-    });
-    let html = format!(
-        "<!doctype html><html lang=en><meta charset=utf-8>\
-         <meta name=viewport content=\"width=device-width\"><title>{title}</title>\
-         <style>body{{font:1.1em/1.5 system-ui,sans-serif;max-width:32em;margin:15vh auto;\
-         padding:0 1em}}</style><h1>{title}</h1><p>{text}</p>{again}\n"
-    );
-    plain(status, "text/html; charset=utf-8", html)
-}
-
-fn plain(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+fn whole(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
     let mut answer = Response::new(Body::whole(text));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
-}
-
-impl Accept {
-    /// What the request with `headers` would like.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        Self(headers.get(header::ACCEPT).cloned())
-    }
-
-    /// HTML goes to those that name it (browsers do); programs get JSON.
-    fn html(&self) -> bool {
-        let value = self.0.as_ref().and_then(|value| value.to_str().ok());
-        value.is_some_and(|value| value.to_ascii_lowercase().contains("text/html"))
-    }
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -208,18 +165,5 @@ mod tests {
         assert_eq!(retry_after(&[], Duration::ZERO, 0.0), 5);
         assert_eq!(retry_after(&[], Duration::MAX, 1.0), 5401);
         assert_eq!(retry_after(&[Duration::ZERO], Duration::ZERO, f64::NAN), 1);
-    }
-
-    #[test]
-    fn words_of_the_operator_cannot_become_markup() {
-        assert_eq!(escape("<b a='1'>&\""), "&lt;b a=&#39;1&#39;&gt;&amp;&quot;");
-    }
-
-    #[test]
-    fn browsers_get_html() {
-        let html = |value| Accept(Some(HeaderValue::from_static(value))).html();
-        assert!(!Accept(None).html());
-        assert!(!html("*/*"));
-        assert!(html("Text/HTML, */*;q=0.8"));
     }
 }

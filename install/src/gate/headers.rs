@@ -10,6 +10,12 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// Names a request all the way through.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest name of a request that is taken over from a client.
+const LONGEST_ID: usize = 128;
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -63,6 +69,42 @@ impl Client {
     }
 }
 
+/// The name that a client gave its request, if it is a plain word that can go into any log.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut ids = headers.get_all(X_REQUEST_ID).iter();
+    let (Some(id), None) = (ids.next(), ids.next()) else { return None };
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    let plain = (1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(word);
+    plain.then(|| id.clone())
+}
+
+/// Takes off fields that only pretend to be one of those that the gate answers for.
+///
+/// CGI and WSGI know `X_Forwarded_For` and `X-Forwarded-For` by the same name.
+pub(super) fn strip_impostors(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| name.as_str().contains('_')) {
+        return;
+    }
+    let ours = [
+        X_FORWARDED_FOR,
+        X_FORWARDED_HOST,
+        X_FORWARDED_PROTO,
+        X_REQUEST_ID,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::TRANSFER_ENCODING,
+    ];
+    let pretends = |name: &HeaderName| {
+        name.as_str().contains('_')
+            && ours.iter().any(|ours| ours.as_str() == name.as_str().replace('_', "-"))
+    };
+    let impostors: Vec<HeaderName> =
+        headers.keys().filter(|name| pretends(name)).cloned().collect();
+    for name in impostors {
+        headers.remove(name);
+    }
+}
+
 /// What a request or answer wants its connection to become, e.g. `websocket`.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let upgrade = headers.get(header::UPGRADE)?;
@@ -83,7 +125,9 @@ pub(super) fn strip(headers: &mut HeaderMap) -> Framing {
     for name in [KEEP_ALIVE, PROXY_CONNECTION, header::TE, header::UPGRADE] {
         headers.remove(name);
     }
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter().count();
     match headers.remove(header::TRANSFER_ENCODING) {
+        Some(_) if codings > 1 => Framing::Unknown,
         Some(coding) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
         Some(_) => Framing::Unknown,
         None => Framing::Plain,
@@ -152,6 +196,38 @@ mod tests {
         left.sort_unstable();
         assert_eq!(left, ["content-length", "host", "x-yours"]);
         assert_eq!(strip(&mut headers(&[("transfer-encoding", "gzip")])), Framing::Unknown);
+    }
+
+    #[test]
+    fn one_coding_is_enough() {
+        let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(strip(&mut headers(&twice)), Framing::Unknown);
+    }
+
+    #[test]
+    fn names_of_requests_are_plain_words() {
+        let id = |value| request_id(&headers(&[("x-request-id", value)]));
+        assert_eq!(id("1f-a_b.c:d/e+f==").unwrap(), "1f-a_b.c:d/e+f==");
+        for value in ["", "a b", "a\"b", "a,b", "a;b"] {
+            assert_eq!(id(value), None, "{value}");
+        }
+        let long: &'static str = "x".repeat(129).leak();
+        assert_eq!((id(long), id(&long[1..]).is_some()), (None, true));
+        assert_eq!(request_id(&headers(&[("x-request-id", "a"), ("x-request-id", "b")])), None);
+    }
+
+    #[test]
+    fn impostors_are_taken_off() {
+        let mut fields = headers(&[
+            ("x_forwarded_for", "1"),
+            ("x-forwarded_proto", "https"),
+            ("content_length", "5"),
+            ("x_request-id", "1"),
+            ("my_field", "stays"),
+            ("host", "stays"),
+        ]);
+        strip_impostors(&mut fields);
+        assert_eq!(fields.len(), 2);
     }
 
     #[test]

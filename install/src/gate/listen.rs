@@ -4,16 +4,16 @@
 //! single-threaded runtime a core. A connection belongs to the thread that has the fewest, for as
 //! long as it lasts; nothing on a request's way crosses threads.
 //!
-//! Limits: hyper's own (100 header fields, heads of about 400 KiB), and 30 s for a head to arrive,
-//! which also ends connections that stay idle for as long.
+//! Limits: heads of [`LONGEST_HEAD`] with at most 100 fields, at most 30 s for a head to arrive, which
+//! also ends connections that stay idle for as long, and the number of connections.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,12 +25,18 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, watch};
 
 use super::GateError;
+use super::doors::{Doors, Pass};
 use super::headers::Client;
-use super::proxy::Worker;
+use super::proxy::{Visit, Worker};
+use super::stream::Stream;
 use super::view::Shared;
 
-/// How long a client may take to send the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to send the head of a request, at the most.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes that a request's head may have, about what other servers take; twice as many are always
+/// refused. It bounds what a client can have the gate keep before anything is known of it.
+const LONGEST_HEAD: usize = 32 * 1024;
 
 /// Connections that the system keeps until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -69,10 +75,7 @@ impl Listeners {
         let (alive, done) = mpsc::channel(1);
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..lanes()).map(|_| mpsc::unbounded_channel()).unzip();
-        let desk = Arc::new(Desk {
-            loads: senders.iter().map(|_| AtomicUsize::new(0)).collect(),
-            senders,
-        });
+        let desk = Arc::new(Desk { doors: shared.doors.clone(), senders });
         let mut threads = Vec::new();
         for (lane, arrivals) in receivers.into_iter().enumerate() {
             let thread = Thread {
@@ -108,41 +111,44 @@ impl Listeners {
     }
 }
 
-/// Who has how many connections, and how to hand one over.
+/// A connection that was let in.
+type Arrival = (TcpStream, SocketAddr, Pass);
+
+/// Who is let in, and how to hand a connection over.
 #[derive(Debug)]
 struct Desk {
-    loads: Vec<AtomicUsize>,
-    senders: Vec<mpsc::UnboundedSender<(TcpStream, SocketAddr)>>,
+    doors: Arc<Doors>,
+    senders: Vec<mpsc::UnboundedSender<Arrival>>,
 }
 
 impl Desk {
-    /// Counts a connection in where there are fewest, `lane` where it is no worse than others.
-    fn assign(&self, lane: usize) -> usize {
-        let load = |lane: usize| self.loads[lane].load(Ordering::Relaxed);
-        let least = (0..self.loads.len()).min_by_key(|&other| (load(other), other != lane));
-        let chosen = least.unwrap_or(lane);
-        self.loads[chosen].fetch_add(1, Ordering::Relaxed);
-        chosen
-    }
-
-    fn hand_over(&self, stream: tokio::net::TcpStream, peer: SocketAddr, lane: usize) {
+    fn hand_over(&self, stream: tokio::net::TcpStream, peer: SocketAddr, pass: Pass) {
         match stream.into_std() {
             // Fails only while the gate ends.
-            Ok(stream) => drop(self.senders[lane].send((stream, peer))),
-            Err(error) => self.lost(lane, &error),
+            Ok(stream) => drop(self.senders[pass.lane].send((stream, peer, pass))),
+            Err(error) => tracing::warn!(%error, "cannot hand a connection over"),
         }
     }
 
-    fn lost(&self, lane: usize, error: &std::io::Error) {
-        self.loads[lane].fetch_sub(1, Ordering::Relaxed);
-        tracing::warn!(%error, "cannot hand a connection over");
+    /// Says so, as far as that can be done without waiting.
+    fn turn_away(&self, stream: &tokio::net::TcpStream, peer: SocketAddr) {
+        let turned_away = self.doors.turned_away();
+        if turned_away.is_power_of_two() {
+            tracing::warn!(%peer, turned_away, "there is no room for more connections");
+        }
+        let seconds = 2 + turned_away % 7;
+        let answer = format!(
+            "HTTP/1.1 503 Service Unavailable\r\nretry-after: {seconds}\r\nconnection: close\r\n\
+             content-length: 0\r\n\r\n"
+        );
+        drop(stream.try_write(answer.as_bytes()));
     }
 }
 
 struct Thread {
     lane: usize,
     listener: TcpListener,
-    arrivals: mpsc::UnboundedReceiver<(TcpStream, SocketAddr)>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
     desk: Arc<Desk>,
     shared: Arc<Shared>,
     closing: watch::Receiver<Option<Duration>>,
@@ -156,23 +162,24 @@ impl Thread {
 
     async fn serve(mut self) -> std::io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let open = Rc::new(Connections::new(Worker::new(self.shared, self.lane)));
+        let open = Rc::new(Connections::new(&self.shared, self.lane));
         let limit = loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => match self.desk.assign(self.lane) {
-                        lane if lane == self.lane => open.spawn(stream, peer, &self.desk, lane),
-                        lane => self.desk.hand_over(stream, peer, lane),
+                    Ok((stream, peer)) => match self.desk.doors.admit(peer.ip(), self.lane) {
+                        Some(pass) if pass.lane == self.lane => open.spawn(stream, peer, pass),
+                        Some(pass) => self.desk.hand_over(stream, peer, pass),
+                        None => self.desk.turn_away(&stream, peer),
                     },
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                Some((stream, peer)) = self.arrivals.recv() => {
+                Some((stream, peer, pass)) = self.arrivals.recv() => {
                     match tokio::net::TcpStream::from_std(stream) {
-                        Ok(stream) => open.spawn(stream, peer, &self.desk, self.lane),
-                        Err(error) => self.desk.lost(self.lane, &error),
+                        Ok(stream) => open.spawn(stream, peer, pass),
+                        Err(error) => tracing::warn!(%error, "cannot take a connection over"),
                     }
                 }
                 Ok(limit) = self.closing.wait_for(Option::is_some) => {
@@ -190,45 +197,46 @@ impl Thread {
 struct Connections {
     worker: Rc<Worker>,
     builder: Builder,
+    patience: Duration,
+    doors: Arc<Doors>,
+    lane: usize,
     closing: Cell<bool>,
-    count: Cell<usize>,
     /// To have every connection look at `closing`: the task of each, by a number of its own.
-    tasks: RefCell<std::collections::HashMap<u64, Waker>>,
+    tasks: RefCell<HashMap<u64, Waker>>,
     next: Cell<u64>,
 }
 
 impl Connections {
-    fn new(worker: Worker) -> Self {
+    fn new(shared: &Arc<Shared>, lane: usize) -> Self {
+        let patience = shared.settings.patience.as_duration();
         let mut builder = Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-        let (closing, count, next) = (Cell::new(false), Cell::new(0), Cell::new(0));
-        let (worker, tasks) = (Rc::new(worker), RefCell::default());
-        Self { worker, builder, closing, count, tasks, next }
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(patience.min(HEAD_TIMEOUT))
+            .max_buf_size(LONGEST_HEAD);
+        Self {
+            worker: Rc::new(Worker::new(shared.clone(), lane)),
+            builder,
+            patience,
+            doors: shared.doors.clone(),
+            lane,
+            closing: Cell::new(false),
+            tasks: RefCell::default(),
+            next: Cell::new(0),
+        }
     }
 
-    fn spawn(
-        self: &Rc<Self>,
-        stream: tokio::net::TcpStream,
-        peer: SocketAddr,
-        desk: &Arc<Desk>,
-        lane: usize,
-    ) {
-        let (connections, desk) = (self.clone(), desk.clone());
-        self.count.set(self.count.get() + 1);
-        tokio::task::spawn_local(async move {
-            connections.serve(stream, peer).await;
-            connections.count.set(connections.count.get() - 1);
-            desk.loads[lane].fetch_sub(1, Ordering::Relaxed);
-        });
+    fn spawn(self: &Rc<Self>, stream: tokio::net::TcpStream, peer: SocketAddr, pass: Pass) {
+        let connections = self.clone();
+        tokio::task::spawn_local(async move { connections.serve(stream, peer, pass).await });
     }
 
-    async fn serve(&self, stream: tokio::net::TcpStream, peer: SocketAddr) {
-        // Fails only on a connection that is gone already.
-        drop(stream.set_nodelay(true));
-        let client = Rc::new(Client::new(peer.ip()));
+    async fn serve(&self, stream: tokio::net::TcpStream, peer: SocketAddr, pass: Pass) {
+        let visit = Rc::new(Visit { client: Client::new(peer.ip()), _pass: pass });
         let service =
-            service_fn(|request| Worker::answer(self.worker.clone(), client.clone(), request));
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+            service_fn(|request| Worker::answer(self.worker.clone(), visit.clone(), request));
+        let stream = TokioIo::new(Stream::new(stream, self.patience));
+        let connection = self.builder.serve_connection(stream, service);
         let mut connection = pin!(connection.with_upgrades());
         let number = self.next.replace(self.next.get() + 1);
         let mut told = false;
@@ -256,7 +264,7 @@ impl Connections {
             task.wake_by_ref();
         }
         let deadline = tokio::time::Instant::now() + limit;
-        while self.count.get() > 0 && tokio::time::Instant::now() < deadline {
+        while self.doors.load(self.lane) > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

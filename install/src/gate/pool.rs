@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_formats::version::Version;
-use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HeaderValue;
 use hyper::rt::{Read, Write};
@@ -19,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
+use super::inbound::Inbound;
 use super::upstream::{Address, Upstream};
 
 /// How long a connection may have been idle and still be used.
@@ -44,7 +44,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: SendRequest<Incoming>,
+    connection: SendRequest<Inbound>,
     since: Instant,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Ticket(Rc<Pool>);
 #[derive(Debug)]
 pub(super) struct Lease {
     /// The connection.
-    pub(super) connection: SendRequest<Incoming>,
+    pub(super) connection: SendRequest<Inbound>,
     pool: Rc<Pool>,
 }
 
@@ -128,7 +128,7 @@ impl Pool {
         Ok(Lease { connection, pool: self.clone() })
     }
 
-    fn put(self: &Rc<Self>, connection: SendRequest<Incoming>) {
+    fn put(self: &Rc<Self>, connection: SendRequest<Inbound>) {
         self.idle.borrow_mut().push(Idle { connection, since: Instant::now() });
         if !self.sweeping.replace(true) {
             tokio::task::spawn_local(sweep(Rc::downgrade(self)));
@@ -151,7 +151,7 @@ async fn sweep(pool: std::rc::Weak<Pool>) {
     }
 }
 
-async fn handshake<T>(io: T) -> io::Result<SendRequest<Incoming>>
+async fn handshake<T>(io: T) -> io::Result<SendRequest<Inbound>>
 where
     T: Read + Write + Unpin + Send + 'static,
 {

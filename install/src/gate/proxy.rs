@@ -23,9 +23,11 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{self, Accept, Readiness, Weave, X_BACKOFF};
+use super::answer::{self, Accept, Readiness};
 use super::body::Body;
-use super::headers::{self, Client, Framing};
+use super::doors::Pass;
+use super::headers::{self, Client, Framing, X_REQUEST_ID};
+use super::inbound::{Fate, Fault, Inbound};
 use super::pool::{Lease, Pool, Ticket};
 use super::view::{Shared, View, Way};
 
@@ -45,12 +47,22 @@ pub(super) struct Worker {
     random: Cell<u64>,
 }
 
+/// A client that is there: kept by its connection, and by what its connection was upgraded to.
+#[derive(Debug)]
+pub(super) struct Visit {
+    /// Who it is.
+    pub(super) client: Client,
+    /// Its place among the connections.
+    pub(super) _pass: Pass,
+}
+
 /// The view, with what this thread adds to it.
 #[derive(Debug)]
 struct Route {
     view: Arc<View>,
+    /// To the service that the way leads to, or that is beside it.
     pool: Option<Rc<Pool>>,
-    announce: Option<HeaderValue>,
+    announce: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// What the view says to a request.
@@ -69,25 +81,31 @@ enum Failure {
 }
 
 impl Route {
-    fn new(view: Arc<View>, lane: usize, before: Option<&Self>) -> Self {
-        let pool = match &view.way {
-            Way::Open(upstream) => Some(
-                before
-                    .and_then(|route| route.pool.clone())
-                    .filter(|pool| Arc::ptr_eq(pool.upstream(), upstream))
-                    .unwrap_or_else(|| Pool::new(upstream.clone(), lane)),
-            ),
-            Way::Hold | Way::Backoff => None,
+    fn new(view: Arc<View>, shared: &Shared, lane: usize, before: Option<&Self>) -> Self {
+        let service = match &view.way {
+            Way::Open(upstream) => Some(upstream),
+            Way::Hold | Way::Backoff => view.beside.as_ref(),
         };
-        let announce = view.announce.map(HeaderValue::from);
-        Self { view, pool, announce }
+        let pool = service.map(|upstream| {
+            before
+                .and_then(|route| route.pool.clone())
+                .filter(|pool| Arc::ptr_eq(pool.upstream(), upstream))
+                .unwrap_or_else(|| Pool::new(upstream.clone(), lane))
+        });
+        let names = &shared.settings.backoff_headers;
+        let announce = view.announce.map(|seconds| answer::announcement(seconds, names).collect());
+        Self { pool, announce: announce.unwrap_or_default(), view }
     }
 
-    fn enter(&self) -> Option<Entry> {
+    /// `None` where the service takes no more: then there is another view.
+    fn enter(&self, path: &str, shared: &Shared) -> Option<Entry> {
+        let open = |path| shared.settings.always.iter().any(|always| always.matches(path));
         match (&self.pool, &self.view.way) {
-            (Some(pool), _) => pool.enter().map(|ticket| Entry::In(pool.clone(), ticket)),
-            (None, Way::Hold) => Some(Entry::Wait),
-            (None, _) => Some(Entry::Refused),
+            (Some(pool), way) if matches!(way, Way::Open(_)) || open(path) => {
+                pool.enter().map(|ticket| Entry::In(pool.clone(), ticket))
+            }
+            (_, Way::Hold) => Some(Entry::Wait),
+            (_, _) => Some(Entry::Refused),
         }
     }
 }
@@ -96,7 +114,7 @@ impl Worker {
     /// A worker that counts its requests on `lane`.
     pub(super) fn new(shared: Arc<Shared>, lane: usize) -> Self {
         let mut view = Cache::new(shared.view.clone());
-        let route = Rc::new(Route::new(view.load().clone(), lane, None));
+        let route = Rc::new(Route::new(view.load().clone(), &shared, lane, None));
         let random = Cell::new(RandomState::new().build_hasher().finish() | 1);
         Self { shared, lane, view: RefCell::new(view), route: RefCell::new(route), random }
     }
@@ -104,35 +122,63 @@ impl Worker {
     /// Answers a request.
     pub(super) async fn answer(
         self: Rc<Self>,
-        client: Rc<Client>,
+        visit: Rc<Visit>,
         mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
+        let id = headers::request_id(request.headers()).unwrap_or_else(|| self.new_id());
+        request.headers_mut().insert(X_REQUEST_ID, id.clone());
+        let mut response = self.respond(visit, request).await;
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        Ok(response)
+    }
+
+    async fn respond(&self, visit: Rc<Visit>, mut request: Request<Incoming>) -> Response<Body> {
         if request.uri().path().starts_with("/.cutover/") {
-            return Ok(answer::own(request.method(), request.uri().path(), self.readiness()));
+            return answer::own(request.method(), request.uri().path(), self.readiness());
         }
         let accept = Accept::of(request.headers());
         let upgrade = headers::upgrade(request.headers());
-        if let Err((status, why)) = prepare(&mut request, &client) {
-            return Ok(answer::refuse(status, why, &accept));
+        if let Err((status, why)) = prepare(&mut request, &visit.client) {
+            return answer::dismiss(status, why, &accept);
         }
-        let Some((pool, ticket)) = self.admit().await else {
-            return Ok(self.backoff(&accept));
+        let Some((pool, ticket)) = self.admit(request.uri().path()).await else {
+            return self.backoff(&accept);
         };
         let switch = upgrade.map(|protocol| {
             headers::set_upgrade(request.headers_mut(), protocol);
-            hyper::upgrade::on(&mut request)
+            (hyper::upgrade::on(&mut request), visit)
         });
-        match send(&pool, request).await {
-            Ok((response, lease)) => Ok(self.pass(response, lease, ticket, switch, &accept)),
+        let (parts, incoming) = request.into_parts();
+        let (body, fate) = Inbound::new(incoming, self.shared.settings.patience.as_duration());
+        match send(&pool, Request::from_parts(parts, body)).await {
+            Ok((response, lease)) => self.pass(response, lease, ticket, switch, &accept),
             Err(Failure::Unreached(error)) => {
                 let upstream = pool.upstream();
                 let (version, address) = (&upstream.version, &upstream.address);
                 tracing::warn!(%version, %address, %error, "cannot reach the service");
-                Ok(self.backoff(&accept))
+                self.backoff(&accept)
             }
             Err(Failure::Broken(error)) => {
-                let version = &pool.upstream().version;
-                Ok(self.failed(version, &error, &accept))
+                self.broken(&pool.upstream().version, &error, &fate, &accept)
+            }
+        }
+    }
+
+    /// Where the client is to blame, it is told so, and the service's good name is kept.
+    fn broken(
+        &self,
+        version: &cutover_formats::version::Version,
+        error: &hyper::Error,
+        fate: &Fate,
+        accept: &Accept,
+    ) -> Response<Body> {
+        match fate.fault() {
+            None => self.failed(version, error, accept),
+            Some(Fault::Slow) => {
+                answer::dismiss(StatusCode::REQUEST_TIMEOUT, "the body came too slowly", accept)
+            }
+            Some(Fault::Broken) => {
+                answer::dismiss(StatusCode::BAD_REQUEST, "the body is broken", accept)
             }
         }
     }
@@ -150,32 +196,33 @@ impl Worker {
         let view = cache.load();
         let mut route = self.route.borrow_mut();
         if !Arc::ptr_eq(view, &route.view) {
-            *route = Rc::new(Route::new(view.clone(), self.lane, Some(&route)));
+            *route = Rc::new(Route::new(view.clone(), &self.shared, self.lane, Some(&route)));
         }
         route.clone()
     }
 
     /// An upstream that closes is never in the view any more, so that a look at the next view helps.
-    fn enter(&self) -> Entry {
-        self.route().enter().or_else(|| self.route().enter()).unwrap_or(Entry::Refused)
+    fn enter(&self, path: &str) -> Entry {
+        let enter = || self.route().enter(path, &self.shared);
+        enter().or_else(enter).unwrap_or(Entry::Refused)
     }
 
     /// The upstream to send a request to, perhaps after a wait.
-    async fn admit(&self) -> Option<(Rc<Pool>, Ticket)> {
-        match self.enter() {
+    async fn admit(&self, path: &str) -> Option<(Rc<Pool>, Ticket)> {
+        match self.enter(path) {
             Entry::In(pool, ticket) => Some((pool, ticket)),
             Entry::Refused => None,
-            Entry::Wait => self.wait().await,
+            Entry::Wait => self.wait(path).await,
         }
     }
 
-    async fn wait(&self) -> Option<(Rc<Pool>, Ticket)> {
+    async fn wait(&self, path: &str) -> Option<(Rc<Pool>, Ticket)> {
         let _place = self.shared.place()?;
         let deadline = Instant::now() + self.shared.settings.hold_max.as_duration();
         loop {
             // Listens before it looks, so that no change falls between the two.
             let changed = self.shared.changed.notified();
-            match self.enter() {
+            match self.enter(path) {
                 Entry::In(pool, ticket) => return Some((pool, ticket)),
                 Entry::Refused => return None,
                 Entry::Wait => timeout_at(deadline, changed).await.ok()?,
@@ -188,12 +235,12 @@ impl Worker {
         response: Response<Incoming>,
         lease: Lease,
         ticket: Ticket,
-        switch: Option<OnUpgrade>,
+        switch: Option<(OnUpgrade, Rc<Visit>)>,
         accept: &Accept,
     ) -> Response<Body> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match switch {
-                Some(client) => self.switch(response, lease, ticket, client),
+                Some((client, visit)) => self.switch(response, (lease, ticket, visit), client),
                 None => self.failed(lease.version(), &"it switched protocols unasked", accept),
             };
         }
@@ -202,9 +249,7 @@ impl Worker {
         headers::strip(&mut parts.headers);
         parts.version = Version::HTTP_11;
         parts.headers.insert(X_CUTOVER_VERSION, label);
-        if let Some(seconds) = &self.route.borrow().announce {
-            parts.headers.insert(X_BACKOFF, seconds.clone());
-        }
+        parts.headers.extend(self.route.borrow().announce.iter().cloned());
         Response::from_parts(parts, Body::passing(incoming, lease, ticket, self.shared.clone()))
     }
 
@@ -213,8 +258,7 @@ impl Worker {
     fn switch(
         &self,
         mut response: Response<Incoming>,
-        lease: Lease,
-        ticket: Ticket,
+        held: (Lease, Ticket, Rc<Visit>),
         client: OnUpgrade,
     ) -> Response<Body> {
         let service = hyper::upgrade::on(&mut response);
@@ -224,9 +268,9 @@ impl Worker {
         if let Some(protocol) = protocol {
             headers::set_upgrade(&mut parts.headers, protocol);
         }
-        parts.headers.insert(X_CUTOVER_VERSION, lease.label());
+        parts.headers.insert(X_CUTOVER_VERSION, held.0.label());
         tokio::task::spawn_local(async move {
-            let (_ticket, _lease) = (ticket, lease);
+            let _held = held;
             if let Err(error) = tunnel(client, service).await {
                 tracing::debug!(%error, "a tunnel ended");
             }
@@ -251,21 +295,34 @@ impl Worker {
         let notice = &route.view.notice;
         let (elapsed, now) = (notice.since.elapsed(), jiff::Timestamp::now());
         let seconds = answer::seconds(notice, elapsed, now, self.spread());
-        let weave = match self.shared.settings.weave_headers {
-            true => Weave::With,
-            false => Weave::Without,
-        };
-        answer::backoff(seconds, notice.message.as_deref(), accept, weave)
+        let names = &self.shared.settings.backoff_headers;
+        let pages = self.shared.pages.load();
+        answer::backoff(seconds, notice.message.as_deref(), accept, &pages, names)
     }
 
-    /// From 0 to 1; xorshift, since nothing depends on its being unpredictable.
+    /// From 0 to 1.
     fn spread(&self) -> f64 {
+        (self.random() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A name for a request that has none.
+    fn new_id(&self) -> HeaderValue {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let number = u128::from(self.random()) << 64 | u128::from(self.random());
+        let digit = |at: usize| DIGITS[(number >> (124 - 4 * at)) as usize & 15];
+        let id: [u8; 32] = std::array::from_fn(digit);
+        // Hexadecimal digits are always a value.
+        HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
+    }
+
+    /// Xorshift: nothing depends on its being unpredictable.
+    fn random(&self) -> u64 {
         let mut random = self.random.get();
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         self.random.set(random);
-        (random >> 11) as f64 / (1_u64 << 53) as f64
+        random
     }
 }
 
@@ -279,6 +336,7 @@ fn prepare(
     }
     settle_host(request)?;
     let headers = request.headers_mut();
+    headers::strip_impostors(headers);
     match headers::strip(headers) {
         Framing::Plain => {}
         // Else hyper thinks that GET has no body.
@@ -319,7 +377,7 @@ fn settle_host(request: &mut Request<Incoming>) -> Result<(), (StatusCode, &'sta
 
 async fn send(
     pool: &Rc<Pool>,
-    mut request: Request<Incoming>,
+    mut request: Request<Inbound>,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     let mut reusable = pool.reuse();
     for _ in 0..ATTEMPTS {

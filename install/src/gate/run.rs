@@ -21,7 +21,7 @@ use super::protocol::Maintenance;
 use super::service::Ground;
 use super::supervisor::{Supervisor, first_view};
 use super::view::Shared;
-use super::{GateError, control, history, identity, maintenance};
+use super::{GateError, control, history, identity, maintenance, reload};
 use crate::root::Root;
 
 /// Files that the gate would like to have open at once: two for each request.
@@ -47,12 +47,15 @@ pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
         lanes: listen::lanes(),
         serial: Cell::new(0),
     };
-    let shared = Arc::new(Shared::new(gate, first_view(history::load(root))));
+    let pages = reload::pages(root, &gate)?;
+    let view = first_view(history::load(root));
+    let shared = Arc::new(Shared::new(gate, pages, listen::lanes(), view));
     let runtime = LocalRuntime::new().map_err(|why| at(root.path(), why))?;
     runtime.block_on(async {
         identity::end_leftovers(root).await.map_err(|why| at(&root.run(), why))?;
         let control = control::bind(&socket).map_err(|why| at(&socket, why))?;
         let listeners = Listeners::start(&listener, &shared)?;
+        reload::start(root, &shared).map_err(|why| at(root.path(), why))?;
         drop(listener);
         let supervisor = Supervisor::new(ground, shared, address);
         tracing::info!(%address, pid = std::process::id(), "the gate listens");

@@ -74,6 +74,7 @@ impl Dark {
 pub(super) fn first_view(history: Arc<[Duration]>) -> View {
     View {
         way: Way::Hold,
+        beside: None,
         notice: Notice {
             reason: Reason::Starting,
             since: Instant::now(),
@@ -110,9 +111,14 @@ impl Supervisor {
     /// Decides anew what requests meet, and shows it.
     pub(super) fn refresh(&self) {
         let maintenance = self.maintenance.borrow();
+        let supply = self.supply();
         let (way, reason) = match self.ending.get() {
             true => (Way::Backoff, Reason::Ending),
-            false => decide(self.wish.get(), &self.supply(), maintenance.as_ref()),
+            false => decide(self.wish.get(), &supply, maintenance.as_ref()),
+        };
+        let beside = match (&way, supply) {
+            (Way::Hold | Way::Backoff, Supply::Up(upstream)) => Some(upstream),
+            _ => None,
         };
         let before = self.shared.view.load();
         let since = self.count_dark(&way, reason);
@@ -125,7 +131,7 @@ impl Supervisor {
         };
         let history = self.history.borrow().clone();
         let notice = Notice { reason, since, until, message, history };
-        self.shared.show(View { way, notice, announce: self.announce.get() });
+        self.shared.show(View { way, beside, notice, announce: self.announce.get() });
     }
 
     fn supply(&self) -> Supply {

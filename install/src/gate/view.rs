@@ -10,6 +10,8 @@ use cutover_formats::node_toml::Gate;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::answer::Pages;
+use super::doors::Doors;
 use super::protocol::{Maintenance, State};
 use super::upstream::Upstream;
 
@@ -18,6 +20,8 @@ use super::upstream::Upstream;
 pub(super) struct View {
     /// Where requests go.
     pub(super) way: Way,
+    /// A service that answers though the way does not lead to it: for paths that are always open.
+    pub(super) beside: Option<Arc<Upstream>>,
     /// What those are told that are sent away.
     pub(super) notice: Notice,
     /// Seconds that good answers tell clients to stay away, before a swap.
@@ -150,6 +154,10 @@ pub(super) struct Shared {
     pub(super) settings: Gate,
     /// Told after each new view; requests that are held listen to it.
     pub(super) changed: Notify,
+    /// The texts of the backoff answer.
+    pub(super) pages: ArcSwap<Pages>,
+    /// Who is let in.
+    pub(super) doors: Arc<Doors>,
     /// What became of requests that were not simply served.
     pub(super) tally: Tally,
     waiting: AtomicUsize,
@@ -198,8 +206,11 @@ impl Shared {
     }
 
     /// State of a gate with nothing to serve yet.
-    pub(super) fn new(settings: Gate, view: View) -> Self {
+    pub(super) fn new(settings: Gate, pages: Pages, lanes: usize, view: View) -> Self {
+        let (most, most_per_client) = (settings.max_connections, settings.max_per_client);
         Self {
+            pages: ArcSwap::from_pointee(pages),
+            doors: Doors::new(lanes, most, most_per_client),
             view: Arc::new(ArcSwap::from_pointee(view)),
             settings,
             changed: Notify::new(),

@@ -40,6 +40,11 @@ impl Client {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
+    /// The same connection, for another thread to write to.
+    pub(crate) fn writer(&self) -> TcpStream {
+        self.0.get_ref().try_clone().unwrap()
+    }
+
     /// A request without a body, and its answer.
     pub(crate) fn get(&mut self, path: &str) -> Answer {
         self.say(format!("GET {path} HTTP/1.1\r\nhost: site\r\n\r\n"));

@@ -6,8 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 #![expect(clippy::print_stdout, reason = "these processes speak to tests")]
 
+mod answers;
 mod client;
 mod control;
+mod hostile;
 mod node;
 mod proxy;
 mod service;

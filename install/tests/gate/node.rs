@@ -31,6 +31,8 @@ pub(crate) enum Mode {
     Unix,
     /// It takes 300 ms to listen.
     Slow,
+    /// It writes down all that it gets, in the file `record` of the root.
+    Record,
 }
 
 pub(crate) struct Node {
@@ -125,6 +127,11 @@ impl Node {
         self.session().status().unwrap()
     }
 
+    /// The gate's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.gate.as_ref().unwrap().id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let gate = self.gate.as_ref().unwrap();
         kill_process(Pid::from_child(gate), signal).unwrap();
@@ -186,6 +193,7 @@ fn service(mode: Mode) -> Service {
         ("TEST_SERVICE_VERSION", "{version}".to_owned()),
         ("TEST_SERVICE_LISTEN", listen.to_owned()),
         ("TEST_SERVICE_MODE", format!("{mode:?}")),
+        ("TEST_SERVICE_RECORD", "{root}/record".to_owned()),
     ];
     Service {
         command,

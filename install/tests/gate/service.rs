@@ -1,5 +1,6 @@
 //! A small web application with everything that proxies get wrong.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -56,9 +57,29 @@ impl Head {
     }
 }
 
+/// Writes down what is read.
+struct Recording<R> {
+    input: R,
+    record: Option<File>,
+}
+
+impl<R: Read> Read for Recording<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        if let Some(record) = &mut self.record {
+            record.write_all(&buffer[..read])?;
+        }
+        Ok(read)
+    }
+}
+
 fn connection(input: impl Read, mut output: impl Write, mode: &str) -> Option<()> {
     let version = std::env::var("TEST_SERVICE_VERSION").unwrap();
-    let mut reader = BufReader::new(input);
+    let record = (mode == "Record").then(|| {
+        let path = std::env::var("TEST_SERVICE_RECORD").unwrap();
+        File::options().create(true).append(true).open(path).unwrap()
+    });
+    let mut reader = BufReader::new(Recording { input, record });
     loop {
         let head = Head::read(&mut reader)?;
         match &head.path[..] {
@@ -75,6 +96,20 @@ fn connection(input: impl Read, mut output: impl Write, mode: &str) -> Option<()
                 body(&mut reader, &head, |bytes| count += bytes.len() as u64)?;
                 answer(&mut output, "200 OK", &count.to_string())
             }
+            // As /count, but not at once.
+            "/late" => {
+                std::thread::sleep(Duration::from_millis(2500));
+                let mut count = 0_u64;
+                body(&mut reader, &head, |bytes| count += bytes.len() as u64)?;
+                answer(&mut output, "200 OK", &count.to_string())
+            }
+            "/take" => {
+                if head.field("content-length").or(head.field("transfer-encoding")).is_some() {
+                    body(&mut reader, &head, |_| {})?;
+                }
+                answer(&mut output, "200 OK", "taken")
+            }
+            "/hidden" => answer(&mut output, "200 OK", "hidden"),
             // Answers each piece as it comes, before the request has ended.
             "/echo" => {
                 write!(output, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").ok()?;

@@ -1,0 +1,176 @@
+//! Bodies of requests: passed on as they come, as long as they do come.
+//!
+//! A client that sends its body drop by drop occupies a worker of the service for as long as it
+//! likes. So it has a *patience* to use up: waiting for it does, and every byte that arrives wins
+//! some of it back. Only waiting for the client counts, never waiting for the service.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+/// Bytes that win back a second. The slowest modem brings several times as many.
+const BYTES_PER_SECOND: u64 = 500;
+
+/// The body of a request on its way to the service.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    incoming: Incoming,
+    /// None where there is no body.
+    watch: Option<Box<Watch>>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    pace: Pace,
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    fate: Fate,
+}
+
+/// What became of a request's body, for whoever has to answer for it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fate(Rc<Cell<Option<Fault>>>);
+
+/// Why a body did not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It came too slowly.
+    Slow,
+    /// It broke off, or was no body.
+    Broken,
+}
+
+impl Fate {
+    /// The client's fault, if there is one.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Slow => "the client sends too slowly",
+            Self::Broken => "the client broke off",
+        })
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl Inbound {
+    /// A body whose client has `patience` to use up.
+    pub(super) fn new(incoming: Incoming, patience: Duration) -> (Self, Fate) {
+        let fate = Fate::default();
+        let watch = (!incoming.is_end_stream()).then(|| {
+            Box::new(Watch { pace: Pace::new(patience), waiting: None, fate: fate.clone() })
+        });
+        (Self { incoming, watch }, fate)
+    }
+}
+
+impl Watch {
+    fn arrived(&mut self, bytes: usize) {
+        let waited = self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+        self.pace.count(waited, bytes as u64);
+    }
+
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let left = self.pace.left();
+        let (_, end) = self
+            .waiting
+            .get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
+        end.as_mut().poll(cx)
+    }
+}
+
+impl Body for Inbound {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let Some(watch) = &mut self.watch else {
+            return polled.map_err(|_| Fault::Broken);
+        };
+        let fault = match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                watch.arrived(frame.data_ref().map_or(0, Bytes::len));
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(Some(Err(_))) => Fault::Broken,
+            Poll::Pending => {
+                ready!(watch.poll_patience(cx));
+                Fault::Slow
+            }
+        };
+        watch.fate.0.set(Some(fault));
+        Poll::Ready(Some(Err(fault)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// How much patience is left.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    patience: Duration,
+    used: Duration,
+}
+
+impl Pace {
+    fn new(patience: Duration) -> Self {
+        Self { patience, used: Duration::ZERO }
+    }
+
+    /// `bytes` came after a wait of `waited`.
+    fn count(&mut self, waited: Duration, bytes: u64) {
+        let won = Duration::from_millis(bytes.saturating_mul(1000) / BYTES_PER_SECOND);
+        self.used = (self.used + waited).saturating_sub(won);
+    }
+
+    fn left(&self) -> Duration {
+        self.patience.saturating_sub(self.used)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn drops_use_patience_up_and_a_slow_line_does_not() {
+        let mut drops = Pace::new(60 * SECOND);
+        for _ in 0..6 {
+            drops.count(10 * SECOND, 1);
+        }
+        assert!(drops.left() < SECOND, "{drops:?}");
+
+        let mut modem = Pace::new(60 * SECOND);
+        for _ in 0..100_000 {
+            modem.count(SECOND, 1400);
+        }
+        modem.count(30 * SECOND, 0);
+        assert_eq!(modem.left(), 30 * SECOND, "a good past buys no more than the whole patience");
+        modem.count(SECOND, u64::MAX);
+        assert_eq!(modem.left(), 60 * SECOND);
+    }
+}
