@@ -122,6 +122,14 @@ impl Running {
         self.0.wait().ok().and_then(|status| status.code())
     }
 
+    /// Whether it has ended, by itself or otherwise.
+    ///
+    /// # Panics
+    /// Where that cannot be told.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().expect("it is our child").is_some()
+    }
+
     /// Sends a signal, by name.
     pub fn signal(&self, name: &str) {
         let pid = self.0.id().to_string();
@@ -254,15 +262,15 @@ impl World {
     /// Where `install init` fails.
     #[must_use]
     pub fn node(&self, gate: Option<SocketAddr>) -> NodeDir<'_> {
-        let node = NodeDir { world: self, root: self.path("node"), gate };
-        let mut command = self.command("install");
-        command.arg("init").arg("--root").arg(&node.root);
-        command.arg("--repo").arg(self.repository()).arg("--trust").arg(self.root_json());
-        if let Some(gate) = gate {
-            command.args(["--gate", &gate.to_string()]);
-        }
-        let _ = Run::of(&mut command).ok();
+        let node = self.unmade_node(self.path("node"), gate);
+        let _ = Run::of(&mut node.init()).ok();
         node
+    }
+
+    /// The same at `root`, before `install init` has run.
+    #[must_use]
+    pub fn unmade_node(&self, root: PathBuf, gate: Option<SocketAddr>) -> NodeDir<'_> {
+        NodeDir { world: self, root, gate }
     }
 
     /// Starts `repo-server` on this world's repository; its address.
@@ -341,6 +349,18 @@ pub struct NodeDir<'a> {
 }
 
 impl NodeDir<'_> {
+    /// `install init` for this node.
+    #[must_use]
+    pub fn init(&self) -> Command {
+        let mut command = self.command();
+        command.arg("init").arg("--repo").arg(self.world.repository());
+        command.arg("--trust").arg(self.world.root_json());
+        if let Some(gate) = self.gate {
+            command.args(["--gate", &gate.to_string()]);
+        }
+        command
+    }
+
     /// `install` on this node, to be given arguments.
     #[must_use]
     pub fn command(&self) -> Command {
