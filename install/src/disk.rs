@@ -6,6 +6,8 @@
 //! node's root, files are replaced whole: a temporary beside it, `fsync`, `rename`, `fsync` of the
 //! folder. After a power cut there is the old file or the new one.
 
+mod lines;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -18,6 +20,8 @@ use cutover_formats::path::RelPath;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+pub use lines::append_line;
 
 /// A path that the disk would not do something with.
 #[derive(Debug, thiserror::Error)]
@@ -297,17 +301,6 @@ pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result
 pub fn open_download(path: &Path) -> Result<File, DiskError> {
     let mut options = File::options();
     options.create(true).truncate(false).read(true).write(true).open(path).doing("open", path)
-}
-
-/// Adds a line to the end of a file, durably, creating the file if there is none.
-pub fn append_line(path: &Path, line: &[u8]) -> Result<(), DiskError> {
-    let append = || -> io::Result<()> {
-        let mut file = File::options().create(true).append(true).open(path)?;
-        file.write_all(&[line, b"\n"].concat())?;
-        file.sync_all()
-    };
-    append().doing("append to", path)?;
-    sync_folder(folder_of(path))
 }
 
 /// Replaces a file whole with `value` as JSON, or creates it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cutover_formats::version::Version;
 
-use crate::disk;
+use crate::disk::{self, DiskError};
 use crate::fetch;
 use crate::node::{Node, NodeError};
 use crate::standing::Standings;
@@ -59,12 +59,18 @@ pub fn remove_litter(node: &Node) -> Result<(), NodeError> {
     for folder in records.chain([root.path().to_owned(), root.state(), root.receipts()]) {
         disk::remove_temporaries(&folder)?;
     }
+    let trust = root.trust();
+    let swept = cutover_repository::client::sweep(&trust);
+    swept.map_err(|error| DiskError::new("tidy up", &trust, error))?;
     Ok(())
 }
 
 /// The seal goes first: whatever is left after a crash is no release any more.
 fn remove(node: &Node, version: &Version) -> Result<(), NodeError> {
     disk::remove_file(&node.root.seal(version))?;
+    if node.root.record(version).is_dir() {
+        disk::sync_folder(&node.root.record(version))?;
+    }
     disk::remove_tree(&node.root.prefix(version))?;
     disk::remove_tree(&node.root.record(version))?;
     Ok(())

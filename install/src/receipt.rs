@@ -96,13 +96,36 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Writes the receipt and its line in the history, durably.
-    pub fn keep(&self, root: &Root) -> Result<(), DiskError> {
-        disk::write_json(&root.receipts().join(format!("{}.json", self.id)), self)?;
-        let history = root.history();
+    /// Writes the receipt and its line in the history, durably; the one that counts. Where a crash
+    /// came after they were written, the earlier one knows more of an end of the same kind, and stays.
+    pub fn keep(self, root: &Root) -> Result<Self, DiskError> {
+        let path = root.receipts().join(format!("{}.json", self.id));
+        // What cannot be understood tells nothing.
+        let earlier: Option<Self> = disk::read_json(&path).unwrap_or_default();
+        let Some(earlier) = earlier.filter(|earlier| earlier.ended_like(&self)) else {
+            disk::write_json(&path, &self)?;
+            self.append(root)?;
+            return Ok(self);
+        };
+        let history = history(root)?;
+        let last = history.lines().next_back().map(serde_json::from_str::<Self>);
+        if !last.is_some_and(|last| last.is_ok_and(|last| last.ended_like(&earlier))) {
+            earlier.append(root)?;
+        }
+        Ok(earlier)
+    }
+
+    fn append(&self, root: &Root) -> Result<(), DiskError> {
+        let path = root.history();
         let line = serde_json::to_vec(self)
-            .map_err(|error| DiskError::new("append to", &history, error.into()))?;
-        disk::append_line(&history, &line)
+            .map_err(|error| DiskError::new("append to", &path, error.into()))?;
+        disk::append_line(&path, &line)
+    }
+
+    /// Whether both tell of the same transaction and the same kind of end.
+    fn ended_like(&self, other: &Self) -> bool {
+        let kind = std::mem::discriminant;
+        self.id == other.id && kind(&self.outcome) == kind(&other.outcome)
     }
 
     /// Wall-clock seconds of a stage; 0 where it was not gone through.
@@ -116,18 +139,22 @@ impl Receipt {
 /// what clients are told before the next one. `None` where it never was.
 pub fn usual_dark(root: &Root) -> Result<Option<u64>, DiskError> {
     const SWAPS: usize = 5;
-    let path = root.history();
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(DiskError::new("read", &path, error)),
-    };
+    let text = history(root)?;
     let receipts = text.lines().rev().filter_map(|line| serde_json::from_str::<Receipt>(line).ok());
     let dark = receipts.filter_map(|receipt| receipt.gate.map(|figures| figures.dark));
     let mut dark: Vec<f64> = dark.filter(|seconds| *seconds > 0.0).take(SWAPS).collect();
     dark.sort_by(f64::total_cmp);
     let median = dark.get(dark.len() / 2);
     Ok(median.map(|seconds| std::time::Duration::from_secs_f64(seconds.ceil()).as_secs()))
+}
+
+/// Every install that ended, one line each.
+fn history(root: &Root) -> Result<String, DiskError> {
+    let path = root.history();
+    match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(|error| DiskError::new("read", &path, error)),
+    }
 }
 
 /// An identifier for a transaction that begins at `now` and leads to `to`.

@@ -37,7 +37,7 @@ pub fn recover(node: &Node, output: &Output) -> Result<Option<Receipt>, NodeErro
             undone(node, &trace, figures)?
         }
     };
-    receipt.keep(root)?;
+    let receipt = receipt.keep(root)?;
     journal::clear(root)?;
     Ok(Some(receipt))
 }

@@ -167,8 +167,7 @@ impl UnderWay<'_> {
         let what = "on record".to_owned();
         let (stage, seconds) = (Stage::Settle, began.elapsed().as_secs_f64());
         self.recorder.times.push(StageTime { stage, seconds, what });
-        let receipt = self.receipt(Outcome::Done, figures);
-        receipt.keep(&node.root)?;
+        let receipt = self.receipt(Outcome::Done, figures).keep(&node.root)?;
         journal::clear(&node.root)?;
         Ok(receipt)
     }

@@ -3,13 +3,16 @@
 //! What tests share is here: [`world`] makes a repository and nodes in a scratch folder and runs
 //! the programs there; [`attacker`] serves the repository as nobody should; [`traffic`] is a client that
 //! keeps asking and writes down what it got; [`parts`] starts what stands around a node; [`strace`] kills
+//! programs at chosen system calls, [`image`] is a disk that fills up or loses power, [`trial`] tries
 //! that on a node again and again, and [`aftermath`] says what must hold of a node whatever happened to
 //! it; [`foreign`] is what fuzzers run.
 
 pub mod aftermath;
 pub mod attacker;
 pub mod foreign;
+pub mod image;
 pub mod parts;
 pub mod strace;
 pub mod traffic;
+pub mod trial;
 pub mod world;

@@ -32,6 +32,7 @@ use cutover_formats::{digest, layout};
 pub use self::catalog::ReleaseEntry;
 pub use self::error::TrustError;
 use self::folder::Folder;
+pub use self::folder::sweep;
 pub use self::owner::{Delegation, Owner};
 pub use self::remembered::{Remembered, RememberedRole};
 use self::roles::Roles;

@@ -13,5 +13,6 @@ pub mod http;
 pub mod location;
 pub mod secret;
 pub mod store;
+mod temporary;
 
 pub use location::{open_new, open_read, open_write};

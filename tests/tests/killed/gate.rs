@@ -7,7 +7,7 @@ use cutover_tests::aftermath::{Before, services};
 use cutover_tests::strace::{Fault, Site, read, traced, with_fault};
 use cutover_tests::world::{Running, World, free_address, get, wait_until};
 
-use crate::trial::{Count, End, Trial, sample};
+use cutover_tests::trial::{Count, End, Trial, sample};
 
 /// By which a gate changes files, and speaks with installers and services.
 const CALLS: [&str; 9] =

@@ -2,7 +2,7 @@
 
 use cutover_tests::world::{World, free_address};
 
-use crate::trial::Trial;
+use cutover_tests::trial::Trial;
 
 #[test]
 fn files_only() {

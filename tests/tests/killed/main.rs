@@ -3,10 +3,9 @@
 //!
 //! A first run tells which calls there are; then one run each is killed there. `CUTOVER_STRIDE` (a
 //! number) says how many of them are passed over each time: 1 tries all, which takes a while; the
-//! default tries every twelfth, another one in each test.
+//! default tries every sixteenth, others in each test.
 
 mod gate;
 mod installer;
 mod others;
-mod trial;
 mod twice;

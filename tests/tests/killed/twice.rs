@@ -3,7 +3,7 @@
 use cutover_tests::strace::{CHANGES, Site, sites};
 use cutover_tests::world::{World, free_address};
 
-use crate::trial::{Count, Trial, kill_at, sample};
+use cutover_tests::trial::{Count, Trial, kill_at, sample};
 
 /// Kills `install ARGUMENTS` at each of its steps, and then `install resume` everywhere.
 fn everywhere(trial: &Trial<'_>, arguments: &[&str], to: &str, salt: usize) -> Count {

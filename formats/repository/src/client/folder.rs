@@ -10,9 +10,13 @@ use std::path::{Path, PathBuf};
 
 use cutover_formats::tuf::names;
 use rustix::fs::FlockOperation;
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
 
 use super::{TrustError, caps};
+use crate::temporary;
+
+/// How files are called before they have a name.
+const PREFIX: &str = ".new-";
 
 /// The folder.
 #[derive(Debug)]
@@ -94,7 +98,7 @@ impl Folder {
     }
 
     fn fresh(&self, bytes: &[u8]) -> io::Result<NamedTempFile> {
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.0)?;
+        let mut file = temporary::make(Builder::new().prefix(PREFIX), &self.0)?;
         file.write_all(bytes)?;
         Ok(file)
     }
@@ -111,6 +115,12 @@ impl Folder {
     fn sync(&self) -> io::Result<()> {
         File::open(&self.0)?.sync_all()
     }
+}
+
+/// Removes from a folder of trusted metadata what clients left there that were killed; how many
+/// files that were.
+pub fn sweep(trust_dir: &Path) -> io::Result<u64> {
+    temporary::sweep(trust_dir, PREFIX)
 }
 
 fn local(path: &Path, source: io::Error) -> TrustError {

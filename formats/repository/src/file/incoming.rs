@@ -2,14 +2,15 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
 
 use super::{reading, writing};
 use crate::store::StoreError;
+use crate::temporary;
 
 const PREFIX: &str = "upload-";
 /// As for any new file, the process' umask has the last word.
@@ -31,16 +32,8 @@ impl Incoming {
     /// A new file that no sweep takes away while it is open.
     pub(super) fn temp_file(&self) -> Result<NamedTempFile, StoreError> {
         let made = self.make().and_then(|()| {
-            loop {
-                let temp = tempfile::Builder::new()
-                    .prefix(PREFIX)
-                    .permissions(Permissions::from_mode(MODE))
-                    .tempfile_in(&self.0)?;
-                flock(temp.as_file(), FlockOperation::LockShared)?;
-                if still_there(&temp)? {
-                    return Ok(temp);
-                }
-            }
+            let mode = Permissions::from_mode(MODE);
+            temporary::make(Builder::new().prefix(PREFIX).permissions(mode), &self.0)
         });
         made.map_err(|error| writing(&self.0.display().to_string(), error))
     }
@@ -59,20 +52,8 @@ impl Incoming {
 
     /// Removes the files whose makers are gone.
     pub(super) fn sweep(&self) -> Result<u64, StoreError> {
-        let what = || self.0.display().to_string();
-        let entries = match std::fs::read_dir(&self.0) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(reading(&what(), error)),
-        };
-        let mut removed = 0;
-        for entry in entries {
-            let entry = entry.map_err(|error| reading(&what(), error))?;
-            if entry.file_name().to_string_lossy().starts_with(PREFIX) && remove(&entry.path()) {
-                removed += 1;
-            }
-        }
-        Ok(removed)
+        let swept = temporary::sweep(&self.0, PREFIX);
+        swept.map_err(|error| reading(&self.0.display().to_string(), error))
     }
 
     fn make(&self) -> io::Result<()> {
@@ -81,21 +62,4 @@ impl Incoming {
             _ => Ok(()),
         }
     }
-}
-
-/// A sweep may have come between the making of a file and its lock.
-fn still_there(temp: &NamedTempFile) -> io::Result<bool> {
-    match std::fs::metadata(temp.path()) {
-        Ok(found) => Ok(found.ino() == temp.as_file().metadata()?.ino()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Removes the file if nobody holds it. That it cannot be opened or removed is not worth an error.
-fn remove(path: &Path) -> bool {
-    File::options().read(true).write(true).open(path).is_ok_and(|file| {
-        flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-            && std::fs::remove_file(path).is_ok()
-    })
 }

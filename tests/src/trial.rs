@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cutover_tests::aftermath::{Before, served, services, settle};
-use cutover_tests::strace::{CHANGES, Fault, Site, sites, with_fault};
-use cutover_tests::world::{NodeDir, Running};
+use crate::aftermath::{Before, served, services, settle};
+use crate::strace::{CHANGES, Fault, Site, sites, with_fault};
+use crate::world::{NodeDir, Running};
 
-/// How many places are passed over.
-pub(crate) fn stride() -> usize {
-    std::env::var("CUTOVER_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+/// Of how many places one is tried: `CUTOVER_STRIDE`, or 16.
+#[must_use]
+pub fn stride() -> usize {
+    std::env::var("CUTOVER_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(16)
 }
 
 /// Every so many of `all`, from another one for each `salt`.
-pub(crate) fn sample<T>(all: Vec<T>, salt: usize, count: &mut Count) -> Vec<T> {
+#[must_use]
+pub fn sample<T>(all: Vec<T>, salt: usize, count: &mut Count) -> Vec<T> {
     count.places = all.len();
     let stride = stride().max(1);
     all.into_iter().skip(salt % stride).step_by(stride).collect()
@@ -21,15 +23,19 @@ pub(crate) fn sample<T>(all: Vec<T>, salt: usize, count: &mut Count) -> Vec<T> {
 
 /// How a run under `strace` ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
+    /// By the signal that was meant for it.
     Killed,
     /// The call did not come: it depends on chance or on time.
     Done,
 }
 
 /// Runs `command` and kills it at `site`.
+///
+/// # Panics
+/// Where it ends in any other way than by that or by success.
 #[track_caller]
-pub(crate) fn kill_at(command: &Command, site: &Site) -> End {
+pub fn kill_at(command: &Command, site: &Site) -> End {
     let mut strace = with_fault(command, site, Fault::Kill);
     let run = strace.stdin(Stdio::null()).output().expect("strace is installed");
     match run.status.code() {
@@ -43,33 +49,40 @@ pub(crate) fn kill_at(command: &Command, site: &Site) -> End {
 }
 
 /// `to` becomes a copy of `from`.
-pub(crate) fn copy(from: &Path, to: &Path) {
+///
+/// # Panics
+/// Where `cp` fails.
+pub fn copy(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp");
     assert!(copied.success());
 }
 
 /// A node that is brought back to what it was before each try.
-pub(crate) struct Trial<'a> {
-    pub(crate) node: &'a NodeDir<'a>,
+#[derive(Debug)]
+pub struct Trial<'a> {
+    /// The node.
+    pub node: &'a NodeDir<'a>,
     pristine: PathBuf,
 }
 
 impl<'a> Trial<'a> {
     /// Remembers the node as it is; its gate does not run.
-    pub(crate) fn new(node: &'a NodeDir<'a>) -> Self {
+    #[must_use]
+    pub fn new(node: &'a NodeDir<'a>) -> Self {
         let pristine = node.root.with_extension("pristine");
         copy(&node.root, &pristine);
         Self { node, pristine }
     }
 
     /// The node as it was, without its gate.
-    pub(crate) fn restore(&self) {
+    pub fn restore(&self) {
         copy(&self.pristine, &self.node.root);
     }
 
     /// The node as it was, with its gate, if it has one, serving what is current, if anything is.
-    pub(crate) fn begin(&self) -> (Option<Running>, Before) {
+    #[must_use]
+    pub fn begin(&self) -> (Option<Running>, Before) {
         self.restore();
         let before = Before::of(self.node);
         let gate = self.node.gate.map(|_| self.node.start_gate());
@@ -80,21 +93,26 @@ impl<'a> Trial<'a> {
     }
 
     /// `install ARGUMENTS` here.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.node.command();
         command.args(arguments);
         command
     }
 
-    /// Where `install ARGUMENTS` can be killed here.
-    pub(crate) fn sites(&self, arguments: &[&str]) -> Vec<Site> {
+    /// The calls by which `install ARGUMENTS` changes something here.
+    #[must_use]
+    pub fn sites(&self, arguments: &[&str]) -> Vec<Site> {
         let (_gate, _) = self.begin();
         sites(&self.command(arguments), &CHANGES)
     }
 
     /// After whatever happened: old or new, and `install ARGUMENTS` then leads to `to`.
+    ///
+    /// # Panics
+    /// Where anything is not as it must be.
     #[track_caller]
-    pub(crate) fn end(
+    pub fn end(
         &self,
         gate: Option<Running>,
         before: &Before,
@@ -114,7 +132,10 @@ impl<'a> Trial<'a> {
     }
 
     /// Kills `install ARGUMENTS` wherever it can be killed; how often it was.
-    pub(crate) fn everywhere(&self, arguments: &[&str], to: &str, salt: usize) -> Count {
+    ///
+    /// # Panics
+    /// Where the node is not as it must be afterwards.
+    pub fn everywhere(&self, arguments: &[&str], to: &str, salt: usize) -> Count {
         let sites = self.sites(arguments);
         let mut count = Count::default();
         for site in sample(sites, salt, &mut count) {
@@ -129,18 +150,18 @@ impl<'a> Trial<'a> {
 
 /// How often something was killed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Count {
+pub struct Count {
     /// Calls at which it could have been.
-    pub(crate) places: usize,
+    pub places: usize,
     /// Calls at which it was.
-    pub(crate) killed: usize,
+    pub killed: usize,
     /// Calls that did not come that time.
-    pub(crate) missed: usize,
+    pub missed: usize,
 }
 
 impl Count {
     /// One more run.
-    pub(crate) fn add(&mut self, end: End) {
+    pub fn add(&mut self, end: End) {
         match end {
             End::Killed => self.killed += 1,
             End::Done => self.missed += 1,
@@ -148,8 +169,12 @@ impl Count {
     }
 
     /// Prints it, and sees that the test has tested something.
+    ///
+    /// # Panics
+    /// Where it has not.
     #[track_caller]
-    pub(crate) fn report(self, what: &str) {
+    #[expect(clippy::print_stdout, reason = "figures, for whoever runs the test")]
+    pub fn report(self, what: &str) {
         println!("{what}: {self}");
         assert!(self.killed * 10 >= self.missed, "{what}: {self}");
         assert!(self.killed * stride() * 2 > self.places, "{what}: {self}");
