@@ -10,6 +10,7 @@ use crate::digest::Digest;
 use crate::exit::{Exit, Explain};
 use crate::format::{Format, UnknownFormat};
 use crate::name::{Channel, Product};
+use crate::tuf::json::Json;
 
 /// The format of a pointer.
 pub const FORMAT: Format = Format { name: "cutover.channel", major: 1, minor: 0 };
@@ -97,6 +98,28 @@ impl Pointer {
         Ok(pointer)
     }
 
+    /// What a target says of its pointer, so that readers can do without the file: see
+    /// [`Pointer::hinted`].
+    #[must_use]
+    pub fn hint(&self) -> Json {
+        let version = ("version", self.version.to_string().into());
+        [version, ("descriptor", self.descriptor.to_string().into())].into_iter().collect()
+    }
+
+    /// The pointer that the hint speaks of. Whoever uses it makes sure that its bytes are those that
+    /// are signed for.
+    #[must_use]
+    pub fn hinted(channel: &Channel, product: &Product, hint: &Json) -> Option<Self> {
+        let Json::Object(hint) = hint else { return None };
+        let text = |name| match hint.get(name) {
+            Some(Json::String(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        let (version, descriptor) = (text("version")?.parse().ok()?, text("descriptor")?);
+        let descriptor = descriptor.parse().ok()?;
+        Some(Self::new(channel.clone(), product.clone(), version, descriptor))
+    }
+
     /// The bytes that are signed and published.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -118,6 +141,9 @@ mod tests {
         let pointer = Pointer::new(channel.clone(), product.clone(), version, Digest::of(b""));
         let bytes = pointer.to_bytes();
         assert_eq!(Pointer::parse(&bytes, &channel, &product).unwrap(), pointer);
+        let hint = pointer.hint();
+        assert_eq!(Pointer::hinted(&channel, &product, &hint).unwrap().to_bytes(), bytes);
+        assert_eq!(Pointer::hinted(&channel, &product, &Json::Null), None);
         let other = Pointer::parse(&bytes, &"next".parse().unwrap(), &product);
         assert!(matches!(other, Err(InvalidPointer::Misplaced { .. })));
         assert!(matches!(Pointer::parse(b"{}", &channel, &product), Err(InvalidPointer::Shape(_))));

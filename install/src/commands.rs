@@ -12,7 +12,7 @@ pub mod rollback;
 pub mod status;
 pub mod verify;
 
-use cutover_formats::version::Wanted;
+use cutover_formats::version::{Version, Wanted};
 use cutover_repository::client::Client;
 use cutover_repository::location::Location;
 use cutover_repository::store::Read;
@@ -46,7 +46,8 @@ fn resolve_wanted(
     let mut client = Client::open(store, node.root.trust(), Timestamp::now())?;
     client.refresh()?;
     let standings = Standings::load(&node.root)?;
-    Ok(resolve(&mut client, &node.settings.product, &wanted, &standings)?)
+    let copy = |version: &Version| std::fs::read(node.root.descriptor(version)).ok();
+    Ok(resolve(&mut client, &node.settings.product, &wanted, &standings, &copy)?)
 }
 
 /// Takes the node's lock and ends what a crash cut off.

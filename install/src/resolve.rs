@@ -108,12 +108,14 @@ impl Explain for ResolveError {
     }
 }
 
-/// The release that `wanted` means, verified; `client` has been refreshed.
+/// The release that `wanted` means, verified; `client` has been refreshed. A descriptor that is on
+/// the node already (`copy`) is not fetched again, if it is the one that is signed.
 pub fn resolve(
     client: &mut Client<'_>,
     product: &Product,
     wanted: &Wanted,
     standings: &Standings,
+    copy: &dyn Fn(&Version) -> Option<Vec<u8>>,
 ) -> Result<Release, ResolveError> {
     let version = match wanted {
         Wanted::Version(version) => version.clone(),
@@ -134,7 +136,8 @@ pub fn resolve(
     if let Some(withdrawal) = withdrawal {
         return Err(ResolveError::Withdrawn { product: product.clone(), version, withdrawal });
     }
-    let Some((descriptor, bytes, signed_by)) = client.descriptor(product, &version)? else {
+    let found = client.descriptor_or(product, &version, copy(&version))?;
+    let Some((descriptor, bytes, signed_by)) = found else {
         return Err(no_version(client, product, wanted)?);
     };
     if (&descriptor.product, &descriptor.version) != (product, &version) {

@@ -7,13 +7,14 @@ use std::os::unix::fs::FileExt as _;
 use cutover_formats::digest::Digest;
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
-    IF_NONE_MATCH, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use rustix::io::Errno;
 
 use crate::body::{Part, read_nowait};
+use crate::coding;
 use crate::name::Name;
 use crate::range::Span;
 use crate::reply::{Content, Reply, With as _, empty};
@@ -29,11 +30,20 @@ pub(crate) async fn answer(
     name: Name<'_>,
     asked: &HeaderMap,
 ) -> io::Result<Reply> {
+    let most = if coding::is_wanted(path, asked) { coding::LARGEST } else { SMALL };
     let source =
-        if size <= SMALL { Source::Whole(read(file, size).await?) } else { Source::File(file) };
+        if size <= most { Source::Whole(read(file, size).await?) } else { Source::File(file) };
     let etag = etag(&name, &source);
     if is_known(asked, etag.as_deref()) {
         return Ok(describe(empty(StatusCode::NOT_MODIFIED), path, &name, etag.as_deref()));
+    }
+    if let (true, Source::Whole(bytes)) = (coding::is_wanted(path, asked), &source)
+        && let Some(coded) = coding::coded(bytes).await?
+    {
+        let reply = Response::new(Content::Whole(coded));
+        let reply = reply.with_static(CONTENT_ENCODING, coding::ZSTD);
+        let weak = etag.map(|etag| format!("W/{etag}"));
+        return Ok(describe(reply, path, &name, weak.as_deref()));
     }
     // What was hashed is what is sent, even if the name now means a newer file.
     let size = source.size(size);
@@ -91,8 +101,10 @@ async fn read(file: File, size: u64) -> io::Result<Bytes> {
 fn etag(name: &Name<'_>, source: &Source) -> Option<String> {
     match (name, source) {
         (Name::Target(_, text), _) => Some(format!("\"{text}\"")),
-        (_, Source::Whole(bytes)) => Some(format!("\"{}\"", Digest::of(bytes))),
-        (_, Source::File(_)) => None,
+        (_, Source::Whole(bytes)) if bytes.len() as u64 <= SMALL => {
+            Some(format!("\"{}\"", Digest::of(bytes)))
+        }
+        (_, Source::Whole(_) | Source::File(_)) => None,
     }
 }
 
@@ -125,6 +137,12 @@ fn describe(reply: Reply, path: &str, name: &Name<'_>, etag: Option<&str>) -> Re
         .with_static(CACHE_CONTROL, cache)
         .with_static(ACCEPT_RANGES, "bytes")
         .with_static(X_CONTENT_TYPE_OPTIONS, "nosniff");
+    let reply = if coding::is_possible(path) {
+        // A cache must not hand what is coded to who cannot read it.
+        reply.with(VARY, HeaderValue::from_name(ACCEPT_ENCODING))
+    } else {
+        reply
+    };
     match etag {
         Some(etag) => reply.with(ETAG, value(etag)),
         None => reply,

@@ -7,6 +7,7 @@
 
 pub mod args;
 mod body;
+mod coding;
 pub mod confined;
 mod download;
 mod listing;

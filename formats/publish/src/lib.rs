@@ -279,7 +279,8 @@ fn point(repo: &Repo<'_>, pointer: &Pointer) -> Result<Edit, PublishError> {
     let bytes = pointer.to_bytes();
     let path = layout::channel(&pointer.channel, &pointer.product);
     upload::bytes(repo, &layout::stored(&path, Digest::of(&bytes)), &bytes)?;
-    let target = Target::new(bytes.len() as u64, Digest::of(&bytes), None);
+    // Readers who believe it need not fetch the pointer: its digest tells whether they may.
+    let target = Target::new(bytes.len() as u64, Digest::of(&bytes), Some(pointer.hint()));
     Ok(Edit::SetChannel { path, target })
 }
 

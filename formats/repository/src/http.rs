@@ -3,6 +3,7 @@
 #![doc = include_str!("../../docs/http.md")]
 
 mod answer;
+mod coding;
 mod connection;
 mod publish;
 mod stream;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use reqwest::Response;
 pub use reqwest::Url;
-use reqwest::header::{CONTENT_LENGTH, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, RANGE};
 
 use crate::location::shown;
 use crate::store::{Read, StoreError};
@@ -95,7 +96,7 @@ impl HttpStore {
 
     fn get_once(&self, url: &Url, cap: u64) -> Result<Vec<u8>, Trouble> {
         let too_large = || Trouble::Lasting(StoreError::TooLarge { what: shown(url), cap });
-        let request = self.connection.reader.get(url.clone());
+        let request = self.connection.reader.get(url.clone()).header(ACCEPT_ENCODING, coding::ZSTD);
         let sent = self.connection.wait(async { request.send().await });
         let (mut response, _) =
             answer::read(url, 0, sent.map_err(|error| answer::failed(url, error))?)?.ok_or_else(
@@ -112,7 +113,13 @@ impl HttpStore {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(bytes)
+        match coding::of(&response) {
+            None => Ok(bytes),
+            Some(coding::ZSTD) => coding::decode(url, &bytes, cap),
+            Some(_) => {
+                Err(answer::nonsense(url, "it sent a Content-Encoding that nobody asked for"))
+            }
+        }
     }
 }
 

@@ -247,6 +247,42 @@ fn endless_files_end() {
 }
 
 #[test]
+fn small_files_come_compressed_and_no_larger_than_allowed() {
+    let server = Server::start();
+    let json = format!("{{\"a\":\"{}\"}}", "0".repeat(100_000));
+    server.place("metadata/1.root.json", json.as_bytes());
+    let store = HttpStore::open(&url(&server.url())).unwrap();
+    assert_eq!(store.get("metadata/1.root.json", 100_008).unwrap(), json.as_bytes());
+    assert!(matches!(store.get("metadata/1.root.json", 100_007), Err(StoreError::TooLarge { .. })));
+}
+
+#[test]
+fn codings_that_lie_are_refused() {
+    let (address, asked) = self::server(|_, request, mut stream| {
+        let coding = match request.split(' ').nth(1).unwrap() {
+            "/bomb" => "zstd",
+            "/garbage" => "zstd",
+            _ => "gzip",
+        };
+        let body = match request.split(' ').nth(1).unwrap() {
+            "/bomb" => zstd::bulk::compress(&vec![0; 256 << 20], 3).unwrap(),
+            _ => b"{}".to_vec(),
+        };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\n");
+        write!(stream, "{head}Content-Length: {}\r\n\r\n", body.len()).unwrap();
+        stream.write_all(&body).unwrap();
+    });
+    let store = HttpStore::open(&url(&address)).unwrap();
+    assert!(matches!(store.get("bomb", 1 << 20), Err(StoreError::TooLarge { .. })));
+    for (path, words) in [("garbage", "not zstd"), ("other", "nobody asked for")] {
+        let error = store.get(path, 100).unwrap_err();
+        assert_eq!(error.exit(), Exit::Unreachable);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 3, "none is asked for again");
+}
+
+#[test]
 fn redirects_stay_within_the_scheme() {
     let (there, _) = server(|_, request, mut stream| {
         let body = if request.starts_with("get /moved/x ") { "moved" } else { "wrong" };

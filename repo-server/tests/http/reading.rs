@@ -45,6 +45,43 @@ fn ranges() {
     }
 }
 
+/// Who asks gets JSON compressed, and nothing else; caches are told that it depends on who asks.
+#[test]
+fn coding() {
+    let server = Server::start();
+    for length in [10, 5_000, 300_000] {
+        let json = format!("{{\"a\":\"{}\"}}", "0123456789".repeat(length / 10));
+        let path = target("releases/w/1", "release.json", json.as_bytes());
+        server.place(&path, json.as_bytes());
+        let path = format!("/{path}");
+        let plain = server.get(&path, &[]);
+        assert_eq!((&plain.body[..], plain.header("vary")), (json.as_bytes(), "accept-encoding"));
+        let coded = server.get(&path, &["Accept-Encoding: gzip, zstd"]);
+        if length == 10 {
+            assert_eq!((coded.header("content-encoding"), &coded.body[..]), ("", json.as_bytes()));
+            continue;
+        }
+        assert_eq!(coded.header("content-encoding"), "zstd");
+        assert_eq!(coded.header("vary"), "accept-encoding");
+        assert_eq!(coded.header("content-length"), coded.body.len().to_string());
+        assert!(coded.body.len() < json.len() / 10, "{}", coded.body.len());
+        assert_eq!(zstd::bulk::decompress(&coded.body, json.len()).unwrap(), json.as_bytes());
+        // Another representation is no byte-for-byte equal, but as good as known.
+        let etag = coded.header("etag").to_owned();
+        assert_eq!(etag, format!("W/{}", server.get(&path, &[]).header("etag")));
+        let known = format!("If-None-Match: {etag}");
+        assert_eq!(server.get(&path, &["Accept-Encoding: zstd", &known]).status, 304);
+        let part = server.get(&path, &["Accept-Encoding: zstd", "Range: bytes=1-3"]);
+        assert_eq!((part.status, &part.body[..]), (206, &json.as_bytes()[1..4]));
+        let head = server.ask("HEAD", &path, &["Accept-Encoding: zstd"], b"");
+        assert_eq!(head.header("content-length"), coded.body.len().to_string());
+    }
+    let path = target("a", "x.tar.zst", &[0; 5000]);
+    server.place(&path, &[0; 5000]);
+    let bundle = server.get(&format!("/{path}"), &["Accept-Encoding: zstd"]);
+    assert_eq!((bundle.header("content-encoding"), bundle.body.len()), ("", 5000));
+}
+
 #[test]
 fn caching() {
     let server = Server::start();

@@ -113,6 +113,10 @@ impl Client<'_> {
         product: &Product,
     ) -> Result<Option<Pointer>, TrustError> {
         let Some(file) = self.find(&layout::channel(channel, product))? else { return Ok(None) };
+        let hinted = file.custom().and_then(|hint| Pointer::hinted(channel, product, hint));
+        if let Some(pointer) = hinted.filter(|one| file.check(&one.to_bytes()).is_ok()) {
+            return Ok(Some(pointer));
+        }
         let bytes = self.read_target(&file, channel::LARGEST)?;
         Ok(Some(Pointer::parse(&bytes, channel, product)?))
     }
@@ -124,10 +128,23 @@ impl Client<'_> {
         product: &Product,
         version: &Version,
     ) -> Result<Option<(Descriptor, Vec<u8>, SignedBy)>, TrustError> {
+        self.descriptor_or(product, version, None)
+    }
+
+    /// The same, without fetching it where `copy` is just that.
+    pub fn descriptor_or(
+        &mut self,
+        product: &Product,
+        version: &Version,
+        copy: Option<Vec<u8>>,
+    ) -> Result<Option<(Descriptor, Vec<u8>, SignedBy)>, TrustError> {
         let Some(file) = self.find(&layout::descriptor(product, version))? else {
             return Ok(None);
         };
-        let bytes = self.read_target(&file, descriptor::LARGEST)?;
+        let bytes = match copy {
+            Some(copy) if file.check(&copy).is_ok() => copy,
+            _ => self.read_target(&file, descriptor::LARGEST)?,
+        };
         Ok(Some((Descriptor::parse(&bytes)?, bytes, file.signed_by)))
     }
 
