@@ -23,6 +23,7 @@ pub mod node_toml;
 pub mod path;
 pub mod period;
 pub mod release_toml;
+pub mod size;
 pub mod tuf;
 pub mod version;
 pub mod withdrawn;

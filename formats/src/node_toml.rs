@@ -16,7 +16,7 @@ pub use pool::{
     BackendServer, CommandPool, HaproxyPool, InvalidBackendServer, InvalidRuntimeSocket, Lingering,
     Pool, RuntimeSocket, Then,
 };
-pub use service::NodeService;
+pub use service::{Journal, Limits, Liveness, Log, LogFiles, NodeService, Umask};
 
 /// A node's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -57,6 +57,12 @@ pub enum Command {
     Gate,
     /// Hold the site in maintenance: clients get 503 with Retry-After
     Maintenance(commands::maintenance::Args),
+    /// Watch over one process of a service; started by the gate
+    #[command(hide = true)]
+    Mind,
+    /// Become a service's process; started by `mind`
+    #[command(hide = true)]
+    Enter,
     /// Write man pages and shell completions
     #[command(hide = true)]
     Documents {

@@ -19,6 +19,8 @@ mod launch;
 mod lease;
 mod listen;
 pub mod maintenance;
+pub mod minder;
+mod notify;
 mod pidfd;
 mod pool;
 mod process;

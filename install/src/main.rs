@@ -21,6 +21,8 @@ fn main() -> ExitCode {
         Some(Command::Prune(args)) => prune::run(&args, &root, output),
         Some(Command::Resume) => resume::run(&root, output),
         Some(Command::Gate) => gate::run(&root),
+        Some(Command::Mind) => gate::mind(),
+        Some(Command::Enter) => gate::enter(),
         Some(Command::Maintenance(args)) => maintenance::run(&args, &root, output),
         Some(Command::Documents { folder }) => {
             cutover_terminal::documents(Install::command(), "cutover-install", &folder)

@@ -73,6 +73,20 @@ fn remove(node: &Node, version: &Version) -> Result<(), NodeError> {
     }
     disk::remove_tree(&node.root.prefix(version))?;
     disk::remove_tree(&node.root.record(version))?;
+    forget_output(node, version)
+}
+
+/// The service's output, in as many files as the node's settings ever had it in.
+fn forget_output(node: &Node, version: &Version) -> Result<(), NodeError> {
+    let log = node.root.service_log(version);
+    disk::remove_file(&log)?;
+    for number in 1.. {
+        let older = std::path::PathBuf::from(format!("{}.{number}", log.display()));
+        if !older.exists() {
+            break;
+        }
+        disk::remove_file(&older)?;
+    }
     Ok(())
 }
 

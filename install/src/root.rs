@@ -183,6 +183,12 @@ impl Root {
         self.0.join("run")
     }
 
+    /// The output of a release's service.
+    #[must_use]
+    pub fn service_log(&self, version: &Version) -> PathBuf {
+        self.run().join(format!("service-{version}.log"))
+    }
+
     /// The gate's control socket.
     #[must_use]
     pub fn control(&self) -> PathBuf {

@@ -1,111 +1,169 @@
-//! Which process is meant: a number is not enough, since numbers are given out again.
+//! Which process is meant: a number is not enough, since numbers are given out again. And what a
+//! minder writes down of itself for a gate that comes later.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::pidfd::{PidFd, signal_group};
 use super::record;
+use super::upstream::Address;
 use crate::root::Root;
 
 /// How long a leftover that got SIGKILL may take to be gone.
 const KILLED: Duration = Duration::from_secs(5);
 
-/// A service's process, as remembered for a gate that comes after this one.
+/// A process, not to be confused with another one of the same number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
-    /// The process, which leads a group of the same number.
-    pub(super) pid: i32,
+    pid: i32,
     /// When it started, in clock ticks since the machine did.
     started: u64,
     /// Which run of the machine.
     boot: String,
-    /// What it runs, for people.
-    pub(super) version: String,
-    /// Its unix socket, to be removed with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    socket: Option<PathBuf>,
-    /// How long it may take to end.
-    drain_seconds: u64,
 }
 
 impl Identity {
     /// The process `pid` of this moment.
-    pub(super) fn of(
-        pid: Pid,
-        version: String,
-        socket: Option<PathBuf>,
-        drain: Duration,
-    ) -> io::Result<Self> {
+    pub(super) fn of(pid: Pid) -> io::Result<Self> {
         let pid = pid.as_raw_nonzero().get();
-        let (started, boot) = (started(pid)?, boot()?);
-        Ok(Self { pid, started, boot, version, socket, drain_seconds: drain.as_secs() })
+        Ok(Self { pid, started: started(pid)?, boot: boot()? })
     }
 
-    /// Where it is remembered.
-    pub(super) fn path(&self, root: &Root) -> PathBuf {
-        root.run().join(format!("service-{}.json", self.pid))
+    /// Its number.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        Pid::from_raw(self.pid)
     }
 
-    /// Remembers it.
-    pub(super) fn save(&self, root: &Root) -> io::Result<()> {
-        record::save(&self.path(root), self)
+    /// Opens that very process; `None` where it has ended.
+    ///
+    /// The descriptor is opened before the identity is looked at: from then on the number cannot
+    /// come to mean another process without the descriptor telling of the first one's end.
+    pub(super) fn open(&self) -> Option<PidFd> {
+        let process = PidFd::open(self.pid()?).ok()?;
+        self.is_alive().then_some(process)
     }
 
-    /// Whether that very process is alive.
     fn is_alive(&self) -> bool {
         boot().is_ok_and(|boot| boot == self.boot)
             && started(self.pid).is_ok_and(|started| started == self.started)
     }
 }
 
-/// Ends what a gate that was killed left running, and no other process.
-pub(super) async fn end_leftovers(root: &Root) -> io::Result<()> {
-    for entry in fs::read_dir(root.run())? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !(name.starts_with("service-") && name.ends_with(".json")) {
-            continue;
-        }
-        match record::load::<Identity>(&path) {
-            Ok(Some(identity)) => end(&identity).await,
-            Ok(None) => {}
-            Err(error) => tracing::warn!(path = %path.display(), %error, "passed over a record"),
-        }
-        fs::remove_file(&path)?;
-    }
-    Ok(())
+/// A minder and its service, as remembered for a gate that comes after this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// The minder.
+    pub(super) minder: Identity,
+    /// The service's first process, which leads a group of the same number, once it runs.
+    pub(super) service: Option<Identity>,
+    /// The release.
+    pub(super) version: String,
+    /// Where it is reached.
+    pub(super) address: Address,
+    /// Since when.
+    pub(super) since: Timestamp,
+    /// How long it may take to end.
+    drain: Duration,
+    /// How it ended, if it has.
+    pub(super) ended: Option<RecordedEnd>,
 }
 
-async fn end(identity: &Identity) {
-    // The descriptor is opened before the identity is looked at: from then on the number cannot
-    // come to mean another process without the descriptor telling of the first one's end.
-    let Some(pid) = Pid::from_raw(identity.pid) else { return };
-    let Ok(process) = PidFd::open(pid) else { return };
-    if !identity.is_alive() {
-        return;
+/// How a service ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RecordedEnd {
+    /// The status of its first process, in words.
+    pub(super) how: String,
+    /// Whether it had to be killed.
+    pub(super) killed: bool,
+}
+
+impl Record {
+    /// Of a minder whose service does not run yet.
+    pub(super) fn new(
+        minder: Identity,
+        version: String,
+        address: Address,
+        drain: Duration,
+    ) -> Self {
+        let since = Timestamp::now();
+        Self { minder, service: None, version, address, since, drain, ended: None }
     }
-    let version = &identity.version;
-    tracing::warn!(
-        version,
-        pid = identity.pid,
-        "ending a service that an earlier gate left behind"
-    );
-    let drain = Duration::from_secs(identity.drain_seconds);
-    for (signal, limit) in [(Signal::TERM, drain), (Signal::KILL, KILLED)] {
-        signal_group(pid, signal);
-        if tokio::time::timeout(limit, process.ended()).await.is_ok() {
-            // Workers that outlived their leader.
-            signal_group(pid, Signal::KILL);
-            break;
+
+    fn path(&self, run: &Path) -> PathBuf {
+        run.join(format!("service-{}.json", self.minder.pid))
+    }
+
+    /// Remembers it.
+    pub(super) fn save(&self, run: &Path) -> io::Result<()> {
+        record::save(&self.path(run), self)
+    }
+
+    /// Forgets it, and the socket that nobody listens on any more.
+    pub(super) fn clear(&self, run: &Path) {
+        remove(&self.path(run));
+        if let Address::Unix(socket) = &self.address {
+            remove(socket);
         }
     }
-    if let Some(socket) = &identity.socket {
-        remove(socket);
+
+    /// What the minder wrote last.
+    pub(super) fn reload(&self, run: &Path) -> io::Result<Self> {
+        Ok(record::load(&self.path(run))?.unwrap_or_else(|| self.clone()))
+    }
+
+    /// All that minders wrote down and no gate has cleared away.
+    pub(super) fn all(root: &Root) -> io::Result<Vec<Self>> {
+        let mut records = Vec::new();
+        for entry in fs::read_dir(root.run())? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if !(name.starts_with("service-") && name.ends_with(".json")) {
+                continue;
+            }
+            match record::load(&path) {
+                Ok(found) => records.extend(found),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "passed over a record");
+                    remove(&path);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Whether the service is to be found.
+    pub(super) fn lives(&self) -> bool {
+        let lives = |identity: &Identity| identity.is_alive();
+        self.ended.is_none() && lives(&self.minder) && self.service.as_ref().is_some_and(lives)
+    }
+
+    /// Ends the service, where it still runs, and no other process; then forgets it.
+    pub(super) async fn end(&self, root: &Root) {
+        if let Some(minder) = self.minder.open() {
+            let version = &self.version;
+            tracing::warn!(version, "ending a service that an earlier gate left behind");
+            minder.signal(Signal::TERM);
+            if tokio::time::timeout(self.drain + KILLED, minder.ended()).await.is_err() {
+                minder.signal(Signal::KILL);
+            }
+        }
+        self.kill_rest();
+        self.clear(&root.run());
+    }
+
+    /// What a minder that was killed left: the kernel has ended the leader by then, or is about to.
+    pub(super) fn kill_rest(&self) {
+        if let Some(service) = self.service.as_ref().filter(|service| service.open().is_some())
+            && let Some(pid) = service.pid()
+        {
+            signal_group(pid, Signal::KILL);
+        }
     }
 }
 
@@ -150,8 +208,7 @@ mod tests {
 
     #[test]
     fn another_start_is_another_process() {
-        let pid = rustix::process::getpid();
-        let me = Identity::of(pid, "1.0.0".to_owned(), None, Duration::ZERO).unwrap();
+        let me = Identity::of(rustix::process::getpid()).unwrap();
         assert!(me.is_alive());
         assert!(!Identity { started: me.started + 1, ..me.clone() }.is_alive());
         assert!(!Identity { boot: "another".to_owned(), ..me }.is_alive());

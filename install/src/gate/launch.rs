@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_formats::descriptor::{Health, Service};
+use cutover_formats::node_toml::{Log, NodeService};
 use cutover_formats::version::Version;
 
+use super::minder::{LogFiles, Program, Task, Who};
 use super::upstream::Address;
 use crate::placeholders::fill;
 use crate::root::Root;
@@ -29,6 +31,10 @@ pub(super) struct Launch {
     pub(super) address: Address,
     /// Where its output goes.
     pub(super) log: PathBuf,
+    /// Whom it runs as, where that is another than the gate.
+    pub(super) who: Option<Who>,
+    /// What the node says of it.
+    pub(super) node: NodeService,
     /// When it counts as healthy.
     pub(super) health: Health,
     /// How long it may take to end.
@@ -57,7 +63,8 @@ impl Recipe {
     pub(super) fn launch(
         &self,
         root: &Root,
-        node_env: &BTreeMap<String, String>,
+        node: &NodeService,
+        who: Option<Who>,
         address: Address,
     ) -> Launch {
         let values = self.values(root, &address);
@@ -68,7 +75,7 @@ impl Recipe {
         }
         let from_release = self.service.env.iter();
         env.extend(from_release.map(|(name, value)| (name.clone(), fill(value, &values))));
-        env.extend(node_env.iter().map(|(name, value)| (name.clone(), fill(value, &values))));
+        env.extend(node.env.iter().map(|(name, value)| (name.clone(), fill(value, &values))));
         let folder = root.prefix(&self.version);
         let mut command: Vec<String> =
             self.service.command.iter().map(|part| fill(part, &values)).collect();
@@ -84,7 +91,9 @@ impl Recipe {
             env,
             folder,
             address,
-            log: root.run().join(format!("service-{}.log", self.version)),
+            log: root.service_log(&self.version),
+            who,
+            node: node.clone(),
             health: self.service.health.clone(),
             drain: self.service.drain.as_duration(),
         }
@@ -106,6 +115,65 @@ impl Recipe {
     }
 }
 
+<<<<<<< HEAD
+=======
+impl Launch {
+    /// What a minder is told.
+    pub(super) fn task(&self, root: &Root) -> Task {
+        let log = match self.node.log {
+            Log::Journal(_) => None,
+            Log::Files(files) => {
+                Some(LogFiles::new(self.log.clone(), files.size.bytes(), files.files.get()))
+            }
+        };
+        Task {
+            run: root.run(),
+            version: self.version.to_string(),
+            address: self.address.clone(),
+            drain: self.drain,
+            log,
+            program: Program {
+                command: self.command.clone(),
+                env: self.env.clone(),
+                folder: self.folder.clone(),
+                who: self.who.clone(),
+                limits: self.node.limits,
+                umask: self.node.umask.map(cutover_formats::node_toml::Umask::bits),
+            },
+        }
+    }
+
+    /// The file that has its output, if one has.
+    pub(super) fn log_path(&self) -> Option<&PathBuf> {
+        matches!(self.node.log, Log::Files(_)).then_some(&self.log)
+    }
+}
+
+/// Replaces `{name}` by its value, once and from left to right; what is not known stays.
+fn fill(text: &str, values: &[(&str, String)]) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('{') {
+        filled.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let known = values.iter().find(|(name, _)| {
+            rest[1..].strip_prefix(name).is_some_and(|after| after.starts_with('}'))
+        });
+        match known {
+            Some((name, value)) => {
+                filled.push_str(value);
+                rest = &rest[name.len() + 2..];
+            }
+            None => {
+                filled.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    filled + rest
+}
+
+>>>>>>> 594c08f (Put a minder between the gate and a service, which outlives the gate)
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,9 +198,10 @@ mod tests {
     fn the_node_has_the_last_word() {
         let root = Root::new("/srv/weave".into());
         let address = Address::Tcp(([127, 0, 0, 1], 8001).into());
-        let node = BTreeMap::from([("A".to_owned(), "node {version}".to_owned())]);
+        let env = BTreeMap::from([("A".to_owned(), "node {version}".to_owned())]);
+        let node = NodeService { env, ..NodeService::default() };
         let launch = recipe(&["bin/serve", "{listen}", "{prefix}/x", "{what}"]);
-        let launch = launch.launch(&root, &node, address);
+        let launch = launch.launch(&root, &node, None, address);
         assert_eq!(
             launch.command,
             [
@@ -152,7 +221,7 @@ mod tests {
         let with = recipe(&["serve", "--bind", "unix:{socket}"]);
         assert!(with.uses_socket() && !recipe(&["serve", "{listen}"]).uses_socket());
         let address = Address::Unix("/r/run/s.sock".into());
-        let launch = with.launch(&Root::new("/r".into()), &BTreeMap::new(), address);
+        let launch = with.launch(&Root::new("/r".into()), &NodeService::default(), None, address);
         assert_eq!(launch.command, ["serve", "--bind", "unix:/r/run/s.sock"]);
     }
 }

@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal,
+};
 use tokio::io::unix::AsyncFd;
 
 /// Sends `signal` to all that are left of the group that `leader` leads or led.
@@ -28,6 +30,15 @@ impl PidFd {
     )]
     pub(super) fn open(pid: Pid) -> io::Result<Self> {
         Ok(Self(AsyncFd::new(pidfd_open(pid, PidfdFlags::empty())?)?))
+    }
+
+    /// Sends `signal` to it, and to no other.
+    pub(super) fn signal(&self, signal: Signal) {
+        match pidfd_send_signal(&self.0, signal) {
+            // It has ended.
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => tracing::warn!(%error, "cannot signal a process"),
+        }
     }
 
     /// Waits until it has ended. Its parent has still to collect it.

@@ -1,20 +1,26 @@
-//! One process of a service: started in a group of its own, watched, ended with all its children.
+//! One process of a service, behind its [minder](super::minder): started or found, watched, ended.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Stdio};
+use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::identity::{Identity, remove};
+use super::identity::{Record, remove};
 use super::launch::Launch;
-use super::pidfd::{PidFd, signal_group};
+use super::minder::{Told, myself};
+use super::pidfd::PidFd;
 use super::upstream::Address;
 use crate::root::Root;
 
@@ -24,10 +30,13 @@ const TAIL_BYTES: u64 = 16 * 1024;
 /// How many lines of it are told.
 const TAIL_LINES: usize = 20;
 
-/// How long the system may take to end a process that got SIGKILL.
+/// How long a program may take to be loaded.
+const LOADED: Duration = Duration::from_secs(30);
+
+/// How long the system may take to end processes that got SIGKILL.
 const KILLED: Duration = Duration::from_secs(10);
 
-/// A process and the group that it leads.
+/// A service's process, and all that it starts.
 #[derive(Debug)]
 pub(super) struct Process {
     /// What was started.
@@ -36,21 +45,28 @@ pub(super) struct Process {
     pub(super) pid: Pid,
     /// When it was started.
     pub(super) since: Timestamp,
+    minder: Rc<PidFd>,
     exited: watch::Receiver<Option<Exited>>,
-    log: PathBuf,
-    log_start: u64,
+    log_start: LogStart,
+}
+
+/// Where in the output this process begins.
+#[derive(Debug, Default)]
+struct LogStart {
+    inode: u64,
+    length: u64,
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Exited(Option<ExitStatus>);
+#[derive(Clone, Debug)]
+pub(super) struct Exited {
+    how: String,
+    killed: bool,
+}
 
 impl std::fmt::Display for Exited {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(status) => write!(f, "the process ended ({status})"),
-            None => f.write_str("the process ended"),
-        }
+        write!(f, "the process ended ({})", self.how)
     }
 }
 
@@ -67,124 +83,150 @@ pub(super) enum Ended {
 
 impl Process {
     /// Starts a process. Must be called on the supervisor's runtime, which watches it.
-    pub(super) fn start(launch: Launch, root: &Root) -> io::Result<Self> {
-        let log = OpenOptions::new().create(true).append(true).mode(0o640).open(&launch.log)?;
-        let log_start = log.metadata()?.len();
-        let socket = match &launch.address {
-            Address::Unix(path) => Some(path.clone()),
-            Address::Tcp(_) => None,
-        };
-        if let Some(socket) = &socket {
+    pub(super) async fn start(launch: Launch, root: &Root) -> io::Result<Self> {
+        if let Address::Unix(socket) = &launch.address {
             remove(socket);
         }
-        let mut child = spawn(&launch, log)?;
-        let pid = Pid::from_child(&child);
-        let leader = match PidFd::open(pid) {
-            Ok(leader) => leader,
+        let log_start = LogStart::of(launch.log_path());
+        let mut child = spawn(&launch, root)?;
+        let (minder, record) = match begin(&mut child).await {
+            Ok(begun) => begun,
             Err(error) => {
                 drop(child.kill());
                 drop(child.wait());
                 return Err(error);
             }
         };
-        let mut remembered = None;
-        // A process that ended at once has no identity left to remember.
-        if let Ok(identity) =
-            Identity::of(pid, launch.version.to_string(), socket.clone(), launch.drain)
-        {
-            match identity.save(root) {
-                Ok(()) => remembered = Some(identity.path(root)),
-                Err(error) => tracing::warn!(%error, "cannot remember a service's process"),
-            }
+        let process = Self::watched(launch, record, minder, Some(child), root)?;
+        Ok(Self { log_start, ..process })
+    }
+
+    /// Takes on a process that an earlier gate started; `None` where it has ended.
+    pub(super) fn adopt(launch: Launch, record: &Record, root: &Root) -> Option<Self> {
+        if !record.lives() {
+            return None;
         }
+        let minder = record.minder.open()?;
+        Self::watched(launch, record.clone(), minder, None, root).ok()
+    }
+
+    fn watched(
+        launch: Launch,
+        record: Record,
+        minder: PidFd,
+        child: Option<Child>,
+        root: &Root,
+    ) -> io::Result<Self> {
+        let pid = record.service.as_ref().and_then(super::identity::Identity::pid);
+        let pid = pid.ok_or_else(|| io::Error::other("it has no process"))?;
+        let minder = Rc::new(minder);
         let (tell, exited) = watch::channel(None);
+        let (since, run, leader) = (record.since, root.run(), minder.clone());
         tokio::task::spawn_local(async move {
-            let status = reap(child, pid, leader).await;
-            remembered.iter().chain(&socket).for_each(|path| remove(path));
-            tell.send_replace(Some(Exited(status)));
+            leader.ended().await;
+            if let Some(mut child) = child {
+                drop(child.wait());
+            }
+            tell.send_replace(Some(epitaph(&record, &run)));
         });
-        let (log, since) = (launch.log.clone(), Timestamp::now());
-        Ok(Self { launch, pid, since, exited, log, log_start })
+        Ok(Self { launch, pid, since, minder, exited, log_start: LogStart::default() })
     }
 
     /// How it ended, if it has.
     pub(super) fn exited(&self) -> Option<Exited> {
-        *self.exited.borrow()
+        self.exited.borrow().clone()
     }
 
     /// Waits for its end.
     pub(super) async fn ended(&self) -> Exited {
         let mut exited = self.exited.clone();
+        let ended = exited.wait_for(Option::is_some).await.ok().and_then(|exited| exited.clone());
         // The sender is dropped without a word only where the runtime ends.
-        exited
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|exited| *exited)
-            .unwrap_or(Exited(None))
+        ended.unwrap_or(Exited { how: "the gate ends".to_owned(), killed: false })
     }
 
-    /// Asks the group to end, and kills it where it does not within `limit`.
-    pub(super) async fn stop(&self, limit: Duration) -> Ended {
+    /// Asks it to end; its minder kills it, and all that it started, where it does not in time.
+    pub(super) async fn stop(&self) -> Ended {
         if self.exited().is_some() {
             return Ended::Before;
         }
-        signal_group(self.pid, Signal::TERM);
-        if tokio::time::timeout(limit, self.ended()).await.is_ok() {
-            return Ended::Asked;
-        }
-        if self.exited().is_none() {
-            signal_group(self.pid, Signal::KILL);
-        }
-        if tokio::time::timeout(KILLED, self.ended()).await.is_err() {
+        self.minder.signal(Signal::TERM);
+        if timeout(self.launch.drain + KILLED, self.ended()).await.is_err() {
             tracing::error!(pid = ?self.pid, "a process does not end even by SIGKILL");
+            self.minder.signal(Signal::KILL);
         }
-        Ended::Killed
+        match self.exited() {
+            Some(Exited { killed: false, .. }) => Ended::Asked,
+            _ => Ended::Killed,
+        }
     }
 
-    /// The last lines that it wrote.
+    /// The last lines that it wrote, where they are in a file.
     pub(super) fn log_tail(&self) -> Vec<String> {
-        let mut text = Vec::new();
-        let read = File::open(&self.log).and_then(|mut log| {
-            let end = log.metadata()?.len();
-            log.seek(SeekFrom::Start(self.log_start.max(end.saturating_sub(TAIL_BYTES))))?;
-            log.take(TAIL_BYTES).read_to_end(&mut text)
-        });
-        if let Err(error) = read {
-            return vec![format!("({}: {error})", self.log.display())];
+        let Some(path) = self.launch.log_path() else { return Vec::new() };
+        match self.log_start.tail(path) {
+            Ok(lines) => lines,
+            Err(error) => vec![format!("({}: {error})", path.display())],
         }
+    }
+}
+
+impl LogStart {
+    fn of(path: Option<&PathBuf>) -> Self {
+        let there = path.and_then(|path| std::fs::metadata(path).ok());
+        there.map_or_else(Self::default, |there| Self { inode: there.ino(), length: there.len() })
+    }
+
+    fn tail(&self, path: &PathBuf) -> io::Result<Vec<String>> {
+        let mut log = File::open(path)?;
+        let metadata = log.metadata()?;
+        let begins = if metadata.ino() == self.inode { self.length } else { 0 };
+        let mut text = Vec::new();
+        log.seek(SeekFrom::Start(begins.max(metadata.len().saturating_sub(TAIL_BYTES))))?;
+        log.take(TAIL_BYTES).read_to_end(&mut text)?;
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-        last.iter().map(|line| (*line).to_owned()).collect()
+        Ok(last.iter().map(|line| (*line).to_owned()).collect())
     }
 }
 
-fn spawn(launch: &Launch, log: File) -> io::Result<Child> {
-    let [program, arguments @ ..] = &launch.command[..] else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "its command is empty"));
-    };
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"CUTOVER_") {
-            command.env_remove(name);
-        }
-    }
-    command
-        .args(arguments)
-        .envs(&launch.env)
-        .current_dir(&launch.folder)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
+/// A minder of its own group, so that a terminal's signals do not reach it.
+fn spawn(launch: &Launch, root: &Root) -> io::Result<Child> {
+    let mut child = myself("mind")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .process_group(0)
-        .spawn()
-        .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(&serde_json::to_vec(&launch.task(root))?)?;
+    }
+    Ok(child)
 }
 
-/// Waits for the leader's end, ends what is left of its group, and only then lets go of its number.
-async fn reap(mut child: Child, pid: Pid, leader: PidFd) -> Option<ExitStatus> {
-    leader.ended().await;
-    signal_group(pid, Signal::KILL);
-    child.wait().ok()
+/// Waits for the minder's word.
+async fn begin(child: &mut Child) -> io::Result<(PidFd, Record)> {
+    let minder = PidFd::open(Pid::from_child(child))?;
+    let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let stdout = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout))?;
+    let mut line = String::new();
+    timeout(LOADED, BufReader::new(stdout).read_line(&mut line)).await??;
+    match serde_json::from_str(&line) {
+        Ok(Told::Started(record)) => Ok((minder, *record)),
+        Ok(Told::Failed(why)) => Err(io::Error::other(why)),
+        Err(_) => Err(io::Error::other("its minder ended without a word")),
+    }
+}
+
+/// How a service ended whose minder has ended; what is left of both goes away.
+fn epitaph(record: &Record, run: &std::path::Path) -> Exited {
+    let ended = record.reload(run).ok().and_then(|record| record.ended);
+    if ended.is_none() {
+        record.kill_rest();
+    }
+    record.clear(run);
+    match ended {
+        Some(ended) => Exited { how: ended.how, killed: ended.killed },
+        None => Exited { how: "its minder was killed".to_owned(), killed: true },
+    }
 }

@@ -43,7 +43,7 @@ pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
     raise_file_limit();
     let ground = Ground {
         root: root.clone(),
-        env: settings.service.env.clone(),
+        node: settings.service.clone(),
         lanes: listen::lanes(),
         serial: Cell::new(0),
     };
@@ -52,12 +52,13 @@ pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
     let shared = Arc::new(Shared::new(gate, pages, listen::lanes(), view));
     let runtime = LocalRuntime::new().map_err(|why| at(root.path(), why))?;
     runtime.block_on(async {
-        identity::end_leftovers(root).await.map_err(|why| at(&root.run(), why))?;
         let control = control::bind(&socket).map_err(|why| at(&socket, why))?;
+        let supervisor = Supervisor::new(ground, shared.clone(), address);
+        supervisor.obey(remembered_maintenance(root));
+        supervisor.inherit().await.map_err(|why| at(&root.run(), why))?;
         let listeners = Listeners::start(&listener, &shared)?;
         reload::start(root, &shared).map_err(|why| at(root.path(), why))?;
         drop(listener);
-        let supervisor = Supervisor::new(ground, shared, address);
         tracing::info!(%address, pid = std::process::id(), "the gate listens");
         live(&supervisor, listeners, control).await.map_err(|why| at(root.path(), why))?;
         identity::remove(&socket);
@@ -73,15 +74,6 @@ async fn live(
 ) -> io::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
-    supervisor.obey(remembered_maintenance(&supervisor.ground.root));
-    match supervisor.current() {
-        Some(version) => {
-            if let Err(fault) = supervisor.run(&version) {
-                tracing::error!("{fault}");
-            }
-        }
-        None => tracing::info!("nothing is installed yet"),
-    }
     let serving = tokio::task::spawn_local(control::serve(control, supervisor.clone()));
     let name = tokio::select! {
         _ = term.recv() => "SIGTERM",

@@ -4,16 +4,21 @@ use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_formats::descriptor::Descriptor;
+use cutover_formats::node_toml::NodeService;
 use cutover_formats::version::Version;
 use tokio::task::AbortHandle;
 
 use super::health;
+use super::identity::Record;
 use super::launch::{LONGEST_SOCKET, Recipe};
+use super::minder::Who;
 use super::process::{Ended, Process};
 use super::protocol::Fault;
 use super::upstream::{Address, Upstream};
@@ -48,8 +53,8 @@ enum Phase {
 pub(super) struct Ground {
     /// The node.
     pub(super) root: Root,
-    /// The node's own variables.
-    pub(super) env: std::collections::BTreeMap<String, String>,
+    /// What the node says of services.
+    pub(super) node: NodeService,
     /// Threads that will send requests.
     pub(super) lanes: usize,
     /// Numbers unix sockets.
@@ -123,20 +128,30 @@ impl Service {
     }
 
     /// Starts a process.
-    pub(super) fn start(&self, ground: &Ground) -> Result<(), Fault> {
+    pub(super) async fn start(&self, ground: &Ground) -> Result<(), Fault> {
         let cannot = |error: io::Error| Fault::CannotStart {
             version: self.version().clone(),
             reason: error.to_string(),
         };
-        let address = self.address(ground).map_err(cannot)?;
-        let launch = self.recipe.launch(&ground.root, &ground.env, address);
+        let node = &ground.node;
+        let who = Who::look_up(node.user.as_deref(), node.group.as_deref()).map_err(cannot)?;
+        let address = self.address(ground, who.as_ref()).map_err(cannot)?;
+        let launch = self.recipe.launch(&ground.root, node, who, address);
         tracing::info!(
             version = %launch.version, address = %launch.address, command = ?launch.command,
             "starting the service"
         );
-        let process = Process::start(launch, &ground.root).map_err(cannot)?;
+        let process = Process::start(launch, &ground.root).await.map_err(cannot)?;
         *self.process.borrow_mut() = Some(Rc::new(process));
         Ok(())
+    }
+
+    /// Takes on the process of an earlier gate, if it still lives.
+    pub(super) fn adopt(&self, ground: &Ground, record: &Record) -> Option<Rc<Process>> {
+        let launch = self.recipe.launch(&ground.root, &ground.node, None, record.address.clone());
+        let process = Rc::new(Process::adopt(launch, record, &ground.root)?);
+        *self.process.borrow_mut() = Some(process.clone());
+        Some(process)
     }
 
     /// Waits until its process is healthy.
@@ -171,7 +186,7 @@ impl Service {
             }
         }
         if let Some(process) = self.process() {
-            match process.stop(limit).await {
+            match process.stop().await {
                 Ended::Before => {}
                 Ended::Asked => tracing::info!(%version, "the service ended"),
                 Ended::Killed => {
@@ -182,13 +197,15 @@ impl Service {
         self.down().or(upstream)
     }
 
-    fn address(&self, ground: &Ground) -> io::Result<Address> {
+    fn address(&self, ground: &Ground, who: Option<&Who>) -> io::Result<Address> {
         if !self.recipe.uses_socket() {
             // Bound and let go of: the service binds it itself, from what the system has free.
             return Ok(Address::Tcp(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?));
         }
         let number = ground.serial.replace(ground.serial.get() + 1);
-        let path = ground.root.run().join(format!("{}-{number}.sock", self.version()));
+        let folder = ground.root.run();
+        let folder = who.map_or(Ok(folder), |who| sockets_of(&ground.root, who))?;
+        let path = folder.join(format!("{}-{number}.sock", self.version()));
         match path.as_os_str().len() {
             0..=LONGEST_SOCKET => Ok(Address::Unix(path)),
             length => Err(io::Error::new(
@@ -200,6 +217,17 @@ impl Service {
             )),
         }
     }
+}
+
+/// A folder that a service's own user may make its socket in; `run/` itself is the gate's alone.
+fn sockets_of(root: &Root, who: &Who) -> io::Result<PathBuf> {
+    let folder = root.run().join("sockets");
+    match fs::DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    std::os::unix::fs::lchown(&folder, Some(who.uid), Some(who.gid))?;
+    Ok(folder)
 }
 
 /// When to start a service again that ended by itself.

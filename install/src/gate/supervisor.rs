@@ -5,6 +5,7 @@
 //! what requests meet and shows it to the threads that serve.
 
 mod closing;
+mod inherit;
 mod keeper;
 mod report;
 
@@ -180,7 +181,7 @@ impl Supervisor {
             return Err(Fault::OutOfTurn("it is ending".to_owned()));
         }
         let service = Service::load(&self.ground.root, version)?;
-        service.start(&self.ground)?;
+        service.start(&self.ground).await?;
         self.places.borrow_mut().newcomer = Some(service);
         Ok(())
     }

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cutover_formats::version::Version;
+use serde::{Deserialize, Serialize};
 
 /// Where the gate reaches a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Address {
     /// On the loopback interface.
     Tcp(SocketAddr),

@@ -96,21 +96,6 @@ fn an_install_that_breaks_off_after_the_switch_leaves_the_new() {
 }
 
 #[test]
-fn what_a_killed_gate_left_is_ended() {
-    let mut node = Node::running("");
-    let left = node.status().running.unwrap().pid.unwrap();
-    node.signal(Signal::KILL);
-    node.wait_end();
-    let process = format!("/proc/{left}/environ");
-    assert!(std::fs::read(&process).is_ok_and(|environ| !environ.is_empty()));
-    node.start();
-    node.wait_open();
-    assert!(!std::fs::read(&process).is_ok_and(|environ| !environ.is_empty()), "it is still there");
-    assert_ne!(node.status().running.unwrap().pid, Some(left));
-    assert_eq!(Client::connect(node.address).get("/version").text(), "1.0.0");
-}
-
-#[test]
 fn ending_lets_requests_finish() {
     let mut node = Node::running("");
     let service = node.status().running.unwrap().pid.unwrap();

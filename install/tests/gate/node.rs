@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,9 @@ pub(crate) fn free_address() -> SocketAddr {
 impl Node {
     /// A node without releases and without a gate.
     pub(crate) fn new(gate_settings: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // Services of another user must be able to come here.
+        let open = fs::Permissions::from_mode(0o755);
+        let folder = tempfile::Builder::new().permissions(open).tempdir().unwrap();
         let root = Root::new(folder.path().to_path_buf());
         let address = free_address();
         let settings = format!(
@@ -100,10 +102,10 @@ impl Node {
     }
 
     pub(crate) fn gate_command(&self) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_install"));
         command
-            .args(["--exact", "gate_process", "--ignored", "--nocapture"])
-            .env("TEST_GATE_ROOT", self.root.path())
+            .args(["gate", "--root"])
+            .arg(self.root.path())
             .env("CUTOVER_TOKEN", "secret")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
@@ -111,7 +113,13 @@ impl Node {
     }
 
     pub(crate) fn start(&mut self) {
-        self.gate = Some(self.gate_command().spawn().unwrap());
+        self.start_with(|_| {});
+    }
+
+    pub(crate) fn start_with(&mut self, adorn: impl FnOnce(&mut Command)) {
+        let mut command = self.gate_command();
+        adorn(&mut command);
+        self.gate = Some(command.spawn().unwrap());
         until("a gate", || Session::connect(&self.root).unwrap().is_some());
     }
 

@@ -141,6 +141,22 @@ fn connection(input: impl Read, mut output: impl Write, mode: &str) -> Option<()
                 output.write_all(b"bye").ok()?;
                 return None;
             }
+            "/status" => {
+                answer(&mut output, "200 OK", &std::fs::read_to_string("/proc/self/status").ok()?)
+            }
+            "/limits" => {
+                answer(&mut output, "200 OK", &std::fs::read_to_string("/proc/self/limits").ok()?)
+            }
+            "/chatter" => {
+                (0..2000).for_each(|number| println!("chatter {number:06}"));
+                answer(&mut output, "200 OK", "said")
+            }
+            // A descendant that leaves the group and the session, and outlives its parent.
+            "/leak" => {
+                let shell = "setsid sleep 600 >/dev/null 2>&1 & echo $!";
+                let leaked = std::process::Command::new("sh").args(["-c", shell]).output().ok()?;
+                answer(&mut output, "200 OK", std::str::from_utf8(&leaked.stdout).ok()?.trim())
+            }
             "/break" => return None,
             "/die" => std::process::exit(9),
             _ => answer(&mut output, "404 Not Found", "?"),

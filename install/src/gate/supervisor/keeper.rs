@@ -32,7 +32,7 @@ impl Supervisor {
         if self.ends() {
             return;
         }
-        let started = match service.start(&self.ground) {
+        let started = match service.start(&self.ground).await {
             Ok(()) => service.wait_healthy(&self.ground).await,
             Err(fault) => Err(fault),
         };
@@ -41,7 +41,7 @@ impl Supervisor {
             Err(fault) => {
                 tracing::error!(log = ?fault.log_tail(), "{fault}");
                 if let Some(process) = service.process() {
-                    process.stop(service.drain_limit()).await;
+                    process.stop().await;
                 }
                 service.down();
             }
