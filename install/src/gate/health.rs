@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use cutover_formats::node_toml::Liveness;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -29,7 +30,7 @@ pub(super) async fn wait(process: &Process) -> Result<Duration, String> {
     let asking = async {
         let mut pause = PAUSES.0;
         loop {
-            match ask(process).await {
+            match ask(process, QUESTION).await {
                 Ok(status) if (200..400).contains(&status.as_u16()) => return,
                 Ok(status) => last = format!("GET {} gave {status}", process.launch.health.path),
                 Err(error) => last = format!("GET {}: {error}", process.launch.health.path),
@@ -50,14 +51,37 @@ pub(super) async fn wait(process: &Process) -> Result<Duration, String> {
     }
 }
 
-async fn ask(process: &Process) -> io::Result<StatusCode> {
+/// Ends when the service has given no answer at all, good or bad, too often in a row.
+///
+/// A bad answer is left to those who read it: a service whose database is away would not be helped
+/// by being started again.
+pub(super) async fn stuck(process: &Process) -> String {
+    let Liveness { every, within, failures } = process.launch.node.liveness;
+    let mut failed = 0;
+    loop {
+        sleep(every.as_duration().max(PAUSES.0)).await;
+        match ask(process, within.as_duration()).await {
+            Ok(_) => failed = 0,
+            Err(error) => {
+                failed += 1;
+                let (version, path) = (&process.launch.version, &process.launch.health.path);
+                tracing::warn!(%version, failed, "GET {path}: {error}");
+                if failures > 0 && failed >= failures {
+                    return format!("{failed} questions for its health went unanswered ({error})");
+                }
+            }
+        }
+    }
+}
+
+async fn ask(process: &Process, within: Duration) -> io::Result<StatusCode> {
     let question = async {
         match &process.launch.address {
             Address::Tcp(address) => get(TcpStream::connect(address).await?, process).await,
             Address::Unix(path) => get(UnixStream::connect(path).await?, process).await,
         }
     };
-    timeout(QUESTION, question).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    timeout(within, question).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 async fn get<S>(stream: S, process: &Process) -> io::Result<StatusCode>

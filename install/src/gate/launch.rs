@@ -115,8 +115,6 @@ impl Recipe {
     }
 }
 
-<<<<<<< HEAD
-=======
 impl Launch {
     /// What a minder is told.
     pub(super) fn task(&self, root: &Root) -> Task {
@@ -149,31 +147,6 @@ impl Launch {
     }
 }
 
-/// Replaces `{name}` by its value, once and from left to right; what is not known stays.
-fn fill(text: &str, values: &[(&str, String)]) -> String {
-    let mut filled = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find('{') {
-        filled.push_str(&rest[..start]);
-        rest = &rest[start..];
-        let known = values.iter().find(|(name, _)| {
-            rest[1..].strip_prefix(name).is_some_and(|after| after.starts_with('}'))
-        });
-        match known {
-            Some((name, value)) => {
-                filled.push_str(value);
-                rest = &rest[name.len() + 2..];
-            }
-            None => {
-                filled.push('{');
-                rest = &rest[1..];
-            }
-        }
-    }
-    filled + rest
-}
-
->>>>>>> 594c08f (Put a minder between the gate and a service, which outlives the gate)
 #[cfg(test)]
 mod tests {
     use super::*;

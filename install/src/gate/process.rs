@@ -193,11 +193,8 @@ impl LogStart {
 
 /// A minder of its own group, so that a terminal's signals do not reach it.
 fn spawn(launch: &Launch, root: &Root) -> io::Result<Child> {
-    let mut child = myself("mind")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .process_group(0)
-        .spawn()?;
+    let mut child =
+        myself("mind").stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(&serde_json::to_vec(&launch.task(root))?)?;
     }

@@ -136,6 +136,22 @@ fn a_service_does_not_outlive_its_minder() {
 }
 
 #[test]
+fn a_stuck_service_is_started_again() {
+    let liveness = "liveness = { every = \"100ms\", within = \"1s\", failures = 2 }";
+    let node = Node::running(&format!("[service]\n{liveness}"));
+    let service = pid_of_service(&node);
+    signal(service, Signal::STOP);
+    let stuck = std::time::Instant::now();
+    let answer = Client::connect(node.address).get("/version");
+    assert_eq!(answer.status(), 502, "it was with the service when that was ended");
+    assert!(stuck.elapsed() < std::time::Duration::from_secs(8));
+    until("another start", || node.status().restarts == 1);
+    node.wait_open();
+    assert!(!lives(service));
+    assert_eq!(get(&node, "/version"), "1.0.0");
+}
+
+#[test]
 fn output_is_kept_in_bounds_and_beyond_the_gate() {
     let mut node = Node::running("[service]\nlog = { size = \"16KiB\", files = 3 }");
     let name = |suffix: &str| node.root.run().join(format!("service-1.0.0.log{suffix}"));

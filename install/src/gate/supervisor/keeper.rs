@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Supervisor;
+use crate::gate::health;
 use crate::gate::service::{Patience, Service};
 
 impl Supervisor {
@@ -49,21 +50,26 @@ impl Supervisor {
         self.refresh();
     }
 
-    /// Waits for the end of the present process; tells how long it was healthy.
+    /// Waits for the end of the present process, and ends it where it is stuck; tells how long it
+    /// was healthy.
     async fn watch(&self, service: &Rc<Service>) -> Duration {
         let since = Instant::now();
         let (Some(process), Some(_)) = (service.process(), service.upstream()) else {
             return Duration::ZERO;
         };
-        let exited = process.ended().await;
+        let why = tokio::select! {
+            exited = process.ended() => exited.to_string(),
+            stuck = health::stuck(&process) => stuck,
+        };
         let log = process.log_tail();
-        tracing::error!(version = %service.version(), ?log, "the service is down: {exited}");
+        tracing::error!(version = %service.version(), ?log, "the service is down: {why}");
         let upstream = service.down();
         self.refresh();
         if let Some(upstream) = upstream {
             upstream.close();
             self.forget(&upstream);
         }
+        process.stop().await;
         since.elapsed()
     }
 }
