@@ -6,6 +6,7 @@
 //! replaced as a whole by the supervisor, which starts, watches and stops services on a thread of
 //! its own, on the word of an installer ([`Session`]) or, where none is there, by itself.
 
+mod activation;
 mod answer;
 mod body;
 mod control;
@@ -60,6 +61,17 @@ pub enum GateError {
         /// What the system says.
         why: std::io::Error,
     },
+    /// The service manager handed over a socket that cannot be used.
+    #[error("the socket from the service manager: {0}")]
+    Activation(std::io::Error),
+    /// The service manager's socket is not where the node is expected.
+    #[error("the service manager listens on {handed}, and node.toml says {wanted}")]
+    Elsewhere {
+        /// Where its socket is.
+        handed: SocketAddr,
+        /// What `node.toml` says.
+        wanted: SocketAddr,
+    },
     /// Another gate runs for this root.
     #[error("a gate runs for {} already (process {pid})", root.display())]
     AlreadyRunning {
@@ -87,9 +99,12 @@ pub enum GateError {
 impl Explain for GateError {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoGate(_) | Self::Listen { .. } | Self::Page(_) | Self::PathTooLong(_) => {
-                Exit::Usage
-            }
+            Self::NoGate(_)
+            | Self::Listen { .. }
+            | Self::Activation(_)
+            | Self::Elsewhere { .. }
+            | Self::Page(_)
+            | Self::PathTooLong(_) => Exit::Usage,
             Self::AlreadyRunning { .. } => Exit::Busy,
             Self::Io { why, .. } => Exit::of_io(why),
         }
@@ -100,6 +115,9 @@ impl Explain for GateError {
             Self::NoGate(_) => vec!["add `[gate]` with `listen = \"127.0.0.1:8080\"`".to_owned()],
             Self::Listen { why, .. } if why.kind() == std::io::ErrorKind::AddrInUse => {
                 vec!["end what listens there, or give the gate another address".to_owned()]
+            }
+            Self::Elsewhere { .. } => {
+                vec!["have `listen` and the socket unit's ListenStream= say the same".to_owned()]
             }
             Self::PathTooLong(_) => vec!["use a root with a shorter path".to_owned()],
             _ => Vec::new(),

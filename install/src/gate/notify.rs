@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Whether a variable is the manager's word to the gate alone, which no service should get.
 pub(super) fn is_ours(name: &OsStr) -> bool {
     const OURS: [&str; 6] = [
@@ -44,6 +46,13 @@ impl Manager {
         if let Err(error) = socket.send_to_addr(lines.as_bytes(), address) {
             tracing::warn!(%error, "cannot tell the service manager: {lines}");
         }
+    }
+
+    /// Tells it that settings are read anew; `READY=1` ends that.
+    pub(super) fn tell_reloading(&self) {
+        let now = clock_gettime(ClockId::Monotonic);
+        let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }
 }
 

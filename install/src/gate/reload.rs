@@ -1,12 +1,14 @@
 //! SIGHUP: what the operator may change while the gate runs. All other settings are read at its start.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use cutover_formats::node_toml::Gate;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::answer::{PageError, Pages};
+use super::supervisor::Supervisor;
 use super::view::Shared;
 use crate::root::Root;
 
@@ -18,12 +20,14 @@ pub(super) fn pages(root: &Root, settings: &Gate) -> Result<Pages, PageError> {
 }
 
 /// Obeys SIGHUP from now on.
-pub(super) fn start(root: &Root, shared: &Arc<Shared>) -> io::Result<()> {
+pub(super) fn start(supervisor: &Rc<Supervisor>) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
-    let (root, shared) = (root.clone(), shared.clone());
+    let supervisor = supervisor.clone();
     tokio::task::spawn_local(async move {
         while hangup.recv().await.is_some() {
-            reload(&root, &shared);
+            supervisor.manager.tell_reloading();
+            reload(&supervisor.ground.root, &supervisor.shared);
+            supervisor.manager.tell("READY=1");
         }
     });
     Ok(())

@@ -3,9 +3,11 @@
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cutover_formats::node_toml::NodeToml;
 use jiff::Timestamp;
@@ -21,7 +23,7 @@ use super::protocol::Maintenance;
 use super::service::Ground;
 use super::supervisor::{Supervisor, first_view};
 use super::view::Shared;
-use super::{GateError, control, history, identity, maintenance, reload};
+use super::{GateError, activation, control, history, identity, maintenance, notify, reload};
 use crate::root::Root;
 
 /// Files that the gate would like to have open at once: two for each request.
@@ -38,8 +40,7 @@ pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
         fs::create_dir_all(&folder).map_err(|why| at(&folder, why))?;
     }
     let _lock = lock(root)?;
-    let listener = listen::bind(gate.listen)?;
-    let address = listener.local_addr().map_err(|why| at(root.path(), why))?;
+    let (listener, address) = listener(gate.listen)?;
     raise_file_limit();
     let ground = Ground {
         root: root.clone(),
@@ -57,9 +58,13 @@ pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
         supervisor.obey(remembered_maintenance(root));
         supervisor.inherit().await.map_err(|why| at(&root.run(), why))?;
         let listeners = Listeners::start(&listener, &shared)?;
-        reload::start(root, &shared).map_err(|why| at(root.path(), why))?;
+        reload::start(&supervisor).map_err(|why| at(root.path(), why))?;
         drop(listener);
         tracing::info!(%address, pid = std::process::id(), "the gate listens");
+        supervisor.manager.tell("READY=1");
+        if let Some(period) = notify::watchdog() {
+            tokio::task::spawn_local(sign_of_life(supervisor.clone(), period / 2));
+        }
         live(&supervisor, listeners, control).await.map_err(|why| at(root.path(), why))?;
         identity::remove(&socket);
         tracing::info!("the gate has ended");
@@ -80,12 +85,36 @@ async fn live(
         _ = int.recv() => "SIGINT",
     };
     let limit = supervisor.drain_limit();
+    supervisor.manager.tell("STOPPING=1");
     tracing::info!(?limit, "drain: got {name}, letting requests in flight finish");
     serving.abort();
     supervisor.close();
     listeners.drain(limit).await;
     supervisor.end_all().await;
     Ok(())
+}
+
+/// The service manager's socket, or one of our own.
+fn listener(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), GateError> {
+    let Some(handed) = activation::socket().map_err(GateError::Activation)? else {
+        let listener = listen::bind(wanted)?;
+        let address =
+            listener.local_addr().map_err(|why| GateError::Listen { address: wanted, why })?;
+        return Ok((listener, address));
+    };
+    handed.set_nonblocking(true).map_err(GateError::Activation)?;
+    match handed.local_addr().map_err(GateError::Activation)? {
+        address if address == wanted => Ok((handed, address)),
+        handed => Err(GateError::Elsewhere { handed, wanted }),
+    }
+}
+
+/// Ends with the thread that decides what runs, or when that thread is stuck.
+async fn sign_of_life(supervisor: Rc<Supervisor>, period: Duration) {
+    loop {
+        supervisor.manager.tell("WATCHDOG=1");
+        tokio::time::sleep(period).await;
+    }
 }
 
 /// Where the record cannot be read, the site stays closed: somebody had a reason to close it.

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use cutover_formats::version::Version;
 use jiff::Timestamp;
 
+use super::notify::Manager;
 use super::protocol::{Fault, Maintenance};
 use super::service::{Ground, Service};
 use super::upstream::Upstream;
@@ -35,6 +36,8 @@ pub(super) struct Supervisor {
     pub(super) shared: Arc<Shared>,
     /// Who may change what runs.
     pub(super) lease: Lease,
+    /// Who started the gate, and wants to be told.
+    pub(super) manager: Manager,
     listen: SocketAddr,
     since: Timestamp,
     places: RefCell<Places>,
@@ -95,6 +98,7 @@ impl Supervisor {
             ground,
             shared,
             lease: Lease::default(),
+            manager: Manager::of_environment(),
             listen,
             since: Timestamp::now(),
             places: RefCell::default(),
@@ -124,7 +128,9 @@ impl Supervisor {
         let before = self.shared.view.load();
         let since = self.count_dark(&way, reason);
         if reason != before.notice.reason || way.state() != before.way.state() {
-            tracing::info!(running = %self.running_name(), "{}: {reason}", way.state());
+            let running = self.running_name();
+            tracing::info!(%running, "{}: {reason}", way.state());
+            self.manager.tell(&format!("STATUS={}: {reason} ({running})", way.state()));
         }
         let (until, message) = match &*maintenance {
             Some(maintenance) => (maintenance.until, maintenance.message.clone()),

@@ -12,7 +12,7 @@ fn pid_of_service(node: &Node) -> u32 {
     node.status().running.unwrap().pid.unwrap()
 }
 
-fn signal(pid: u32, signal: Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
 }
 

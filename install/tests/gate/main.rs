@@ -11,6 +11,7 @@ mod client;
 mod control;
 mod hostile;
 mod life;
+mod manager;
 mod node;
 mod proxy;
 mod service;

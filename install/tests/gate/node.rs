@@ -123,6 +123,14 @@ impl Node {
         until("a gate", || Session::connect(&self.root).unwrap().is_some());
     }
 
+    /// Starts `command`, which starts the gate when somebody knocks.
+    pub(crate) fn start_instead<T>(&mut self, mut command: Command, knock: fn(SocketAddr) -> T) {
+        self.gate = Some(command.spawn().unwrap());
+        until("somebody who listens", || std::net::TcpStream::connect(self.address).is_ok());
+        drop(knock(self.address));
+        until("a gate", || Session::connect(&self.root).unwrap().is_some());
+    }
+
     pub(crate) fn wait_open(&self) {
         until("an open gate", || self.status().state == State::Open);
     }
