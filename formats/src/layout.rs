@@ -8,6 +8,7 @@ use semver::Version;
 
 use crate::descriptor::{BundleRef, FileListRef, Vendored};
 use crate::digest::Digest;
+use crate::minisign;
 use crate::name::{Channel, Product};
 use crate::path::FileName;
 
@@ -20,7 +21,7 @@ pub const FIRST_ROOT: &str = "metadata/1.root.json";
 /// TUF target path of a release's descriptor.
 #[must_use]
 pub fn descriptor(product: &Product, version: &Version) -> String {
-    in_release(product, version, "release.json")
+    in_release(product, version, descriptor_name().as_str())
 }
 
 /// TUF target path of a file of a release.
@@ -64,6 +65,24 @@ pub fn file_list_name() -> FileName {
     "files.json.zst".parse().expect("it is one component")
 }
 
+/// File name of a release's descriptor.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn descriptor_name() -> FileName {
+    "release.json".parse().expect("it is one component")
+}
+
+/// File name of a release's list of digests.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn checksums_name() -> FileName {
+    "SHA256SUMS".parse().expect("it is one component")
+}
+
 /// Target path of a vendored distribution in the vendor area.
 #[must_use]
 pub fn vendored(vendored: &Vendored) -> String {
@@ -83,6 +102,20 @@ pub fn stored(target_path: &str, sha256: Digest) -> String {
 #[must_use]
 pub fn stored_file_list(product: &Product, version: &Version, files: &FileListRef) -> String {
     stored(&release_file(product, version, &files.file), files.sha256)
+}
+
+/// Where a release's `SHA256SUMS` stands: by its own digest, so that one that was left behind, or
+/// made by another version of the program, is in nobody's way.
+#[must_use]
+pub fn stored_checksums(product: &Product, version: &Version, sha256: Digest) -> String {
+    stored(&release_file(product, version, &checksums_name()), sha256)
+}
+
+/// Where the signature of a stored file stands, for `minisign`: beside it, where `minisign -Vm` looks
+/// for it. So its name begins with the digest of the file that it signs, not its own.
+#[must_use]
+pub fn stored_signature(stored: &str) -> String {
+    format!("{stored}{}", minisign::EXTENSION)
 }
 
 /// Where the bundle that a descriptor names stands.

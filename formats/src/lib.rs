@@ -6,11 +6,13 @@
 //!
 //! The order in which the modules build on each other: names and digests, the
 //! [file list](filelist), the [bundle] that carries it, the [descriptor] that signs for both, the
-//! repository's [layout], its [metadata](tuf) and [keys], and the two files people write by hand,
+//! repository's [layout], its [metadata](tuf) and [keys], what people check without our tools
+//! ([checksums], [minisign]), and the two files people write by hand,
 //! [`release.toml`](release_toml) and [`node.toml`](node_toml).
 
 pub mod bundle;
 pub mod channel;
+pub mod checksums;
 pub mod descriptor;
 pub mod digest;
 pub mod exit;
@@ -18,6 +20,7 @@ pub mod filelist;
 pub mod format;
 pub mod keys;
 pub mod layout;
+pub mod minisign;
 pub mod name;
 pub mod node_toml;
 pub mod path;

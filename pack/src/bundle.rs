@@ -23,7 +23,7 @@ use cutover_formats::name::Product;
 use cutover_formats::path::RelPath;
 use cutover_formats::version::Version;
 
-use self::output::Output;
+use self::output::{Ended, Output};
 use self::plan::Plan;
 use self::worker::Work;
 
@@ -108,6 +108,8 @@ pub struct WrittenBundle {
     pub list: FileList,
     /// Digest of the bundle.
     pub sha256: Digest,
+    /// BLAKE2b-512 of the bundle, which `minisign` signatures are over.
+    pub blake2b: [u8; 64],
     /// Bytes of the bundle.
     pub size: u64,
 }
@@ -190,9 +192,9 @@ pub fn write(
         progress,
     };
     let digests = run(&work, threads, plan.members.len())?;
-    let (sha256, size) = work.output.finish(layout.total_len())?;
+    let Ended { sha256, blake2b, size } = work.output.finish(layout.total_len())?;
     let list = FileList::new(product.clone(), version.clone(), *time, plan.entries(&digests))?;
-    Ok(WrittenBundle { list, sha256, size })
+    Ok(WrittenBundle { list, sha256, blake2b, size })
 }
 
 /// How many threads stay below 256 MiB together, by what the compressor of one takes.

@@ -2,17 +2,17 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cutover_formats::exit::Exit;
 use cutover_formats::name::Product;
 use cutover_formats::tuf::pending::Pending;
-use cutover_publish::keyring::Keyring;
+use cutover_publish::keyring::{Keyring, TrustFolder};
 use cutover_publish::{PATIENCE, PublishError, Repo, View};
 use cutover_repository::location::Location;
 use cutover_repository::open_write;
 use cutover_repository::secret::Secret;
-use cutover_repository::store::Swap;
+use cutover_repository::store::{Read, Swap};
 use cutover_terminal::{Failure, Output};
 use jiff::Timestamp;
 
@@ -107,6 +107,22 @@ pub(crate) fn keyring(folder: PathBuf) -> Result<Keyring, Failure> {
         return Err(Failure::new(Exit::Usage, message).hint("`pack keys new` makes one"));
     }
     Ok(Keyring::new(folder, passphrase::asker()))
+}
+
+/// What is trusted: the root as given, or that of the keys; `None` where neither is named.
+pub(crate) fn trusted_folder(
+    root: Option<&Path>,
+    keys: Option<&Path>,
+    store: &dyn Read,
+) -> Result<Option<TrustFolder>, Failure> {
+    if let Some(path) = root {
+        let root = fs::read(path).map_err(|error| {
+            Failure::new(Exit::Usage, format!("cannot read {}: {error}", path.display()))
+        })?;
+        return Ok(Some(TrustFolder::temporary(&root)?));
+    }
+    let Some(keys) = keys else { return Ok(None) };
+    Ok(Some(keyring(keys.to_owned())?.trust_folder(&store.describe())?))
 }
 
 /// The only product in the repository.

@@ -182,6 +182,7 @@ fn publish_three(repo: &Repo<'_>, bundle: &[u8]) {
             version,
             uploads: vec![upload],
             bundle: (path, size, sha256),
+            minisigned: Vec::new(),
         };
         publish::release(repo, &files, Some(&channel)).unwrap();
     }

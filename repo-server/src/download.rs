@@ -160,7 +160,7 @@ fn content_type(path: &str) -> &'static str {
         Some("gz") => "application/gzip",
         Some("tar") => "application/x-tar",
         Some("whl" | "zip") => "application/zip",
-        Some("txt" | "toml" | "md") => "text/plain; charset=utf-8",
+        Some("txt" | "toml" | "md" | "minisig" | "SHA256SUMS") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
 }

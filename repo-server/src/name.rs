@@ -2,6 +2,7 @@
 
 use cutover_formats::digest::Digest;
 use cutover_formats::layout::TIMESTAMP;
+use cutover_formats::minisign;
 
 /// A file of a repository, by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Name<'a> {
     Metadata,
     /// `<sha256>.<name>`, with the digest and its text.
     Target(Digest, &'a str),
+    /// `<sha256>.<name>.minisig`: the signature of the target with that digest.
+    Signature,
     /// Below `targets/`, but without a digest: served, never published.
     Other,
 }
@@ -31,6 +34,7 @@ impl<'a> Name<'a> {
             .map(|rest| rest.rsplit_once('/').unwrap_or(("", rest)))?;
         let digest = name.split_once('.').filter(|(_, rest)| !rest.is_empty());
         Some(match digest.and_then(|(text, _)| Some((text.parse().ok()?, text))) {
+            Some(_) if name.ends_with(minisign::EXTENSION) => Self::Signature,
             Some((digest, text)) => Self::Target(digest, text),
             None => Self::Other,
         })
@@ -60,6 +64,9 @@ mod tests {
         assert_eq!(Name::of(&target), Some(Name::Target(digest, &text)));
         assert_eq!(Name::of("metadata/timestamp.json"), Some(Name::Timestamp));
         assert_eq!(Name::of("metadata/12.releases-0f.json"), Some(Name::Metadata));
+        let signature = format!("targets/a/b/{digest}.x.tar.zst.minisig");
+        assert_eq!(Name::of(&signature), Some(Name::Signature));
+        assert_eq!(Name::of("targets/a/x.minisig"), Some(Name::Other));
         assert_eq!(Name::of("targets/readme"), Some(Name::Other));
         assert_eq!(Name::of(&format!("targets/{digest}.")), Some(Name::Other));
         for outside in [

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_formats::digest::Digest;
+use cutover_formats::minisign;
 use cutover_repository::store::StoreError;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -17,7 +18,7 @@ use crate::confined::{Asked, Kind};
 use crate::name::Name;
 use crate::reply::{Reply, With as _, empty, text};
 use crate::site::Site;
-use crate::upload::{self, Condition, Ended, LARGEST_TIMESTAMP, Upload};
+use crate::upload::{self, Condition, Ended, LARGEST_TIMESTAMP, Shape, Upload};
 
 /// Largest metadata file that is taken.
 const LARGEST_METADATA: u64 = 64 << 20;
@@ -45,10 +46,11 @@ async fn admit(site: &Site, request: &Request<Incoming>) -> Result<(Upload, Stri
     let no_place = || refused(StatusCode::NOT_FOUND, "files of a repository have other paths");
     let asked = Asked::parse(request.uri().path()).filter(|asked| asked.kind == Kind::File);
     let asked = asked.ok_or_else(no_place)?;
-    let (digest, limit) = match Name::of(&asked.path).ok_or_else(no_place)? {
-        Name::Target(digest, _) => (Some(digest), site.max_upload),
-        Name::Timestamp => (None, LARGEST_TIMESTAMP),
-        Name::Metadata => (None, site.max_upload.min(LARGEST_METADATA)),
+    let (shape, limit) = match Name::of(&asked.path).ok_or_else(no_place)? {
+        Name::Target(digest, _) => (Shape::Digest(digest), site.max_upload),
+        Name::Signature => (Shape::Signature, minisign::LARGEST),
+        Name::Timestamp => (Shape::Metadata, LARGEST_TIMESTAMP),
+        Name::Metadata => (Shape::Metadata, site.max_upload.min(LARGEST_METADATA)),
         Name::Other => return Err(no_place()),
     };
     let condition = condition(request.headers(), Name::of(&asked.path) == Some(Name::Timestamp))?;
@@ -58,7 +60,7 @@ async fn admit(site: &Site, request: &Request<Incoming>) -> Result<(Upload, Stri
     if condition == Condition::Absent && site.files.get(&asked.path).await.is_ok() {
         return Err(Box::new(exists()));
     }
-    Ok((Upload { path: asked.path.into_owned(), condition, digest, limit }, owner))
+    Ok((Upload { path: asked.path.into_owned(), condition, shape, limit }, owner))
 }
 
 fn authorise(site: &Site, headers: &HeaderMap) -> Result<String, Box<Reply>> {
@@ -140,6 +142,7 @@ fn explain(path: &str, owner: &str, ended: Ended) -> Reply {
             &format!("the contents have the sha256 {digest}, not the one in the name"),
         ),
         Ended::NoMetadata(why) => text(StatusCode::BAD_REQUEST, &format!("no metadata: {why}")),
+        Ended::NoSignature => text(StatusCode::BAD_REQUEST, "no minisign signature"),
         Ended::Stale { old, new } => text(
             StatusCode::CONFLICT,
             &format!("the version must rise: it is {old}, and this one has {new}"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_formats::digest::Digest;
+use cutover_formats::minisign::Minisig;
 use cutover_repository::file::FileStore;
 use cutover_repository::store::{
     Body, Create as _, Created, Read as _, StoreError, Swap as _, Swapped,
@@ -30,9 +31,20 @@ pub(crate) const LARGEST_TIMESTAMP: u64 = 1 << 20;
 pub(crate) struct Upload {
     pub(crate) path: String,
     pub(crate) condition: Condition,
-    /// What it must have, by its name; `None` for metadata.
-    pub(crate) digest: Option<Digest>,
+    /// What it must be, by its name.
+    pub(crate) shape: Shape,
     pub(crate) limit: u64,
+}
+
+/// What a file must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Anything with this digest.
+    Digest(Digest),
+    /// Metadata, whoever signed it.
+    Metadata,
+    /// A signature for `minisign`, whoever made it.
+    Signature,
 }
 
 /// What must be at the path.
@@ -53,6 +65,7 @@ pub(crate) enum Ended {
     TooLarge(u64),
     OtherDigest(Digest),
     NoMetadata(String),
+    NoSignature,
     Stale { old: u64, new: u64 },
     Broken,
     Failed(StoreError),
@@ -105,11 +118,17 @@ fn store(
 ) -> Result<Ended, Ended> {
     let mut temp = store.temp_file()?;
     let digest = write(&mut temp, upload.limit, pieces)?;
-    match upload.digest {
-        Some(expected) if expected != digest => return Err(Ended::OtherDigest(digest)),
-        Some(_) => {}
-        None => {
-            parse(temp.reopen().map_err(|error| unreadable(&temp, error))?)?;
+    let reopened = || temp.reopen().map_err(|error| unreadable(&temp, error));
+    match upload.shape {
+        Shape::Digest(expected) if expected != digest => return Err(Ended::OtherDigest(digest)),
+        Shape::Digest(_) => {}
+        Shape::Metadata => {
+            parse(reopened()?)?;
+        }
+        Shape::Signature => {
+            let text = std::io::read_to_string(reopened()?).ok();
+            let signature = text.and_then(|text| text.parse::<Minisig>().ok());
+            signature.ok_or(Ended::NoSignature)?;
         }
     }
     match upload.condition {

@@ -72,6 +72,12 @@ pub enum PublishError {
         /// The file.
         path: String,
     },
+    /// Where a signature is to be, something else stands.
+    #[error("{path} is in the repository already, and no key of the release signed it")]
+    OtherSignature {
+        /// The file.
+        path: String,
+    },
     /// There is a repository already.
     #[error("{repository} already holds a repository: {file} exists")]
     Occupied {
@@ -225,7 +231,7 @@ impl Explain for PublishError {
         match self {
             Self::NoRelease { .. } | Self::NoChannel { .. } => Exit::NotFound,
             Self::LostRace { .. } => Exit::Busy,
-            Self::Differs { .. } => Exit::NotTrusted,
+            Self::Differs { .. } | Self::OtherSignature { .. } => Exit::NotTrusted,
             Self::Local { source, .. } => match Exit::of_io(source) {
                 Exit::NotFound => Exit::Usage,
                 other => other,
@@ -254,6 +260,10 @@ impl Explain for PublishError {
             Self::LostRace { .. } => text("nothing is visible to readers; try again"),
             Self::Differs { .. } => text(
                 "its name carries another digest than its contents have: remove it, then try again",
+            ),
+            Self::OtherSignature { .. } => text(
+                "nothing was published; it may be of a key that was replaced: remove it, then try \
+                 again",
             ),
             Self::Occupied { .. } => text(
                 "nothing was changed; choose an empty place, or empty this one if an earlier \

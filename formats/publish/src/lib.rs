@@ -23,6 +23,7 @@ mod genesis;
 pub mod keychange;
 pub mod keyring;
 mod settle;
+mod stock;
 mod upload;
 
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use self::edit::Edit;
 pub use self::error::{Missing, PublishError};
 pub use self::genesis::{Genesis, init};
 use self::keyring::Keyring;
+pub use self::stock::{Contents, Minisigned};
 pub use self::upload::Upload;
 
 /// A repository that is published to.
@@ -82,6 +84,8 @@ pub struct ReleaseFiles {
     pub uploads: Vec<Upload>,
     /// The bundle's target path, length and digest.
     pub bundle: (String, u64, Digest),
+    /// Which uploads are signed for stock tools as well.
+    pub minisigned: Vec<Minisigned>,
 }
 
 /// What was published.
@@ -141,7 +145,10 @@ pub fn release(
     }
     let descriptor = Digest::of(&files.descriptor);
     let path = layout::descriptor(&files.product, &files.version);
+    // First, because whoever holds the key may refuse.
+    let signatures = stock::sign(repo, &mut view.client, &files.bundle.0, &files.minisigned)?;
     let uploaded = upload::files(repo, &files.uploads)?;
+    stock::publish(repo, &signatures)?;
     upload::bytes(repo, &layout::stored(&path, descriptor), &files.descriptor)?;
     let pointer = channel.map(|channel| {
         let (product, version) = (files.product.clone(), files.version.clone());

@@ -90,6 +90,7 @@ impl Scene {
             version,
             uploads: vec![upload],
             bundle: (bundle, size, sha256),
+            minisigned: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use p256::pkcs8::DecodePublicKey as _;
+use p256::pkcs8::{DecodePublicKey as _, EncodePublicKey as _};
 use pkcs8::der::Document;
 use pkcs8::der::pem::PemLabel as _;
 use pkcs8::{ObjectIdentifier, SubjectPublicKeyInfoRef};
@@ -83,6 +83,24 @@ impl Key {
     pub fn public_hex(&self) -> Option<String> {
         match &self.verifier {
             Verifier::Ed25519(key) => Some(to_hex(key.as_bytes())),
+            Verifier::P256(_) | Verifier::RsaPss(_) | Verifier::Unknown => None,
+        }
+    }
+
+    /// The 32 bytes of an ed25519 key; `None` for keys of other types.
+    #[must_use]
+    pub fn ed25519_bytes(&self) -> Option<[u8; 32]> {
+        match &self.verifier {
+            Verifier::Ed25519(key) => Some(key.to_bytes()),
+            Verifier::P256(_) | Verifier::RsaPss(_) | Verifier::Unknown => None,
+        }
+    }
+
+    /// PEM of an ed25519 key, as `openssl pkey -pubout` writes it; `None` for keys of other types.
+    #[must_use]
+    pub fn ed25519_pem(&self) -> Option<String> {
+        match &self.verifier {
+            Verifier::Ed25519(key) => key.to_public_key_pem(pkcs8::LineEnding::LF).ok(),
             Verifier::P256(_) | Verifier::RsaPss(_) | Verifier::Unknown => None,
         }
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use blake2::Blake2b512;
 use cutover_formats::bundle::{SeekTable, frames};
 use cutover_formats::digest::Digest;
 use sha2::{Digest as _, Sha256};
@@ -35,17 +36,26 @@ struct Packed {
     decompressed: u32,
 }
 
+/// What a whole bundle has.
+pub(super) struct Ended {
+    pub(super) sha256: Digest,
+    pub(super) blake2b: [u8; 64],
+    pub(super) size: u64,
+}
+
 /// The bundle so far.
 struct Sink<'a> {
     file: &'a mut File,
-    hash: Sha256,
+    sha256: Sha256,
+    blake2b: Blake2b512,
     size: u64,
     table: SeekTable,
 }
 
 impl<'a> Output<'a> {
     pub(super) fn new(file: &'a mut File, ahead: u64) -> Self {
-        let sink = Sink { file, hash: Sha256::new(), size: 0, table: SeekTable::default() };
+        let (sha256, blake2b) = (Sha256::new(), Blake2b512::new());
+        let sink = Sink { file, sha256, blake2b, size: 0, table: SeekTable::default() };
         let state = State {
             next: 0,
             waiting: BTreeMap::new(),
@@ -111,14 +121,14 @@ impl<'a> Output<'a> {
     }
 
     /// Ends the bundle with its seek table, when all frames of a tar of `total` bytes are written.
-    pub(super) fn finish(self, total: u64) -> Result<(Digest, u64), BundleError> {
+    pub(super) fn finish(self, total: u64) -> Result<Ended, BundleError> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         assert_eq!(state.next, frames(total), "every frame has been written");
         let mut sink = state.sink.expect("nobody is writing any more");
         let table = sink.table.to_bytes();
         sink.write(&table).map_err(BundleError::Write)?;
-        let sha256: [u8; 32] = sink.hash.finalize().into();
-        Ok((sha256.into(), sink.size))
+        let sha256 = Digest::from(<[u8; 32]>::from(sink.sha256.finalize()));
+        Ok(Ended { sha256, blake2b: sink.blake2b.finalize().into(), size: sink.size })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<'a>> {
@@ -129,7 +139,8 @@ impl<'a> Output<'a> {
 impl Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
-        self.hash.update(bytes);
+        self.sha256.update(bytes);
+        self.blake2b.update(bytes);
         self.size += bytes.len() as u64;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `pack keys`: making signing keys, signing with them, and changing whose signatures count.
 
 mod change;
+mod export;
 mod show;
 mod sign;
 
@@ -26,6 +27,8 @@ enum Command {
     New(New),
     /// Show the keys in a folder: their ids and public keys.
     Show(show::Args),
+    /// Print the public keys that sign releases, for minisign or openssl.
+    Export(export::Args),
     /// Add the signatures of the keys in a folder to a change that waits for them.
     Sign(sign::Args),
     /// Let one more key sign for a role.
@@ -67,6 +70,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     match &args.command {
         Command::New(args) => new(args, output),
         Command::Show(args) => show::run(args, output),
+        Command::Export(args) => export::run(args, output),
         Command::Sign(args) => sign::run(args, output),
         Command::Add(args) => change::add(args, output),
         Command::Rotate(args) => change::rotate(args, output),

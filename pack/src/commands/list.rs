@@ -1,6 +1,5 @@
 //! `pack list`: releases and channels.
 
-use std::fs;
 use std::path::PathBuf;
 
 use cutover_formats::channel::Pointer;
@@ -15,7 +14,7 @@ use cutover_terminal::{Failure, Output, Table, bytes};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::repository::{keyring, location};
+use crate::repository::{location, trusted_folder};
 
 /// What `pack list` takes.
 #[derive(Debug, clap::Args)]
@@ -78,14 +77,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
 /// What to trust: the root as given, that of the keys, or, for want of anything better, what the
 /// repository says of itself.
 fn trust(args: &Args, store: &dyn Read, output: &Output) -> Result<TrustFolder, Failure> {
-    if let Some(path) = &args.trust {
-        let root = fs::read(path).map_err(|error| {
-            Failure::new(Exit::Usage, format!("cannot read {}: {error}", path.display()))
-        })?;
-        return Ok(TrustFolder::temporary(&root)?);
-    }
-    if let Some(keys) = &args.keys {
-        return Ok(keyring(keys.clone())?.trust_folder(&store.describe())?);
+    if let Some(trust) = trusted_folder(args.trust.as_deref(), args.keys.as_deref(), store)? {
+        return Ok(trust);
     }
     output.warn(format!(
         "nothing vouches for {}: its own first root is taken (--trust or --keys names yours)",

@@ -1,17 +1,16 @@
 //! `pack release`: a tag becomes a signed release.
 
 mod assemble;
+mod files;
 mod plan;
 mod report;
 
 use std::path::PathBuf;
 
-use cutover_formats::descriptor::Descriptor;
-use cutover_formats::layout;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
 use cutover_pack::bundle::{self, Options};
-use cutover_publish::{self as publish, ReleaseFiles, Repo, Upload};
+use cutover_publish::{self as publish, Repo};
 use cutover_repository::location::Location;
 use cutover_terminal::{Failure, Output, Progress};
 
@@ -21,6 +20,7 @@ use crate::repository::{self, Opened, location, notes};
 use crate::source::{Forbidden, SourceTree};
 use crate::vendor::{self, Cache, Fetched};
 use assemble::Assembled;
+use files::{Bundle, Files};
 use report::{Report, Stages};
 
 /// What `pack release` takes.
@@ -138,55 +138,10 @@ fn publish(
     })?;
     assemble::hold_to_lock(&written.list, fetched)?;
     let list = written.list.to_bytes();
-    let mut list_file = repo.store.temp_file()?;
-    std::io::Write::write_all(&mut list_file, &list).map_err(|source| {
-        assemble::AssembleError::Io { path: list_file.path().to_owned(), source }
-    })?;
     let descriptor = assemble::descriptor(tree, fetched, &written, &list);
-    let mut uploads = vec![
-        Upload {
-            path: layout::stored_bundle(&tree.product, &tree.version, descriptor.bundle()),
-            file: file.path().to_owned(),
-            size: written.size,
-            sha256: written.sha256,
-        },
-        Upload {
-            path: layout::stored_file_list(&tree.product, &tree.version, &descriptor.files),
-            file: list_file.path().to_owned(),
-            size: descriptor.files.size,
-            sha256: descriptor.files.sha256,
-        },
-    ];
-    uploads.extend(vendor_area(fetched));
-    let files = release_files(&descriptor, uploads);
-    let published =
-        stages.time("publish", || publish::release(repo, &files, args.channel.as_ref()));
+    let files = Files::new(repo, &descriptor, Bundle { file, written }, &list, fetched)?;
+    let channel = args.channel.as_ref();
+    let published = stages.time("publish", || publish::release(repo, &files.release, channel));
     let published = repository::published(published)?;
-    Ok(Report::new(&descriptor, &files, &published, stages))
-}
-
-/// Vendored distributions, each once, as the vendor area has them.
-fn vendor_area(fetched: &[Fetched]) -> Vec<Upload> {
-    let mut uploads: Vec<Upload> = Vec::new();
-    for Fetched { record, file } in fetched {
-        let path = layout::stored(&layout::vendored(record), record.sha256);
-        if uploads.iter().all(|upload| upload.path != path) {
-            let (size, sha256) = (record.size, record.sha256);
-            uploads.push(Upload { path, file: file.clone(), size, sha256 });
-        }
-    }
-    uploads
-}
-
-fn release_files(descriptor: &Descriptor, uploads: Vec<Upload>) -> ReleaseFiles {
-    let (product, version) = (&descriptor.product, &descriptor.version);
-    let bundle = descriptor.bundle();
-    let target = layout::release_file(product, version, bundle.file);
-    ReleaseFiles {
-        product: product.clone(),
-        version: version.clone(),
-        descriptor: descriptor.to_bytes(),
-        uploads,
-        bundle: (target, bundle.size, bundle.sha256),
-    }
+    Ok(Report::new(&descriptor, &files.release, &published, stages))
 }

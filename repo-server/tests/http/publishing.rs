@@ -34,6 +34,23 @@ fn creates_once() {
     assert!(names(&server.store().join(".incoming")).is_empty());
 }
 
+/// Its name begins with the digest of what it signs, so it is its form that is looked at.
+#[test]
+fn a_signature_for_minisign_stands_beside_its_file() {
+    let server = Server::start();
+    let path = format!("/{}.minisig", target("releases/w/1.0.0", "w-1.0.0.tar.zst", b"a bundle"));
+    let (packed, global) = ("A".repeat(98) + "A=", "A".repeat(86) + "==");
+    let good = format!("untrusted comment: x\n{packed}\ntrusted comment: y\n{global}\n");
+    assert_eq!(server.put(&path, NEW, b"anything else").status, 400);
+    assert_eq!(server.put(&path, NEW, &[b'x'; 5000]).status, 413);
+    assert_eq!(server.put(&path, NEW, good.as_bytes()).status, 201);
+    assert_eq!(server.put(&path, NEW, good.as_bytes()).status, 412);
+    let answer = server.get(&path, &[]);
+    assert_eq!(answer.body, good.as_bytes());
+    let etag = format!("\"{}\"", Digest::of(good.as_bytes()));
+    assert_eq!(answer.header("etag"), etag);
+}
+
 #[test]
 fn one_of_sixteen_creates() {
     let server = Server::start();

@@ -211,6 +211,7 @@ impl<'a> Scene<'a> {
             descriptor: serde_json::to_vec(&evil.descriptor).unwrap(),
             bundle: (format!("{at}/{bundle}"), evil.bundle.len() as u64, Digest::of(&evil.bundle)),
             uploads: uploads.clone(),
+            minisigned: Vec::new(),
         };
         release(&repo, &files, None).unwrap();
         for upload in uploads {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use cutover_formats::tuf::draft::Need;
+use cutover_formats::tuf::key::Keys;
 use cutover_formats::tuf::metadata::Verified;
 use cutover_formats::tuf::pattern;
 use cutover_formats::tuf::search::{Edge, MOST_ROLES};
@@ -30,6 +32,15 @@ pub struct Delegation {
     pub delegator: Arc<Verified<Targets>>,
     /// The role it delegates to.
     pub role: DelegatedRole,
+}
+
+impl Delegation {
+    /// The keys that may sign for the role.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        let all = self.delegator.delegations.as_ref().map(|all| &all.keys);
+        all.map(|all| Need::new(all, &self.role.keys).keys).unwrap_or_default()
+    }
 }
 
 impl Client<'_> {
@@ -76,6 +87,12 @@ impl Client<'_> {
             delegator = moment.roles.load(&source, &moment.trusted, &edge)?;
         }
         Ok(None)
+    }
+
+    /// The keys that may sign for a delegated role; none where nobody delegates to it.
+    pub fn keys(&mut self, name: &str) -> Result<Keys, TrustError> {
+        let delegation = self.delegation(name)?;
+        Ok(delegation.map(|delegation| delegation.keys()).unwrap_or_default())
     }
 
     /// What a targets role says now, looked up by its name.

@@ -1,7 +1,5 @@
 //! From a tree and its vendored distributions to what a release holds and says.
 
-use std::path::PathBuf;
-
 use cutover_formats::descriptor::{
     self, Carrier, Descriptor, FileListRef, Python, Requires, Vendored,
 };
@@ -50,14 +48,6 @@ pub(crate) enum AssembleError {
     /// `exclude` is wrong.
     #[error(transparent)]
     Exclude(#[from] SourceError),
-    /// Reading or writing failed.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which file or folder.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
 }
 
 impl Explain for AssembleError {
@@ -65,7 +55,6 @@ impl Explain for AssembleError {
         match self {
             Self::Changed(_) => Exit::NotTrusted,
             Self::Exclude(error) => error.exit(),
-            Self::Io { source, .. } => Exit::of_io(source),
             Self::Empty | Self::NoLock(_) | Self::Occupied { .. } => Exit::Usage,
         }
     }

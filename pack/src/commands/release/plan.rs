@@ -52,9 +52,12 @@ impl Plan {
         channel: Option<&Channel>,
     ) -> Self {
         let (product, version) = (&tree.product, &tree.version);
-        let own = [layout::bundle_name(product, version), layout::file_list_name()];
-        let own = own.map(|file| layout::release_file(product, version, &file));
-        let own = own.into_iter().chain([layout::descriptor(product, version)]);
+        let (bundle, sums) = (layout::bundle_name(product, version), layout::checksums_name());
+        let file = |name| layout::release_file(product, version, name);
+        let signed = [file(&bundle), file(&sums)];
+        let signatures = signed.iter().map(|path| layout::stored_signature(path));
+        let rest = [file(&layout::file_list_name()), layout::descriptor(product, version)];
+        let own = signed.iter().cloned().chain(rest).chain(signatures);
         Self {
             product: product.clone(),
             version: version.clone(),
@@ -110,7 +113,10 @@ impl fmt::Display for Plan {
             }
             write!(f, "{table}")?;
         }
-        writeln!(f, "would upload bundle, file list and descriptor, and {count} distributions")?;
+        writeln!(
+            f,
+            "would upload bundle, file list, descriptor and SHA256SUMS, and {count} distributions"
+        )?;
         writeln!(f, "would sign with the keys of {}", self.signs.join(", "))?;
         match &self.channel {
             Some(channel) => writeln!(f, "would point {channel} at {}", self.version)?,

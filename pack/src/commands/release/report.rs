@@ -48,6 +48,8 @@ pub(super) struct Report {
     bundle: Stored,
     files: Files,
     descriptor: Stored,
+    /// Signatures for `minisign`.
+    minisigned: Vec<String>,
     vendored: u64,
     uploaded: u64,
     channel: Option<Channel>,
@@ -107,6 +109,9 @@ impl Report {
                 sha256,
                 size,
             },
+            minisigned: (files.minisigned.iter())
+                .map(|file| layout::stored_signature(&file.stored))
+                .collect(),
             vendored: descriptor.vendored.len() as u64,
             uploaded: published.uploaded,
             channel: published.pointer.as_ref().map(|pointer| pointer.channel.clone()),
