@@ -9,6 +9,7 @@ use cutover_formats::channel::Pointer;
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{Entry, Expected, FileList, Kind};
+use cutover_formats::minisign::Minisig;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::node_toml::NodeToml;
 use cutover_formats::release_toml::ReleaseToml;
@@ -34,16 +35,25 @@ pub struct Target {
 }
 
 /// All kinds.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "metadata", run: metadata },
     Target { name: "file_list", run: file_list },
     Target { name: "descriptor", run: descriptor },
     Target { name: "bundle", run: bundle },
     Target { name: "channel", run: channel },
+    Target { name: "minisig", run: minisig },
     Target { name: "release_toml", run: release_toml },
     Target { name: "node_toml", run: node_toml },
     Target { name: "request", run: request },
 ];
+
+/// A signature for `minisign`, which a repository server takes from whoever may publish.
+pub fn minisig(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(signature) = text.parse::<Minisig>() {
+        assert_eq!(signature.to_string().parse(), Ok(signature));
+    }
+}
 
 fn timestamps() -> Timestamps {
     let now = "2030-01-01T00:00:00Z".parse().expect("it is a time");
