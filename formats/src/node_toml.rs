@@ -2,19 +2,21 @@
 //!
 #![doc = include_str!("../docs/node-toml.md")]
 
+mod etcd;
 mod gate;
 mod pool;
 mod service;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::exit::{Exit, Explain};
 use crate::name::{Channel, Product};
 
+pub use etcd::{Etcd, EtcdEndpoint, EtcdIdentity, EtcdLogin, EtcdTls, InvalidEtcdEndpoint};
 pub use gate::{BackoffHeader, Gate, InvalidOpenPath, OpenPath};
 pub use pool::{
-    BackendServer, CommandPool, HaproxyPool, InvalidBackendServer, InvalidRuntimeSocket, Lingering,
-    Pool, RuntimeSocket, Then,
+    BackendServer, CommandPool, EtcdPool, HaproxyPool, InvalidBackendServer, InvalidRuntimeSocket,
+    Lingering, Pool, RuntimeSocket, Then,
 };
 pub use service::{Journal, Limits, Liveness, Log, LogFiles, NodeService, Umask};
 
@@ -41,6 +43,9 @@ pub struct NodeToml {
     /// What sends traffic to this node and must know when it changes over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<Pool>,
+    /// The fleet's etcd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<Etcd>,
 }
 
 /// How many good releases are kept where nothing is said.
@@ -66,6 +71,19 @@ impl NodeToml {
     pub fn parse(text: &str) -> Result<Self, InvalidNodeToml> {
         Ok(toml::from_str(text)?)
     }
+}
+
+/// A list of at least one.
+fn at_least_one<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let list = Vec::deserialize(deserializer)?;
+    if list.is_empty() {
+        return Err(serde::de::Error::custom("the list is empty; it needs at least one"));
+    }
+    Ok(list)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod commands;
 pub mod configure;
 pub mod disk;
+pub mod etcd;
 pub mod fetch;
 pub mod gate;
 pub mod journal;

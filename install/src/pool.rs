@@ -11,6 +11,7 @@
 
 mod command;
 mod error;
+mod etcd;
 mod haproxy;
 mod memory;
 mod ready;
@@ -22,6 +23,7 @@ use cutover_formats::node_toml;
 pub use error::PoolError;
 pub use memory::{Depooled, Places};
 
+use crate::etcd::Etcd;
 use crate::node::Node;
 use memory::Memory;
 use ready::Ready;
@@ -72,6 +74,11 @@ pub fn open(node: &Node) -> Result<Option<Box<dyn Pool>>, PoolError> {
     let Some(settings) = &node.settings.pool else { return Ok(None) };
     let driver: Box<dyn Driver> = match settings {
         node_toml::Pool::Haproxy(settings) => Box::new(haproxy::Haproxy::new(settings.clone())),
+        node_toml::Pool::Etcd(settings) => {
+            let etcd = node.settings.etcd.as_ref().ok_or(PoolError::NoEtcd)?;
+            let etcd = Etcd::open(etcd, node.root.path())?;
+            Box::new(etcd::Keys::new(settings.clone(), etcd))
+        }
         node_toml::Pool::Command(settings) => Box::new(command::Commands::new(node, settings)),
     };
     let (memory, ready) = (Memory::of(&node.root), Ready::of(node));

@@ -1,4 +1,5 @@
 //! Real parts that stand around a node: load balancers, front ends, etcd. Each is started in a
 //! scratch folder on free loopback ports, and ended by its guard.
 
+pub mod etcd;
 pub mod haproxy;

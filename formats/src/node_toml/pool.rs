@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::period::Period;
 
@@ -13,6 +13,8 @@ use crate::period::Period;
 pub enum Pool {
     /// HAProxy, told over its runtime sockets.
     Haproxy(HaproxyPool),
+    /// Keys in etcd that a load balancer follows, in the style of conftool; `[etcd]` says where.
+    Etcd(EtcdPool),
     /// Whatever two commands do.
     Command(CommandPool),
 }
@@ -22,10 +24,10 @@ pub enum Pool {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HaproxyPool {
     /// The runtime socket (level admin) of every HAProxy that sends traffic here.
-    #[serde(deserialize_with = "some")]
+    #[serde(deserialize_with = "super::at_least_one")]
     pub sockets: Vec<RuntimeSocket>,
     /// What this node is called there.
-    #[serde(deserialize_with = "some")]
+    #[serde(deserialize_with = "super::at_least_one")]
     pub servers: Vec<BackendServer>,
     /// How long requests under way may take to end.
     #[serde(default = "half_a_minute")]
@@ -84,15 +86,27 @@ pub struct BackendServer {
     pub server: String,
 }
 
+/// A node that etcd keys say is pooled or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EtcdPool {
+    /// The keys whose values are `{"pooled": "yes|no|inactive", "weight": N}` for this node.
+    #[serde(deserialize_with = "super::at_least_one")]
+    pub keys: Vec<String>,
+    /// How long what follows the keys takes to act on a change, with requests under way.
+    #[serde(default = "five_seconds")]
+    pub settle: Period,
+}
+
 /// A node that commands take out and put back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CommandPool {
     /// Takes the node out and ends when no request is under way. The program and its arguments.
-    #[serde(deserialize_with = "some")]
+    #[serde(deserialize_with = "super::at_least_one")]
     pub depool: Vec<String>,
     /// Puts it back. The program and its arguments.
-    #[serde(deserialize_with = "some")]
+    #[serde(deserialize_with = "super::at_least_one")]
     pub repool: Vec<String>,
     /// How long each may take.
     #[serde(default = "a_minute")]
@@ -183,17 +197,8 @@ impl fmt::Display for BackendServer {
     }
 }
 
-/// A list of at least one.
-fn some<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    let list = Vec::deserialize(deserializer)?;
-    if list.is_empty() {
-        return Err(serde::de::Error::custom("an empty list; it needs at least one"));
-    }
-    Ok(list)
+fn five_seconds() -> Period {
+    Period::seconds(5)
 }
 
 fn half_a_minute() -> Period {
@@ -216,6 +221,8 @@ mod tests {
         assert_eq!(pool.sockets[1], RuntimeSocket::Tcp("lb1:9999".to_owned()));
         assert_eq!(pool.servers[0].to_string(), "weave/node1");
         assert_eq!((pool.then, pool.lingering), (Then::Maint, Lingering::Refuse));
+        let etcd = toml::from_str("driver = 'etcd'\nkeys = ['/pools/a/node1']").unwrap();
+        assert!(matches!(etcd, Pool::Etcd(EtcdPool { settle, .. }) if settle == five_seconds()));
         let command = "driver = 'command'\ndepool = ['out', '{product}']\nrepool = ['in']";
         assert!(matches!(toml::from_str(command).unwrap(), Pool::Command(_)));
     }
@@ -230,7 +237,7 @@ mod tests {
             ("driver = 'haproxy'\nsockets = ['/h']\nservers = ['a/b state']", "`a/b state`"),
             ("driver = 'haproxy'\nsockets = ['/h']\nservers = ['a/b;quit']", "`a/b;quit`"),
             ("driver = 'haproxy'\nsockets = ['h:0']\nservers = ['a/b']", "`h:0`"),
-            ("driver = 'haproxy'\nsockets = ['/h']\nservers = ['a/b']\nweight = 1", "weight"),
+            ("driver = 'etcd'\nkeys = ['/a']\nweight = 1", "weight"),
             ("driver = 'command'\ndepool = ['x']", "repool"),
         ] {
             let error = toml::from_str::<Pool>(text).expect_err(text).to_string();

@@ -110,6 +110,7 @@ fn settle(
         gate: args.gate.map(Gate::on),
         service: Default::default(),
         pool: None,
+        etcd: None,
     })
 }
 

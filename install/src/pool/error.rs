@@ -5,6 +5,7 @@ use std::time::Duration;
 use cutover_formats::exit::{Exit, Explain};
 
 use crate::disk::DiskError;
+use crate::etcd::EtcdError;
 
 /// The pool did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,12 @@ pub enum PoolError {
         /// The end of what it printed.
         tail: Vec<String>,
     },
+    /// `[pool]` names etcd, but nothing says where that is.
+    #[error("`[pool]` has the driver etcd, but node.toml has no `[etcd]`")]
+    NoEtcd,
+    /// etcd.
+    #[error(transparent)]
+    Etcd(#[from] EtcdError),
     /// What is remembered of the pool cannot be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -87,7 +94,8 @@ impl Explain for PoolError {
             | Self::NotReady { .. }
             | Self::Command { .. } => Exit::CheckFailed,
             Self::Failed { .. } => Exit::Unreachable,
-            Self::Unknown { .. } => Exit::Usage,
+            Self::Unknown { .. } | Self::NoEtcd => Exit::Usage,
+            Self::Etcd(error) => error.exit(),
             Self::Disk(error) => error.exit(),
         }
     }
@@ -107,6 +115,8 @@ impl Explain for PoolError {
                 vec!["`install resume` puts the node back once it is well".to_owned()]
             }
             Self::Command { tail, .. } => tail.iter().map(|line| format!("| {line}")).collect(),
+            Self::NoEtcd => vec!["add `[etcd]` with `endpoints = [\"https://…:2379\"]`".to_owned()],
+            Self::Etcd(error) => error.hints(),
             Self::Disk(error) => error.hints(),
             Self::Refused { .. } | Self::Failed { .. } => Vec::new(),
         }
