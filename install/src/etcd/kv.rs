@@ -96,11 +96,13 @@ enum WireCompare {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
 enum WireOp {
-    RequestRange { key: Bytes },
-    RequestPut { key: Bytes, value: Bytes, lease: Int },
-    RequestDeleteRange { key: Bytes },
+    #[serde(rename = "request_range")]
+    Range { key: Bytes },
+    #[serde(rename = "request_put")]
+    Put { key: Bytes, value: Bytes, lease: Int },
+    #[serde(rename = "request_delete_range")]
+    Delete { key: Bytes },
 }
 
 #[derive(Serialize)]
@@ -234,13 +236,13 @@ impl From<&Compare> for WireCompare {
 impl From<&Op> for WireOp {
     fn from(op: &Op) -> Self {
         match op {
-            Op::Get(key) => Self::RequestRange { key: Bytes::of(key) },
-            Op::Put(key, value, lease) => Self::RequestPut {
+            Op::Get(key) => Self::Range { key: Bytes::of(key) },
+            Op::Put(key, value, lease) => Self::Put {
                 key: Bytes::of(key),
                 value: Bytes(value.clone()),
                 lease: Int(lease.map_or(0, |lease| lease.0)),
             },
-            Op::Delete(key) => Self::RequestDeleteRange { key: Bytes::of(key) },
+            Op::Delete(key) => Self::Delete { key: Bytes::of(key) },
         }
     }
 }
