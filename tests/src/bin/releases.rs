@@ -95,5 +95,7 @@ fn synthetic(number: u64) -> Result<ReleaseFiles, Box<dyn std::error::Error>> {
     let mut descriptor = serde_json::to_vec_pretty(&descriptor)?;
     descriptor.push(b'\n');
     let bundle = (format!("releases/{product}/{version}/{bundle}"), 12_000_000, digest("bundle"));
-    Ok(ReleaseFiles { product, version, descriptor, uploads: Vec::new(), bundle })
+    let uploads = Vec::new();
+    let minisigned = Vec::new();
+    Ok(ReleaseFiles { product, version, descriptor, uploads, bundle, minisigned })
 }
