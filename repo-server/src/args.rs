@@ -25,6 +25,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
 
+    /// Folder with the repository's root.json and the snapshot and timestamp keys, mode 0600: the
+    /// server signs anew by itself before they expire. The passphrase comes from CUTOVER_PASSPHRASE
+    #[arg(long, value_name = "DIR")]
+    pub online_keys: Option<PathBuf>,
+
     /// Largest file that is taken, e.g. `500MiB`
     #[arg(long, value_name = "SIZE", default_value = "16GiB", value_parser = size)]
     pub max_upload: u64,

@@ -6,27 +6,34 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use hyper::Response;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 
 use crate::confined::Confined;
 use crate::reply::{Content, Reply, With as _, not_found};
+use crate::site::Site;
 
 /// Most names on a page.
 const MOST: usize = 10_000;
 const IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
 /// The page of a folder; `""` is the front page. Only `targets` has pages.
-pub(crate) async fn answer(files: &Confined, path: &str) -> io::Result<Reply> {
+pub(crate) async fn answer(site: &Arc<Site>, path: &str) -> io::Result<Reply> {
     match path {
-        "" => Ok(page("A Cutover repository", &front(files).await)),
+        "" => {
+            let warnings = site.ask(|site| site.expiry.warnings(&site.store, Timestamp::now()));
+            let warnings = warnings.await;
+            Ok(page("A Cutover repository", &front(&site.files, &warnings).await))
+        }
         path if path == "targets" || path.starts_with("targets/") => {
-            let entries = list(files.get(path).await?).await?;
+            let entries = list(site.files.get(path).await?).await?;
             Ok(page(&format!("/{path}/"), &table(&entries)))
         }
         _ => Ok(not_found()),
@@ -68,7 +75,7 @@ fn read(folder: &File) -> io::Result<Vec<Entry>> {
 }
 
 /// Products are the folders of `targets/releases`: nothing is believed that is not there.
-async fn front(files: &Confined) -> String {
+async fn front(files: &Confined, warnings: &[String]) -> String {
     let products = match files.get("targets/releases").await {
         Ok(folder) => list(folder).await.unwrap_or_default(),
         Err(_) => Vec::new(),
@@ -78,6 +85,9 @@ async fn front(files: &Confined) -> String {
          Metadata is in <code>/metadata/</code>, all else in <a href=\"/targets/\">/targets/</a>. \
          This server only carries the files: verify what you take from it.</p>\n",
     );
+    for warning in warnings {
+        let _ = writeln!(body, "<p role=\"alert\">Warning: {}</p>", escaped(warning));
+    }
     if products.is_empty() {
         body.push_str("<p>Nothing is published yet.</p>\n");
     } else {
@@ -134,6 +144,7 @@ const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
 main{max-width:60rem;margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.4rem;overflow-wrap:anywhere}h2{font-size:1.1rem}\
+[role=alert]{padding:.5rem .75rem;border-left:.3rem solid #d80;background:#d802}\
 code,pre,table{font-family:ui-monospace,monospace;font-size:.9rem}\
 pre{padding:.75rem;overflow-x:auto;background:#8882;border-radius:.4rem}\
 table{border-collapse:collapse;width:100%}\

@@ -23,12 +23,15 @@ pub(crate) async fn answer(
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
+    let method = request.method().clone();
     if !tracing::enabled!(tracing::Level::INFO) {
-        return Ok(dispatch(&site, request).await);
+        let reply = dispatch(&site, request).await;
+        site.metrics.count(&method, &reply);
+        return Ok(reply);
     }
-    let begun = Instant::now();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (begun, path) = (Instant::now(), request.uri().path().to_owned());
     let reply = dispatch(&site, request).await;
+    site.metrics.count(&method, &reply);
     let bytes = reply.body().size_hint().exact().unwrap_or_default();
     let (status, ms) = (reply.status().as_u16(), begun.elapsed().as_millis());
     tracing::info!(%peer, status, bytes, ms, "{method} {path:?}");
@@ -44,15 +47,19 @@ async fn dispatch(site: &Arc<Site>, request: Request<Incoming>) -> Reply {
     }
 }
 
-async fn get(site: &Site, request: &Request<Incoming>) -> Reply {
+async fn get(site: &Arc<Site>, request: &Request<Incoming>) -> Reply {
     let raw = request.uri().path();
     if raw == "/healthz" {
         return text(StatusCode::OK, "ok");
     }
+    if raw == "/metrics" {
+        let roles = site.ask(|site| site.expiry.roles(&site.store)).await;
+        return site.metrics.page(&roles, site.keeps);
+    }
     let Some(asked) = Asked::parse(raw) else { return not_found() };
     let answered = match asked.kind {
         Kind::File => file(site, &asked.path, request).await,
-        Kind::Folder => listing::answer(&site.files, &asked.path).await,
+        Kind::Folder => listing::answer(site, &asked.path).await,
     };
     answered.unwrap_or_else(|error| broken(raw, &error))
 }

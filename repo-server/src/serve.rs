@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use cutover_formats::exit::Exit;
@@ -18,10 +18,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use crate::args::Args;
-use crate::route;
+use crate::metrics::Keeps;
 use crate::site::Site;
 use crate::stall::Stall;
 use crate::tokens::Tokens;
+use crate::{keeper, route};
 
 /// How long a client may take for its headers, or be idle between two requests.
 const HEADERS: Duration = Duration::from_secs(30);
@@ -36,7 +37,9 @@ const OVERLOAD: Duration = Duration::from_millis(100);
 pub fn run(args: &Args) -> Result<(), Failure> {
     let store = args.store.as_deref().unwrap_or(Path::new("."));
     let tokens = args.tokens.as_deref().map(Tokens::read).transpose()?;
-    let site = Arc::new(Site::open(store, tokens, args.max_upload)?);
+    let keyring = args.online_keys.as_deref().map(keeper::open).transpose()?;
+    let keeps = if keyring.is_some() { Keeps::OnlineKeys } else { Keeps::Files };
+    let site = Arc::new(Site::open(store, tokens, args.max_upload, keeps)?);
     let (listener, address) = bind(&args.listen)?;
     let main = runtime()?;
     let stop = main.block_on(async { signals() })?;
@@ -51,17 +54,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             Ok(std::thread::spawn(move || runtime.block_on(worker.serve(listener))))
         })
         .collect::<Result<Vec<_>, Failure>>()?;
+    let (keeping, ends) = mpsc::channel();
+    let kept = site.clone();
+    let keeper = std::thread::spawn(move || keeper::run(&kept, keyring.as_ref(), &ends));
     announce(address);
     let mut stopped = stop;
     main.block_on(async { stopped.wait_for(|stop| *stop).await.map(|_| ()) })
         .map_err(unexpected)?;
-    drop(listener);
+    drop((listener, keeping));
     for thread in threads {
         thread
             .join()
             .map_err(|_| Failure::new(Exit::Unexpected, "a worker ended by a panic"))?
             .map_err(unexpected)?;
     }
+    keeper.join().map_err(|_| Failure::new(Exit::Unexpected, "the keeper ended by a panic"))?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What all connections share.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use cutover_formats::exit::Exit;
 use cutover_repository::file::FileStore;
@@ -8,6 +9,8 @@ use cutover_terminal::Failure;
 use tokio::sync::Semaphore;
 
 use crate::confined::Confined;
+use crate::expiry::Expiry;
+use crate::metrics::{Keeps, Metrics};
 use crate::tokens::Tokens;
 
 /// Most uploads at once; more wait. Each has a thread.
@@ -23,6 +26,10 @@ pub(crate) struct Site {
     pub(crate) tokens: Option<Tokens>,
     pub(crate) max_upload: u64,
     pub(crate) uploads: Semaphore,
+    /// When its metadata expires.
+    pub(crate) expiry: Expiry,
+    pub(crate) metrics: Metrics,
+    pub(crate) keeps: Keeps,
 }
 
 impl Site {
@@ -31,6 +38,7 @@ impl Site {
         base: &Path,
         tokens: Option<Tokens>,
         max_upload: u64,
+        keeps: Keeps,
     ) -> Result<Self, Failure> {
         let cannot = |exit, why: &dyn std::fmt::Display| {
             Failure::new(exit, format!("cannot serve {}: {why}", base.display()))
@@ -48,6 +56,17 @@ impl Site {
                 Err(error) => tracing::warn!("{error}"),
             }
         }
-        Ok(Self { files, store, tokens, max_upload, uploads: Semaphore::new(UPLOADS) })
+        let (uploads, expiry, metrics) =
+            (Semaphore::new(UPLOADS), Expiry::default(), Metrics::default());
+        Ok(Self { files, store, tokens, max_upload, uploads, expiry, metrics, keeps })
+    }
+
+    /// Does what may wait for the disk, elsewhere.
+    pub(crate) async fn ask<T: Default + Send + 'static>(
+        self: &Arc<Self>,
+        what: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
+        let this = Arc::clone(self);
+        tokio::task::spawn_blocking(move || what(&this)).await.unwrap_or_default()
     }
 }

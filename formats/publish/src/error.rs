@@ -108,6 +108,14 @@ pub enum PublishError {
         /// Why.
         source: KeyError,
     },
+    /// A key file is open to others.
+    #[error("the key {} can be read by others (mode {mode:o})", file.display())]
+    Exposed {
+        /// Its file.
+        file: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// A key is not the repository's.
     #[error("the {role} key {} is not one that the repository trusts for {signs}", file.display())]
     OtherKey {
@@ -270,6 +278,7 @@ impl Explain for PublishError {
                  `pack repo init` was interrupted",
             ),
             Self::NoKey { .. } => text("`pack keys new` makes keys; --keys says where they are"),
+            Self::Exposed { file, .. } => vec![format!("chmod 600 {}", file.display())],
             Self::KeyExists { .. } => text("nothing was written; choose another folder"),
             Self::Key { source: KeyError::WrongPassphrase, .. } | Self::NoPassphrase { .. } => {
                 text("the passphrase is asked for on a terminal, or taken from CUTOVER_PASSPHRASE")

@@ -12,7 +12,7 @@ mod holder;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -219,6 +219,18 @@ impl Keyring {
         if self.files(&[role])?.is_empty() {
             let role = KeyRole::of(role);
             return Err(PublishError::NoKey { role, file: self.file(role) });
+        }
+        Ok(())
+    }
+
+    /// Refuses a folder in which a key file, or a pointer to a key, is open to others than its owner.
+    pub fn check_private(&self) -> Result<(), PublishError> {
+        for file in self.files(&KeyRole::ALL.map(KeyRole::as_str))? {
+            let found = fs::metadata(&file).map_err(PublishError::local(&file))?;
+            let mode = found.permissions().mode() & 0o777;
+            if mode & 0o077 != 0 {
+                return Err(PublishError::Exposed { file, mode });
+            }
         }
         Ok(())
     }

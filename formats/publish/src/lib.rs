@@ -22,6 +22,7 @@ mod execute;
 mod genesis;
 pub mod keychange;
 pub mod keyring;
+pub mod online;
 mod settle;
 mod stock;
 mod upload;

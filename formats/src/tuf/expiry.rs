@@ -1,4 +1,6 @@
-//! How early people are warned that metadata expires.
+//! How early people are warned that metadata expires, and what they are told.
+
+use jiff::Timestamp;
 
 /// How many days before a role expires people are told.
 ///
@@ -7,4 +9,26 @@
 #[must_use]
 pub fn warn_days(role: &str) -> i64 {
     if role == "timestamp" { 5 } else { 30 }
+}
+
+/// Whole days until then; negative afterwards.
+#[must_use]
+pub fn days_left(expires: Timestamp, now: Timestamp) -> i64 {
+    (expires.as_second() - now.as_second()).div_euclid(86_400)
+}
+
+/// What is to be said, to who can sign anew, of a role that expires soon or has expired.
+#[must_use]
+pub fn warning(role: &str, expires: Timestamp, now: Timestamp) -> Option<String> {
+    let days = days_left(expires, now);
+    if days >= warn_days(role) {
+        return None;
+    }
+    let what = match role {
+        "timestamp" | "snapshot" => "`pack refresh` signs it anew".to_owned(),
+        bin if bin.starts_with("releases") => "`pack keys renew releases` signs it anew".to_owned(),
+        role => format!("`pack keys renew {role}` signs it anew"),
+    };
+    let when = if days < 0 { "has expired at" } else { "expires at" };
+    Some(format!("{role} {when} {expires} ({days} days left): {what}"))
 }

@@ -58,7 +58,8 @@ impl Server {
         Self::run(command, self.folder.clone())
     }
 
-    fn run(mut command: Command, folder: Arc<TempDir>) -> Self {
+    /// Starts it; its log lies in `folder`.
+    pub(crate) fn run(mut command: Command, folder: Arc<TempDir>) -> Self {
         let stderr = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let mut line = String::new();

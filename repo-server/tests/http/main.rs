@@ -5,5 +5,6 @@
 mod client;
 mod common;
 mod life;
+mod online;
 mod publishing;
 mod reading;

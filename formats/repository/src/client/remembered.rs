@@ -9,7 +9,7 @@ use std::path::Path;
 use cutover_formats::layout;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::tuf::draft::Draft;
-use cutover_formats::tuf::expiry::warn_days;
+use cutover_formats::tuf::expiry::{days_left, warn_days};
 use cutover_formats::tuf::targets::Targets;
 use cutover_formats::version::Version;
 use jiff::Timestamp;
@@ -40,7 +40,7 @@ impl RememberedRole {
     /// Whole days until it expires; negative after that.
     #[must_use]
     pub fn days_left(&self, now: Timestamp) -> i64 {
-        (self.expires.as_second() - now.as_second()).div_euclid(86_400)
+        days_left(self.expires, now)
     }
 
     /// Whether it is time to warn.

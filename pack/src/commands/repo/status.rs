@@ -1,5 +1,6 @@
 //! `pack repo status`: who signs what, how many it takes, and until when it holds.
 
+use cutover_formats::tuf::expiry::{days_left, warning};
 use cutover_formats::tuf::json::Object;
 use cutover_formats::tuf::key::Keys;
 use cutover_formats::tuf::metadata::Head;
@@ -51,7 +52,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let repo = opened.repo(&notes);
     let mut view = publish::view(&repo)?;
     let roles = roles(&mut view, repo.now)?;
-    let warnings: Vec<_> = roles.iter().filter_map(warning).collect();
+    let warnings = roles.iter().filter_map(|one| warning(&one.role, one.expires, repo.now));
+    let warnings: Vec<_> = warnings.collect();
     warnings.iter().for_each(|line| output.warn(line));
     let status = Status { repository: repo.store.describe(), roles, warnings };
     output.result(&status, || text(&status));
@@ -114,23 +116,9 @@ impl Role {
             threshold: who.threshold,
             keys: keys.collect(),
             expires: head.expires,
-            days_left: (head.expires.as_second() - now.as_second()).div_euclid(86_400),
+            days_left: days_left(head.expires, now),
         }
     }
-}
-
-fn warning(role: &Role) -> Option<String> {
-    let Role { role: name, days_left, expires, .. } = role;
-    if *days_left >= cutover_formats::tuf::expiry::warn_days(name) {
-        return None;
-    }
-    let what = match name.as_str() {
-        "timestamp" | "snapshot" => "`pack refresh` signs it anew".to_owned(),
-        bin if bin.starts_with("releases") => "`pack keys renew releases` signs it anew".to_owned(),
-        name => format!("`pack keys renew {name}` signs it anew"),
-    };
-    let when = if *days_left < 0 { "has expired at" } else { "expires at" };
-    Some(format!("{name} {when} {expires} ({days_left} days left): {what}"))
 }
 
 fn text(status: &Status) -> String {
