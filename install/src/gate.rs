@@ -20,6 +20,8 @@ mod launch;
 mod lease;
 mod listen;
 pub mod maintenance;
+mod meter;
+mod metrics;
 pub mod minder;
 mod notify;
 mod pidfd;

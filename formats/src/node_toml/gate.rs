@@ -48,6 +48,9 @@ pub struct Gate {
     /// How many of them may be one client's: an IPv4 address, or an IPv6 network of 64 bits.
     #[serde(default = "default_max_per_client")]
     pub max_per_client: usize,
+    /// Where the gate's numbers can be read, at `/metrics`; nowhere, where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Gate {
@@ -65,6 +68,7 @@ impl Gate {
             patience: default_patience(),
             max_connections: default_max_connections(),
             max_per_client: default_max_per_client(),
+            metrics: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_formats::version::Version;
+use hyper::StatusCode;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HeaderValue;
 use hyper::rt::{Read, Write};
@@ -19,6 +20,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
 use super::inbound::Inbound;
+use super::meter::Meter;
 use super::upstream::{Address, Upstream};
 
 /// How long a connection may have been idle and still be used.
@@ -35,6 +37,7 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(2);
 pub(super) struct Pool {
     upstream: Arc<Upstream>,
     lane: usize,
+    meter: Arc<Meter>,
     /// The version as a header, copied for this thread so that threads share no counter.
     label: HeaderValue,
     /// The longest idle first; the last one back is the first one out.
@@ -62,12 +65,12 @@ pub(super) struct Lease {
 
 impl Pool {
     /// No connections to `upstream` yet.
-    pub(super) fn new(upstream: Arc<Upstream>, lane: usize) -> Rc<Self> {
+    pub(super) fn new(upstream: Arc<Upstream>, meter: Arc<Meter>, lane: usize) -> Rc<Self> {
         // A semantic version is printable ASCII.
         let label = HeaderValue::try_from(upstream.version.to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let (idle, sweeping) = (RefCell::default(), Cell::new(false));
-        Rc::new(Self { upstream, lane, label, idle, sweeping })
+        Rc::new(Self { upstream, lane, meter, label, idle, sweeping })
     }
 
     /// Where the connections lead.
@@ -171,6 +174,11 @@ impl Lease {
         if !self.connection.is_closed() {
             self.pool.put(self.connection);
         }
+    }
+
+    /// Counts an answer whose head took `took` to come.
+    pub(super) fn count(&self, status: StatusCode, took: Duration) {
+        self.pool.meter.count(self.pool.lane, status, took);
     }
 
     /// The release at the other end, as a header.

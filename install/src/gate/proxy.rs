@@ -65,6 +65,16 @@ struct Route {
     announce: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// What of a request is of use after it has been sent.
+#[derive(Debug)]
+struct Asked {
+    at: Instant,
+    accept: Accept,
+}
+
+/// The service's answer, or else the gate's own.
+type Answer = Result<Response<Body>, Response<Body>>;
+
 /// What the view says to a request.
 enum Entry {
     In(Rc<Pool>, Ticket),
@@ -90,7 +100,9 @@ impl Route {
             before
                 .and_then(|route| route.pool.clone())
                 .filter(|pool| Arc::ptr_eq(pool.upstream(), upstream))
-                .unwrap_or_else(|| Pool::new(upstream.clone(), lane))
+                .unwrap_or_else(|| {
+                    Pool::new(upstream.clone(), shared.meters.of(&upstream.version), lane)
+                })
         });
         let names = &shared.settings.backoff_headers;
         let announce = view.announce.map(|seconds| answer::announcement(seconds, names).collect());
@@ -125,24 +137,32 @@ impl Worker {
         visit: Rc<Visit>,
         mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
+        let asked = Asked { at: Instant::now(), accept: Accept::of(request.headers()) };
         let id = headers::request_id(request.headers()).unwrap_or_else(|| self.new_id());
         request.headers_mut().insert(X_REQUEST_ID, id.clone());
-        let mut response = self.respond(visit, request).await;
+        let answer = self.respond(visit, request, &asked).await;
+        let mut response = answer.unwrap_or_else(|own| {
+            self.shared.meters.own.count(self.lane, own.status(), asked.at.elapsed());
+            own
+        });
         response.headers_mut().insert(X_REQUEST_ID, id);
         Ok(response)
     }
 
-    async fn respond(&self, visit: Rc<Visit>, mut request: Request<Incoming>) -> Response<Body> {
+    async fn respond(
+        &self,
+        visit: Rc<Visit>,
+        mut request: Request<Incoming>,
+        asked: &Asked,
+    ) -> Answer {
         if request.uri().path().starts_with("/.cutover/") {
-            return answer::own(request.method(), request.uri().path(), self.readiness());
+            return Err(answer::own(request.method(), request.uri().path(), self.readiness()));
         }
-        let accept = Accept::of(request.headers());
         let upgrade = headers::upgrade(request.headers());
-        if let Err((status, why)) = prepare(&mut request, &visit.client) {
-            return answer::dismiss(status, why, &accept);
-        }
+        prepare(&mut request, &visit.client)
+            .map_err(|(status, why)| answer::dismiss(status, why, &asked.accept))?;
         let Some((pool, ticket)) = self.admit(request.uri().path()).await else {
-            return self.backoff(&accept);
+            return Err(self.backoff(asked));
         };
         let switch = upgrade.map(|protocol| {
             headers::set_upgrade(request.headers_mut(), protocol);
@@ -151,15 +171,15 @@ impl Worker {
         let (parts, incoming) = request.into_parts();
         let (body, fate) = Inbound::new(incoming, self.shared.settings.patience.as_duration());
         match send(&pool, Request::from_parts(parts, body)).await {
-            Ok((response, lease)) => self.pass(response, lease, ticket, switch, &accept),
+            Ok((response, lease)) => self.pass(response, lease, ticket, switch, asked),
             Err(Failure::Unreached(error)) => {
                 let upstream = pool.upstream();
                 let (version, address) = (&upstream.version, &upstream.address);
                 tracing::warn!(%version, %address, %error, "cannot reach the service");
-                self.backoff(&accept)
+                Err(self.backoff(asked))
             }
             Err(Failure::Broken(error)) => {
-                self.broken(&pool.upstream().version, &error, &fate, &accept)
+                Err(self.broken(&pool.upstream().version, &error, &fate, asked))
             }
         }
     }
@@ -170,17 +190,14 @@ impl Worker {
         version: &cutover_formats::version::Version,
         error: &hyper::Error,
         fate: &Fate,
-        accept: &Accept,
+        asked: &Asked,
     ) -> Response<Body> {
-        match fate.fault() {
-            None => self.failed(version, error, accept),
-            Some(Fault::Slow) => {
-                answer::dismiss(StatusCode::REQUEST_TIMEOUT, "the body came too slowly", accept)
-            }
-            Some(Fault::Broken) => {
-                answer::dismiss(StatusCode::BAD_REQUEST, "the body is broken", accept)
-            }
-        }
+        let (status, why) = match fate.fault() {
+            None => return self.failed(version, error, asked),
+            Some(Fault::Slow) => (StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
+            Some(Fault::Broken) => (StatusCode::BAD_REQUEST, "the body is broken"),
+        };
+        answer::dismiss(status, why, &asked.accept)
     }
 
     fn readiness(&self) -> Readiness {
@@ -236,21 +253,25 @@ impl Worker {
         lease: Lease,
         ticket: Ticket,
         switch: Option<(OnUpgrade, Rc<Visit>)>,
-        accept: &Accept,
-    ) -> Response<Body> {
+        asked: &Asked,
+    ) -> Answer {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return match switch {
-                Some((client, visit)) => self.switch(response, (lease, ticket, visit), client),
-                None => self.failed(lease.version(), &"it switched protocols unasked", accept),
+            let Some((client, visit)) = switch else {
+                let why = "it switched protocols unasked";
+                return Err(self.failed(lease.version(), &why, asked));
             };
+            lease.count(response.status(), asked.at.elapsed());
+            return Ok(self.switch(response, (lease, ticket, visit), client));
         }
+        lease.count(response.status(), asked.at.elapsed());
         let label = lease.label();
         let (mut parts, incoming) = response.into_parts();
         headers::strip(&mut parts.headers);
         parts.version = Version::HTTP_11;
         parts.headers.insert(X_CUTOVER_VERSION, label);
         parts.headers.extend(self.route.borrow().announce.iter().cloned());
-        Response::from_parts(parts, Body::passing(incoming, lease, ticket, self.shared.clone()))
+        let body = Body::passing(incoming, lease, ticket, self.shared.clone());
+        Ok(Response::from_parts(parts, body))
     }
 
     /// From here on the gate only carries bytes. The request counts as in flight until both sides
@@ -282,14 +303,14 @@ impl Worker {
         &self,
         version: &cutover_formats::version::Version,
         error: &dyn std::fmt::Display,
-        accept: &Accept,
+        asked: &Asked,
     ) -> Response<Body> {
         self.shared.tally.failed.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%version, %error, "the service broke off before it answered");
-        answer::bad_gateway(accept)
+        answer::bad_gateway(&asked.accept)
     }
 
-    fn backoff(&self, accept: &Accept) -> Response<Body> {
+    fn backoff(&self, asked: &Asked) -> Response<Body> {
         self.shared.tally.refused.fetch_add(1, Ordering::Relaxed);
         let route = self.route();
         let notice = &route.view.notice;
@@ -297,7 +318,7 @@ impl Worker {
         let seconds = answer::seconds(notice, elapsed, now, self.spread());
         let names = &self.shared.settings.backoff_headers;
         let pages = self.shared.pages.load();
-        answer::backoff(seconds, notice.message.as_deref(), accept, &pages, names)
+        answer::backoff(seconds, notice.message.as_deref(), &asked.accept, &pages, names)
     }
 
     /// From 0 to 1.

@@ -23,7 +23,9 @@ use super::protocol::Maintenance;
 use super::service::Ground;
 use super::supervisor::{Supervisor, first_view};
 use super::view::Shared;
-use super::{GateError, activation, control, history, identity, maintenance, notify, reload};
+use super::{
+    GateError, activation, control, history, identity, maintenance, metrics, notify, reload,
+};
 use crate::root::Root;
 
 /// Files that the gate would like to have open at once: two for each request.
@@ -48,6 +50,7 @@ pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
         lanes: listen::lanes(),
         serial: Cell::new(0),
     };
+    let metrics_address = gate.metrics;
     let pages = reload::pages(root, &gate)?;
     let view = first_view(history::load(root));
     let shared = Arc::new(Shared::new(gate, pages, listen::lanes(), view));
@@ -60,6 +63,9 @@ pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
         let listeners = Listeners::start(&listener, &shared)?;
         reload::start(&supervisor).map_err(|why| at(root.path(), why))?;
         drop(listener);
+        if let Some(address) = metrics_address {
+            tokio::task::spawn_local(metrics::serve(address, supervisor.clone()));
+        }
         tracing::info!(%address, pid = std::process::id(), "the gate listens");
         supervisor.manager.tell("READY=1");
         if let Some(period) = notify::watchdog() {

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::answer::Pages;
 use super::doors::Doors;
+use super::meter::Meters;
 use super::protocol::{Maintenance, State};
 use super::upstream::Upstream;
 
@@ -156,6 +157,8 @@ pub(super) struct Shared {
     pub(super) changed: Notify,
     /// The texts of the backoff answer.
     pub(super) pages: ArcSwap<Pages>,
+    /// Answers, by release.
+    pub(super) meters: Meters,
     /// Who is let in.
     pub(super) doors: Arc<Doors>,
     /// What became of requests that were not simply served.
@@ -210,6 +213,7 @@ impl Shared {
         let (most, most_per_client) = (settings.max_connections, settings.max_per_client);
         Self {
             pages: ArcSwap::from_pointee(pages),
+            meters: Meters::new(lanes),
             doors: Doors::new(lanes, most, most_per_client),
             view: Arc::new(ArcSwap::from_pointee(view)),
             settings,

@@ -13,6 +13,7 @@ mod hostile;
 mod life;
 mod manager;
 mod node;
+mod numbers;
 mod proxy;
 mod service;
 mod swap;

@@ -1,0 +1,120 @@
+//! The gate's numbers as text.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+
+use cutover_formats::version::Version;
+
+use crate::gate::meter::{Reading, STEPS};
+use crate::gate::protocol::{GateStatus, State, SwapFigures};
+
+/// Everything that is told.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    /// How the gate is.
+    pub(super) status: GateStatus,
+    /// What happened so far.
+    pub(super) figures: SwapFigures,
+    /// Answers of each release.
+    pub(super) releases: BTreeMap<Version, Reading>,
+    /// Answers of the gate itself.
+    pub(super) own: Reading,
+    /// Connections now.
+    pub(super) connections: u64,
+    /// Connections that there was no room for.
+    pub(super) turned_away: u64,
+}
+
+/// The text.
+pub(super) fn render(numbers: &Numbers) -> String {
+    let mut text = Text(String::with_capacity(4096));
+    let Numbers { status, figures, .. } = numbers;
+
+    text.family("state", "gauge", "Whether the gate is in this state.");
+    for state in [State::Open, State::Hold, State::Backoff, State::Drain] {
+        text.line("state", &[("state", &state)], u8::from(status.state == state));
+    }
+    text.family("release_up", "gauge", "Whether the release that runs is healthy.");
+    if let Some(running) = &status.running {
+        text.line("release_up", &[("version", &running.version)], u8::from(running.healthy));
+    }
+    for (name, help, value) in [
+        ("in_flight", "Requests that services are answering.", status.in_flight),
+        ("waiting", "Requests that are held.", status.waiting),
+        ("connections", "Connections of clients.", numbers.connections),
+    ] {
+        text.single(name, "gauge", help, value);
+    }
+    for (name, help, value) in [
+        ("held_total", "Requests that waited for a swap.", status.held),
+        ("refused_total", "Requests that got the backoff answer.", status.refused),
+        ("failed_total", "Requests that a service broke off.", status.failed),
+        ("connections_refused_total", "Connections without room.", numbers.turned_away),
+        ("restarts_total", "Services started again by themselves.", status.restarts),
+    ] {
+        text.single(name, "counter", help, value);
+    }
+    let help = "Time without a service that answers, maintenance left out.";
+    text.single("dark_seconds_total", "counter", help, figures.dark);
+    text.answers(numbers);
+    text.times(numbers);
+    text.0
+}
+
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.add(format_args!(
+            "# HELP cutover_gate_{name} {help}\n# TYPE cutover_gate_{name} {kind}\n"
+        ));
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.line(name, &[], value);
+    }
+
+    /// Values of labels are versions and words of ours: nothing in them needs escaping.
+    fn line(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
+        self.add(format_args!("cutover_gate_{name}"));
+        for (at, (label, word)) in labels.iter().enumerate() {
+            self.add(format_args!("{}{label}=\"{word}\"", if at == 0 { '{' } else { ',' }));
+        }
+        self.add(format_args!("{} {value}\n", if labels.is_empty() { "" } else { "}" }));
+    }
+
+    fn answers(&mut self, numbers: &Numbers) {
+        self.family("answers_total", "counter", "Answers; without a version, the gate's own.");
+        let own = ("".to_owned(), &numbers.own);
+        let releases = numbers.releases.iter().map(|(version, it)| (version.to_string(), it));
+        for (version, reading) in [own].into_iter().chain(releases) {
+            for (class, count) in (1..).zip(reading.classes) {
+                let class = format!("{class}xx");
+                self.line("answers_total", &[("version", &version), ("class", &class)], count);
+            }
+        }
+    }
+
+    fn times(&mut self, numbers: &Numbers) {
+        let name = "answer_seconds";
+        self.family(name, "histogram", "Time from a request's head to its answer's.");
+        for (version, reading) in &numbers.releases {
+            let mut sum = 0;
+            let bounds = STEPS.iter().map(|micros| (*micros as f64 / 1e6).to_string());
+            for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(reading.steps) {
+                sum += count;
+                let labels: [(&str, &dyn Display); 2] = [("version", version), ("le", &bound)];
+                self.line("answer_seconds_bucket", &labels, sum);
+            }
+            let took = reading.took.as_secs_f64();
+            self.line("answer_seconds_sum", &[("version", version)], took);
+            self.line("answer_seconds_count", &[("version", version)], sum);
+        }
+    }
+
+    fn add(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a string never fails.
+        let _ = self.0.write_fmt(text);
+    }
+}
