@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../docs/descriptor.md")]
 
+mod assets;
 mod config;
 mod service;
 
@@ -17,6 +18,7 @@ use crate::format::{Format, UnknownFormat};
 use crate::name::Product;
 use crate::path::{FileName, RelPath};
 
+pub use assets::{AssetPath, Assets, InvalidAssetPath};
 pub use config::ConfigFile;
 pub use service::{Health, Service, Swap};
 
@@ -56,6 +58,9 @@ pub struct Descriptor {
     /// Node-owned files seen from inside the prefix, by their path there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<RelPath, ConfigFile>,
+    /// Files that the gate serves by itself, for as long as the release is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assets: Option<Assets>,
 }
 
 /// Where a release came from.

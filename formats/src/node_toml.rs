@@ -105,6 +105,7 @@ mod tests {
                 page: gate.page.clone(),
                 json_page: gate.json_page.clone(),
                 always: gate.always.clone(),
+                metrics: gate.metrics,
                 ..defaults
             }
         );

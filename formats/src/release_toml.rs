@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::descriptor::{ConfigFile, Requires, Service};
+use crate::descriptor::{Assets, ConfigFile, Requires, Service};
 use crate::digest::Digest;
 use crate::name::Product;
 use crate::path::RelPath;
@@ -42,6 +42,8 @@ pub struct ReleaseToml {
     pub service: Option<Service>,
     /// Node-owned files seen from inside the prefix, by their path there.
     pub config: BTreeMap<RelPath, ConfigFile>,
+    /// Files that the gate serves by itself.
+    pub assets: Option<Assets>,
 }
 
 /// `[release]`.

@@ -8,6 +8,7 @@
 
 mod activation;
 mod answer;
+mod assets;
 mod body;
 mod control;
 mod doors;

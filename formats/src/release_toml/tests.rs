@@ -24,6 +24,7 @@ fn the_documented_example_is_read() {
     assert_eq!(parsed.vendor.file[0].path.as_str(), "vendor/files/geo.mmdb");
     assert_eq!(parsed.service.unwrap().health.path, "/__heartbeat__");
     assert!(parsed.config["etc/sync.ini"].required);
+    assert_eq!(parsed.assets.unwrap().folder.as_str(), "static");
 }
 
 #[test]
@@ -46,6 +47,10 @@ fn misspelt_keys_are_named_with_their_line() {
         (
             "[config]\n'a.ini' = { from = 'a', requird = true }",
             "unknown key `config.a.ini.requird`",
+        ),
+        (
+            "[assets]\nfolder = 's'\npath = '/{version}/'\nfiles = []",
+            "line 4: unknown key `assets.files`",
         ),
         ("[requires]\n\ncommand = []", "line 3: unknown key `requires.command`"),
         (
@@ -101,6 +106,12 @@ fn wrong_values_are_named_with_their_line() {
         ("[service]\ncommand = ['{port}']\ndrain = 5", "line 3: invalid type: integer `5`"),
         ("[config]\n'/etc/x' = { from = 'x' }", "line 2: unsafe path \"/etc/x\": it is absolute"),
         ("[config]\nx = { from = '' }", "line 2: config.x.from must name a file of the node"),
+        ("[assets]\nfolder = 's'", "line 1: missing field `path`"),
+        ("[assets]\nfolder = '../s'\npath = '/{version}/'", "line 2: unsafe path \"../s\""),
+        (
+            "[assets]\nfolder = 's'\npath = '/assets/'",
+            "line 3: `/assets/` is no path for assets such as `/assets/{version}/`: `{version}` must",
+        ),
         ("[requires]\ncommands = ['']", "line 2: requires.commands has ``"),
     ] {
         assert!(refused(text).contains(message), "{text}\n{}", refused(text));

@@ -99,6 +99,11 @@ pub(super) fn bad_gateway(accept: &Accept) -> Response<Body> {
     brief(StatusCode::BAD_GATEWAY, "No answer", text, accept)
 }
 
+/// 404: there is no such asset.
+pub(super) fn missing(accept: &Accept) -> Response<Body> {
+    brief(StatusCode::NOT_FOUND, "Not found", "There is no such file in that release.", accept)
+}
+
 /// A request that the gate does not pass on, or not to its end. Whatever else the client has sent
 /// is not read, so that it cannot be taken for something else.
 pub(super) fn dismiss(status: StatusCode, why: &str, accept: &Accept) -> Response<Body> {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 
+use super::assets::Reading;
 use super::pool::{Lease, Ticket};
 use super::view::Shared;
 
@@ -17,7 +18,12 @@ pub(super) enum Body {
     Whole(Option<Bytes>),
     /// The service's.
     Passing(Passing),
+    /// A file of a release.
+    File(Reading),
 }
+
+/// Why a body ends early.
+pub(super) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the service sends, with what must be given back when it has ended.
 #[derive(Debug)]
@@ -32,8 +38,14 @@ pub(super) struct Passing {
 
 impl Body {
     /// A body of the gate's own.
-    pub(super) fn whole(text: String) -> Self {
-        Self::Whole(Some(text.into()))
+    pub(super) fn whole(text: impl Into<Bytes>) -> Self {
+        let bytes = text.into();
+        Self::Whole((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// A file of a release.
+    pub(super) fn file(reading: Reading) -> Self {
+        Self::File(reading)
     }
 
     /// Passes on what the service sends.
@@ -80,15 +92,19 @@ impl Passing {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Passing(passing) => passing.poll_frame(cx),
+            Self::Passing(passing) => passing.poll_frame(cx).map_err(BodyError::from),
+            Self::File(reading) => {
+                let piece = ready!(reading.poll_piece(cx));
+                Poll::Ready(piece.map(|piece| Ok(Frame::data(piece?))))
+            }
         }
     }
 
@@ -96,6 +112,7 @@ impl HttpBody for Body {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Passing(passing) => passing.incoming.is_end_stream(),
+            Self::File(reading) => reading.left() == 0,
         }
     }
 
@@ -105,6 +122,7 @@ impl HttpBody for Body {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Passing(passing) => passing.incoming.size_hint(),
+            Self::File(reading) => SizeHint::with_exact(reading.left()),
         }
     }
 }

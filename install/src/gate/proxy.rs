@@ -24,6 +24,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Accept, Readiness};
+use super::assets::{self, Found, Shelf};
 use super::body::Body;
 use super::doors::Pass;
 use super::headers::{self, Client, Framing, X_REQUEST_ID};
@@ -32,7 +33,7 @@ use super::pool::{Lease, Pool, Ticket};
 use super::view::{Shared, View, Way};
 
 /// Names the release that served an answer.
-const X_CUTOVER_VERSION: HeaderName = HeaderName::from_static("x-cutover-version");
+pub(super) const X_CUTOVER_VERSION: HeaderName = HeaderName::from_static("x-cutover-version");
 
 /// How often a request that was never written is tried on another connection.
 const ATTEMPTS: usize = 3;
@@ -44,6 +45,7 @@ pub(super) struct Worker {
     lane: usize,
     view: RefCell<Cache<Arc<ArcSwap<View>>, Arc<View>>>,
     route: RefCell<Rc<Route>>,
+    shelves: RefCell<Cache<Arc<ArcSwap<Vec<Arc<Shelf>>>>, Arc<Vec<Arc<Shelf>>>>>,
     random: Cell<u64>,
 }
 
@@ -128,7 +130,8 @@ impl Worker {
         let mut view = Cache::new(shared.view.clone());
         let route = Rc::new(Route::new(view.load().clone(), &shared, lane, None));
         let random = Cell::new(RandomState::new().build_hasher().finish() | 1);
-        Self { shared, lane, view: RefCell::new(view), route: RefCell::new(route), random }
+        let shelves = RefCell::new(Cache::new(shared.assets.shelves.clone()));
+        Self { shared, lane, shelves, view: RefCell::new(view), route: RefCell::new(route), random }
     }
 
     /// Answers a request.
@@ -157,6 +160,14 @@ impl Worker {
     ) -> Answer {
         if request.uri().path().starts_with("/.cutover/") {
             return Err(answer::own(request.method(), request.uri().path(), self.readiness()));
+        }
+        if let Some(found) = self.asset(request.uri().path()) {
+            return Err(match found {
+                Found::Here(shelf, name) => {
+                    shelf.answer(name, request.method(), request.headers()).await
+                }
+                Found::Missing => answer::missing(&asked.accept),
+            });
         }
         let upgrade = headers::upgrade(request.headers());
         prepare(&mut request, &visit.client)
@@ -198,6 +209,10 @@ impl Worker {
             Some(Fault::Broken) => (StatusCode::BAD_REQUEST, "the body is broken"),
         };
         answer::dismiss(status, why, &asked.accept)
+    }
+
+    fn asset(&self, path: &str) -> Option<Found> {
+        assets::find(self.shelves.borrow_mut().load(), path)
     }
 
     fn readiness(&self) -> Readiness {

@@ -54,6 +54,7 @@ pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
     let pages = reload::pages(root, &gate)?;
     let view = first_view(history::load(root));
     let shared = Arc::new(Shared::new(gate, pages, listen::lanes(), view));
+    shared.assets.restock(root);
     let runtime = LocalRuntime::new().map_err(|why| at(root.path(), why))?;
     runtime.block_on(async {
         let control = control::bind(&socket).map_err(|why| at(&socket, why))?;

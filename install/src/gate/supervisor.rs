@@ -198,7 +198,11 @@ impl Supervisor {
         let Some(newcomer) = newcomer else {
             return Err(Fault::OutOfTurn("no newcomer was started".to_owned()));
         };
-        newcomer.wait_healthy(&self.ground).await
+        let (shared, root) = (self.shared.clone(), self.ground.root.clone());
+        // Its pages ask for its assets as soon as it serves.
+        let stocking = tokio::task::spawn_blocking(move || shared.assets.restock(&root));
+        let (healthy, _) = tokio::join!(newcomer.wait_healthy(&self.ground), stocking);
+        healthy
     }
 
     /// Drains and stops what runs.

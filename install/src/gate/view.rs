@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::answer::Pages;
+use super::assets::Assets;
 use super::doors::Doors;
 use super::meter::Meters;
 use super::protocol::{Maintenance, State};
@@ -157,6 +158,8 @@ pub(super) struct Shared {
     pub(super) changed: Notify,
     /// The texts of the backoff answer.
     pub(super) pages: ArcSwap<Pages>,
+    /// Files that the gate serves by itself.
+    pub(super) assets: Assets,
     /// Answers, by release.
     pub(super) meters: Meters,
     /// Who is let in.
@@ -213,6 +216,7 @@ impl Shared {
         let (most, most_per_client) = (settings.max_connections, settings.max_per_client);
         Self {
             pages: ArcSwap::from_pointee(pages),
+            assets: Assets::default(),
             meters: Meters::new(lanes),
             doors: Doors::new(lanes, most, most_per_client),
             view: Arc::new(ArcSwap::from_pointee(view)),

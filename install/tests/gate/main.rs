@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "these processes speak to tests")]
 
 mod answers;
+mod assets;
 mod client;
 mod control;
 mod hostile;

@@ -8,9 +8,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use cutover_formats::descriptor::{
-    Carrier, Descriptor, FORMAT, FileListRef, Health, Requires, Service, Source, SourceKind, Swap,
+    Assets, Carrier, Descriptor, FORMAT, FileListRef, Health, Requires, Service, Source,
+    SourceKind, Swap,
 };
 use cutover_formats::digest::Digest;
+use cutover_formats::filelist::{Entry, FileList, Kind};
 use cutover_formats::version::Version;
 use cutover_install::gate::{GateStatus, Session, State};
 use cutover_install::root::Root;
@@ -92,6 +94,40 @@ impl Node {
         fs::create_dir_all(self.root.record(&version)).unwrap();
         let bytes = descriptor(&version, mode).to_bytes();
         fs::write(self.root.descriptor(&version), bytes).unwrap();
+    }
+
+    /// A sealed release with `files` in its folder `static`, and their path in `[assets]`.
+    pub(crate) fn release_with_assets(&self, text: &str, files: &[(&str, &[u8])]) {
+        self.release(text, Mode::Good);
+        let version = version(text);
+        let prefix = self.root.prefix(&version);
+        fs::create_dir_all(prefix.join("static")).unwrap();
+        let mut entries = vec![Entry { path: "static".parse().unwrap(), kind: Kind::Folder }];
+        for (name, bytes) in files {
+            fs::write(prefix.join("static").join(name), bytes).unwrap();
+            let path = format!("static/{name}").parse().unwrap();
+            let (size, sha256) = (bytes.len() as u64, Digest::of(bytes));
+            entries.push(Entry { path, kind: Kind::File { executable: false, size, sha256 } });
+        }
+        symlink("/etc/hostname", prefix.join("static/link.txt")).unwrap();
+        let target = "a.css".to_owned();
+        let path = "static/link.txt".parse().unwrap();
+        entries.push(Entry { path, kind: Kind::Link { target } });
+        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        let mut descriptor = descriptor(&version, Mode::Good);
+        let list = FileList::new(descriptor.product.clone(), version.clone(), 0, entries).unwrap();
+        let bytes = list.to_bytes();
+        descriptor.files.sha256 = Digest::of(&bytes);
+        descriptor.files.size = bytes.len() as u64;
+        descriptor.files.entries = list.entries().len() as u64;
+        descriptor.files.bytes = list.bytes();
+        descriptor.assets = Some(Assets {
+            path: "/assets/{version}/".parse().unwrap(),
+            folder: "static".parse().unwrap(),
+        });
+        fs::write(self.root.file_list(&version), bytes).unwrap();
+        fs::write(self.root.descriptor(&version), descriptor.to_bytes()).unwrap();
+        fs::write(self.root.seal(&version), "{}").unwrap();
     }
 
     /// What an install's switch does.
@@ -191,6 +227,7 @@ fn descriptor(version: &Version, mode: Mode) -> Descriptor {
         python: None,
         service: Some(service(mode)),
         config: BTreeMap::new(),
+        assets: None,
     }
 }
 

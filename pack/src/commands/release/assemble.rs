@@ -32,6 +32,9 @@ pub(crate) enum AssembleError {
     /// The lock is not part of the release.
     #[error("the lock `{0}` is left out of the release, but nodes need it")]
     NoLock(RelPath),
+    /// There is nothing where `[assets]` says that files are.
+    #[error("[assets] names the folder `{0}`, but the release has no files there")]
+    NoAssets(RelPath),
     /// A place that the node fills is not free.
     #[error("{what} `{place}` is where the release has `{path}`")]
     Occupied {
@@ -55,7 +58,9 @@ impl Explain for AssembleError {
         match self {
             Self::Changed(_) => Exit::NotTrusted,
             Self::Exclude(error) => error.exit(),
-            Self::Empty | Self::NoLock(_) | Self::Occupied { .. } => Exit::Usage,
+            Self::Empty | Self::NoLock(_) | Self::NoAssets(_) | Self::Occupied { .. } => {
+                Exit::Usage
+            }
         }
     }
 
@@ -63,6 +68,9 @@ impl Explain for AssembleError {
         let untouched = "nothing was released".to_owned();
         let advice = match self {
             Self::NoLock(_) => "let `exclude` in release.toml not match it",
+            Self::NoAssets(_) => {
+                "correct the folder, or let `exclude` in release.toml not match it"
+            }
             Self::Occupied { .. } => "rename one of them, or list the file in `exclude`",
             Self::Exclude(error) => return error.hints(),
             _ => return vec![untouched],
@@ -119,6 +127,10 @@ fn size(entry: &SourceEntry) -> u64 {
     }
 }
 
+fn is_file(entry: &SourceEntry) -> bool {
+    matches!(entry.kind, Source::File { .. })
+}
+
 /// Whether `path` is `place` or lies below it.
 fn reaches(path: &RelPath, place: &RelPath) -> bool {
     let rest = path.as_str().strip_prefix(place.as_str());
@@ -133,6 +145,11 @@ fn refuse_clashes(manifest: &ReleaseToml, entries: &[SourceEntry]) -> Result<(),
             return Err(AssembleError::NoLock(python.requirements.clone()));
         }
         added.push(("the folder of the Python environment", &python.env));
+    }
+    if let Some(assets) = &manifest.assets
+        && !entries.iter().any(|entry| is_file(entry) && reaches(&entry.path, &assets.folder))
+    {
+        return Err(AssembleError::NoAssets(assets.folder.clone()));
     }
     added.extend(manifest.config.keys().map(|path| ("the [config] file", path)));
     for (what, place) in added {
@@ -199,6 +216,7 @@ pub(super) fn descriptor(
         }),
         service: manifest.service.clone(),
         config: manifest.config.clone(),
+        assets: manifest.assets.clone(),
     }
 }
 
