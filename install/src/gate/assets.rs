@@ -33,8 +33,11 @@ pub(super) use file::Reading;
 #[derive(Debug, Default)]
 pub(super) struct Assets {
     /// Replaced as a whole.
-    pub(super) shelves: Arc<ArcSwap<Vec<Arc<Shelf>>>>,
+    pub(super) shelves: Arc<ArcSwap<Shelves>>,
 }
+
+/// The assets of each release that has any.
+pub(super) type Shelves = Vec<Arc<Shelf>>;
 
 /// The assets of one release.
 #[derive(Debug)]

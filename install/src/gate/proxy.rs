@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Accept, Readiness};
-use super::assets::{self, Found, Shelf};
+use super::assets::{self, Found, Shelves};
 use super::body::Body;
 use super::doors::Pass;
 use super::headers::{self, Client, Framing, X_REQUEST_ID};
@@ -45,7 +45,7 @@ pub(super) struct Worker {
     lane: usize,
     view: RefCell<Cache<Arc<ArcSwap<View>>, Arc<View>>>,
     route: RefCell<Rc<Route>>,
-    shelves: RefCell<Cache<Arc<ArcSwap<Vec<Arc<Shelf>>>>, Arc<Vec<Arc<Shelf>>>>>,
+    shelves: RefCell<Cache<Arc<ArcSwap<Shelves>>, Arc<Shelves>>>,
     random: Cell<u64>,
 }
 
@@ -262,6 +262,7 @@ impl Worker {
         }
     }
 
+    #[expect(clippy::result_large_err, reason = "either is an answer")]
     fn pass(
         &self,
         response: Response<Incoming>,
