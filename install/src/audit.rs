@@ -15,6 +15,7 @@ use cutover_formats::path::RelPath;
 use serde::Serialize;
 
 pub use self::inventory::Inventory;
+pub(crate) use self::standing::hash;
 use self::standing::{Standing, compare};
 use crate::disk::{DiskError, Folder};
 

@@ -39,6 +39,8 @@ pub struct Install {
 pub enum Command {
     /// Make a node's root and its node.toml
     Init(commands::init::Args),
+    /// Download a release, verified, and nothing more: for people without a node
+    Fetch(commands::fetch::Args),
     /// Print what would be fetched, written, run and switched; change nothing
     Plan(commands::install::Args),
     /// Show what runs here and how the gate is

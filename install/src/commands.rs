@@ -1,5 +1,6 @@
 //! The commands, one file each: `Args`, what may be typed, and `run`.
 
+pub mod fetch;
 pub mod gate;
 pub mod init;
 pub mod install;
@@ -12,6 +13,9 @@ pub mod rollback;
 pub mod status;
 pub mod verify;
 
+use std::collections::BTreeSet;
+
+use cutover_formats::name::Product;
 use cutover_formats::version::{Version, Wanted};
 use cutover_repository::client::Client;
 use cutover_repository::location::Location;
@@ -48,6 +52,19 @@ fn resolve_wanted(
     let standings = Standings::load(&node.root)?;
     let copy = |version: &Version| std::fs::read(node.root.descriptor(version)).ok();
     Ok(resolve(&mut client, &node.settings.product, &wanted, &standings, &copy)?)
+}
+
+/// The repository's product, where it has one only.
+fn only_product(client: &mut Client<'_>) -> Result<Product, Failure> {
+    let releases = client.releases(None)?;
+    let products: BTreeSet<Product> = releases.into_iter().map(|entry| entry.product).collect();
+    let names: Vec<&str> = products.iter().map(Product::as_str).collect();
+    let message = match &names[..] {
+        [_] => return Ok(products.into_iter().next().expect("there is one")),
+        [] => "the repository holds no release yet, so the product must be named".to_owned(),
+        _ => format!("the repository holds several products: {}", names.join(", ")),
+    };
+    Err(Failure::new(Exit::Usage, message))
 }
 
 /// Takes the node's lock and ends what a crash cut off.

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::path::RelPath;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -333,6 +334,20 @@ pub fn write_link(path: &Path, target: &Path) -> Result<(), DiskError> {
 /// Renames within a file system, durably, replacing a file or link that stands at `to`.
 pub fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
     fs::rename(from, to).doing("replace", to)?;
+    sync_folder(folder_of(to))
+}
+
+/// Gives a file that is whole its name, durably, unless there is something by that name: then it is
+/// left as it is, and so is the file.
+pub fn give_name(from: &Path, to: &Path) -> Result<(), DiskError> {
+    File::open(from).and_then(|file| file.sync_all()).doing("write", from)?;
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can; the moment in between is for others to lose.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if !to.exists() => {
+            fs::rename(from, to).doing("create", to)?;
+        }
+        named => named.doing("create", to)?,
+    }
     sync_folder(folder_of(to))
 }
 

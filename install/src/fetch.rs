@@ -110,24 +110,30 @@ pub fn parse_file_list(release: &Descriptor, bytes: &[u8]) -> Result<FileList, I
     FileList::parse(bytes, &release.expected_files())
 }
 
-/// The release's bundle, in `state/downloads`. What an earlier try left behind is used as far as
-/// it goes, and hashed again; if the whole is then not what was signed, it is fetched once more
-/// from the start.
+/// The release's bundle, in `state/downloads`.
 pub fn bundle(
     store: &dyn Read,
     root: &Root,
     release: &Descriptor,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Fetched, FetchError> {
+    let part = root.downloads().join(format!("{}.part", release.bundle().sha256));
+    bundle_to(part, store, release, progress)
+}
+
+/// The release's bundle, in the file `part`. What an earlier try left there is used as far as it
+/// goes, and hashed again; if the whole is then not what was signed, it is fetched once more from
+/// the start.
+pub fn bundle_to(
+    part: PathBuf,
+    store: &dyn Read,
+    release: &Descriptor,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Fetched, FetchError> {
     let bundle = release.bundle();
-    let download = Download {
-        store,
-        from: layout::stored_bundle(&release.product, &release.version, bundle),
-        size: bundle.size,
-        sha256: bundle.sha256,
-        part: root.downloads().join(format!("{}.part", bundle.sha256)),
-        progress,
-    };
+    let from = layout::stored_bundle(&release.product, &release.version, bundle);
+    let (size, sha256) = (bundle.size, bundle.sha256);
+    let download = Download { store, from, size, sha256, part, progress };
     let resumed = download.part.exists();
     let transferred = match download.run() {
         Err(FetchError::Digest { .. }) if resumed => download.run()?,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use cutover_install::cli::{Command, Install};
 use cutover_install::commands::{
-    gate, init, install, list, maintenance, plan, prune, resume, rollback, status, verify,
+    fetch, gate, init, install, list, maintenance, plan, prune, resume, rollback, status, verify,
 };
 
 fn main() -> ExitCode {
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     cutover_terminal::run(&output.output(), |output| match command {
         None => install::run(&args, &root, output),
         Some(Command::Init(args)) => init::run(&args, &root, output),
+        Some(Command::Fetch(args)) => fetch::run(&args, output),
         Some(Command::Plan(args)) => plan::run(&args, &root, output),
         Some(Command::Status) => status::run(&root, output),
         Some(Command::List) => list::run(&root, output),

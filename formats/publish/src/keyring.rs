@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use cutover_formats::digest::Digest;
 use cutover_formats::keys::Signer;
 use cutover_formats::keys::file::{
     Salt, is_encrypted, read_encrypted, read_plain, write_encrypted, write_plain,
@@ -293,8 +292,7 @@ impl Keyring {
     /// What was trusted of `repository` so far, so that an older state of it is noticed.
     pub fn trust_folder(&self, repository: &str) -> Result<TrustFolder, PublishError> {
         let root = self.root()?;
-        let id = Digest::of(&[root.as_slice(), repository.as_bytes()].concat()).to_string();
-        let path = self.folder.join("trust").join(&id[..16]);
+        let path = Client::memory(&self.folder.join("trust"), &root, repository);
         if !path.join("root.json").exists() {
             match fs::create_dir_all(&path) {
                 Ok(()) => Client::init(path.clone(), &root)?,

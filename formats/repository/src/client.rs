@@ -14,7 +14,7 @@ mod roles;
 mod signed_by;
 mod withdrawn;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cutover_formats::tuf::fields::Hashes;
 use cutover_formats::tuf::json::Json;
@@ -128,6 +128,14 @@ impl<'a> Client<'a> {
         let refused = |refusal| TrustError::Refused { file: "the given root".to_owned(), refusal };
         Roots::pinned(pinned_root).map_err(refused)?;
         Folder::create(trust_dir)?.pin(pinned_root)
+    }
+
+    /// Where below `base` trusted metadata is kept for everybody who pins `root` for `repository`, so
+    /// that an older state of it is noticed in the next run.
+    #[must_use]
+    pub fn memory(base: &Path, root: &[u8], repository: &str) -> PathBuf {
+        let id = digest::Digest::of(&[root, repository.as_bytes()].concat()).to_string();
+        base.join(&id[..16])
     }
 
     /// A client that trusts what `trust_dir` holds, at the time `now`. Reads nothing of the

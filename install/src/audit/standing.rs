@@ -105,7 +105,8 @@ impl Standing {
     }
 }
 
-fn hash(mut file: File) -> io::Result<Digest> {
+/// The digest of what is still to be read of a file.
+pub(crate) fn hash(mut file: File) -> io::Result<Digest> {
     let mut hash = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     loop {

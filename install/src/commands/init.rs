@@ -1,6 +1,5 @@
 //! `install init`
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -98,8 +97,8 @@ fn settle(
     let product = match &args.product {
         Some(product) => product.clone(),
         None => {
-            let releases = client.releases(None)?;
-            only_product(releases.into_iter().map(|release| release.product).collect())?
+            let only = super::only_product(&mut client);
+            only.map_err(|failure| failure.hint("nothing was made; name it with --product"))?
         }
     };
     Ok(NodeToml {
@@ -122,16 +121,6 @@ fn absolute(location: &Location) -> Result<Location, Failure> {
         ),
         Location::Http(_) => location.clone(),
     })
-}
-
-fn only_product(products: BTreeSet<Product>) -> Result<Product, Failure> {
-    let names: Vec<&str> = products.iter().map(Product::as_str).collect();
-    let message = match &names[..] {
-        [_] => return Ok(products.into_iter().next().expect("there is one")),
-        [] => "the repository holds no release yet, so the product must be named".to_owned(),
-        _ => format!("the repository holds several products: {}", names.join(", ")),
-    };
-    Err(Failure::new(Exit::Usage, message).hint("nothing was made; name it with --product"))
 }
 
 /// Removes what [`settle`] made; a folder that the operator had made before stays.
