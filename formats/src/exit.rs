@@ -33,6 +33,23 @@ impl Exit {
         self as u8
     }
 
+    /// What a program of ours meant that ended with `code`; `None` where none of them does.
+    #[must_use]
+    pub fn of_code(code: i32) -> Option<Self> {
+        let all = [
+            Self::Done,
+            Self::Unexpected,
+            Self::Usage,
+            Self::NotTrusted,
+            Self::NotFound,
+            Self::CheckFailed,
+            Self::Busy,
+            Self::NoSpace,
+            Self::Unreachable,
+        ];
+        all.into_iter().find(|exit| i32::from(exit.code()) == code)
+    }
+
     /// The classification of an operating system error that nothing more specific is known about.
     #[must_use]
     pub fn of_io(error: &std::io::Error) -> Self {

@@ -56,7 +56,7 @@ pub enum Command {
     /// End an install that a crash cut off
     Resume,
     /// Run the gate and the service, in the foreground
-    Gate,
+    Gate(commands::gate::Args),
     /// Hold the site in maintenance: clients get 503 with Retry-After
     Maintenance(commands::maintenance::Args),
     /// Watch over one process of a service; started by the gate

@@ -36,18 +36,20 @@ mod run;
 mod service;
 mod session;
 mod stream;
+mod succession;
 mod supervisor;
 mod upstream;
 mod view;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::version::Version;
 
 pub use answer::PageError;
 pub use protocol::{GateStatus, Maintenance, Running, State, SwapFigures};
-pub use run::run;
+pub use run::{Entrance, run};
 pub use session::{ControlError, Session};
 
 /// Why the gate does not run.
@@ -86,6 +88,12 @@ pub enum GateError {
     /// A page of the operator's cannot be used.
     #[error(transparent)]
     Page(#[from] PageError),
+    /// The gate that runs would not hand over.
+    #[error(transparent)]
+    Succession(ControlError),
+    /// The service of the gate that runs does not answer this one.
+    #[error("the running service of {0} does not answer; the gate that runs goes on with it")]
+    CannotTakeOver(Version),
     /// The root's path is too long for a unix socket in it.
     #[error("{} is longer than the 107 bytes that a unix socket's path may have", .0.display())]
     PathTooLong(PathBuf),
@@ -99,6 +107,12 @@ pub enum GateError {
     },
 }
 
+impl GateError {
+    fn at(path: &Path, why: std::io::Error) -> Self {
+        Self::Io { what: path.display().to_string(), why }
+    }
+}
+
 impl Explain for GateError {
     fn exit(&self) -> Exit {
         match self {
@@ -109,6 +123,8 @@ impl Explain for GateError {
             | Self::Page(_)
             | Self::PathTooLong(_) => Exit::Usage,
             Self::AlreadyRunning { .. } => Exit::Busy,
+            Self::Succession(error) => error.exit(),
+            Self::CannotTakeOver(_) => Exit::CheckFailed,
             Self::Io { why, .. } => Exit::of_io(why),
         }
     }
@@ -122,6 +138,7 @@ impl Explain for GateError {
             Self::Elsewhere { .. } => {
                 vec!["have `listen` and the socket unit's ListenStream= say the same".to_owned()]
             }
+            Self::Succession(error) => error.hints(),
             Self::PathTooLong(_) => vec!["use a root with a shorter path".to_owned()],
             _ => Vec::new(),
         }

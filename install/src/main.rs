@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Some(Command::Rollback(args)) => rollback::run(&args, &root, output),
         Some(Command::Prune(args)) => prune::run(&args, &root, output),
         Some(Command::Resume) => resume::run(&root, output),
-        Some(Command::Gate) => gate::run(&root),
+        Some(Command::Gate(args)) => gate::run(&args, &root),
         Some(Command::Mind) => gate::mind(),
         Some(Command::Enter) => gate::enter(),
         Some(Command::Maintenance(args)) => maintenance::run(&args, &root, output),

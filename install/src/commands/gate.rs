@@ -1,15 +1,66 @@
 //! `install gate`, and the two hidden steps between it and a service.
 
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+use std::time::Duration;
+
 use cutover_terminal::{Exit, Failure, Verbosity, log_to_stderr};
 
 use crate::cli::RootArgs;
-use crate::gate::minder;
+use crate::gate::{self, Entrance, Session, minder};
+use crate::node::Node;
 
-/// Runs the gate until it is told to end.
-pub fn run(root: &RootArgs) -> Result<(), Failure> {
+/// How often it is looked whether the new gate has taken over.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// How the gate is started.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Take the place of the gate that runs, and go on with its service, without losing a request;
+    /// node.toml is read anew
+    #[arg(long)]
+    replace: bool,
+    /// Return when the new gate has taken over, and leave it running
+    #[arg(long, requires = "replace")]
+    background: bool,
+}
+
+/// Runs the gate until it is told to end, or until another takes its place.
+pub fn run(args: &Args, root: &RootArgs) -> Result<(), Failure> {
     let node = root.node()?;
+    if args.background {
+        return replace_in_background(&node);
+    }
     log_to_stderr(Verbosity::Normal);
-    Ok(crate::gate::run(&node.root, &node.settings)?)
+    let entrance = if args.replace { Entrance::Replace } else { Entrance::First };
+    Ok(gate::run(&node.root, &node.settings, entrance)?)
+}
+
+/// A gate that goes on when this process has ended; its errors are this one's.
+fn replace_in_background(node: &Node) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(Exit::of_io(&error), error.to_string());
+    let mut gate = minder::myself("gate")
+        .arg("--replace")
+        .arg("--root")
+        .arg(node.root.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
+    loop {
+        if let Some(status) = gate.try_wait().map_err(failed)? {
+            let exit = status.code().and_then(Exit::of_code).unwrap_or(Exit::Unexpected);
+            return Err(Failure::new(exit, format!("the new gate ended ({status})"))
+                .hint("its own words are above; the gate that ran goes on"));
+        }
+        let status =
+            Session::connect(&node.root)?.map(|mut session| session.status()).transpose()?;
+        if status.is_some_and(|status| status.pid == gate.id()) {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
 }
 
 /// Minds one process of a service.

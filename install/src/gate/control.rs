@@ -12,16 +12,18 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::protocol::{Call, Fault, LONGEST_CALL, Outcome, Reply, WORKING_EVERY};
+use super::succession::{self, Estate};
 use super::supervisor::Supervisor;
 use super::view::Wish;
 
 /// Calls of one client that may lie before the gate unread.
 const AHEAD: usize = 4;
 
-/// Binds the socket, in place of one that a killed gate left. The caller holds the gate's lock.
+/// Binds the socket, in place of one that another gate has or a killed gate left. The caller holds
+/// the gate's lock.
 pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
-    super::record::clear(path)?;
-    // Bound under another name, so that nobody meets it before its mode is set.
+    // Bound under another name, so that nobody meets it before its mode is set, and none is missing
+    // for a moment.
     let new = path.with_extension("sock.new");
     super::record::clear(&new)?;
     let listener = UnixListener::bind(&new)?;
@@ -59,13 +61,21 @@ async fn converse(stream: UnixStream, supervisor: Rc<Supervisor>) {
         };
         holds = holds.after(&call, &outcome);
         let reply = outcome.map_or_else(Reply::Failed, Reply::Done);
-        if write(&mut writer, &reply).await.is_err() {
+        let written = match &reply {
+            Reply::Done(Outcome::Estate { .. }) => {
+                hand_over(&mut writer, &reply, &supervisor.estate).await
+            }
+            reply => write(&mut writer, reply).await,
+        };
+        if written.is_err() {
             break;
         }
     }
     reading.abort();
-    if holds == Holds::Lease {
-        supervisor.reconcile().await;
+    match holds {
+        Holds::Lease if supervisor.has_handed_over() => supervisor.succession.notify_one(),
+        Holds::Lease => supervisor.reconcile().await,
+        Holds::Nothing => {}
     }
 }
 
@@ -79,7 +89,7 @@ enum Holds {
 impl Holds {
     fn after(self, call: &Call, outcome: &Result<Outcome, Fault>) -> Self {
         match (call, outcome) {
-            (Call::Begin { .. }, Ok(_)) => Self::Lease,
+            (Call::Begin { .. } | Call::HandOver { .. }, Ok(_)) => Self::Lease,
             (Call::Finish, Ok(_)) => Self::Nothing,
             _ => self,
         }
@@ -145,6 +155,9 @@ async fn perform(supervisor: &Rc<Supervisor>, call: &Call, holds: Holds) -> Resu
     if supervisor.ends() && *call != Call::Status {
         return Err(Fault::OutOfTurn("it is ending".to_owned()));
     }
+    if supervisor.has_handed_over() && *call != Call::Status {
+        return Err(Fault::OutOfTurn("another gate has taken over".to_owned()));
+    }
     match call {
         Call::Status => return Ok(Outcome::Status(Box::new(supervisor.status()))),
         Call::Begin { .. } if holds == Holds::Lease => {}
@@ -160,6 +173,8 @@ async fn perform(supervisor: &Rc<Supervisor>, call: &Call, holds: Holds) -> Resu
         Call::Retire => return Ok(seconds(supervisor.retire().await)),
         Call::Abandon => supervisor.abandon().await,
         Call::Finish => return Ok(Outcome::Figures(supervisor.finish().await)),
+        Call::HandOver { pid } => return supervisor.offer(*pid).await,
+        Call::TakenOver => supervisor.hand_over(),
         Call::MaintenanceOn(maintenance) => supervisor.maintain(Some(maintenance.clone()))?,
         Call::MaintenanceOff => supervisor.maintain(None)?,
     }
@@ -170,9 +185,18 @@ fn seconds(duration: std::time::Duration) -> Outcome {
     Outcome::Seconds(duration.as_secs_f64())
 }
 
-async fn write(writer: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
+async fn hand_over(writer: &mut OwnedWriteHalf, reply: &Reply, estate: &Estate) -> io::Result<()> {
+    succession::send(writer, &line(reply)?, estate).await
+}
+
+fn line(reply: &Reply) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
+    Ok(line)
+}
+
+async fn write(writer: &mut OwnedWriteHalf, reply: &Reply) -> io::Result<()> {
+    let line = line(reply)?;
     tokio::time::timeout(WORKING_EVERY, writer.write_all(&line))
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?

@@ -32,7 +32,7 @@ impl Identity {
     /// The process `pid` of this moment.
     pub(super) fn of(pid: Pid) -> io::Result<Self> {
         let pid = pid.as_raw_nonzero().get();
-        Ok(Self { pid, started: started(pid)?, boot: boot()? })
+        Ok(Self { pid, started: stat(pid)?.started, boot: boot()? })
     }
 
     /// Its number.
@@ -50,8 +50,8 @@ impl Identity {
     }
 
     fn is_alive(&self) -> bool {
-        boot().is_ok_and(|boot| boot == self.boot)
-            && started(self.pid).is_ok_and(|started| started == self.started)
+        let same = |stat: Stat| stat.started == self.started && !stat.zombie;
+        boot().is_ok_and(|boot| boot == self.boot) && stat(self.pid).is_ok_and(same)
     }
 }
 
@@ -176,18 +176,26 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
-/// Field 22 of `/proc/<pid>/stat`; the program's name before it may hold anything.
-fn started(pid: i32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    parse_started(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
+/// What `/proc/<pid>/stat` says.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    /// It has ended, and nobody has collected it.
+    zombie: bool,
+    /// When it started, in clock ticks since the machine did.
+    started: u64,
 }
 
-fn parse_started(stat: &str) -> Option<u64> {
+fn stat(pid: i32) -> io::Result<Stat> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    parse_stat(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Fields 3 and 22; the program's name before them may hold anything.
+fn parse_stat(stat: &str) -> Option<Stat> {
     let (_, fields) = stat.rsplit_once(')')?;
-    // A zombie is no process to speak of.
     let mut fields = fields.split_ascii_whitespace();
-    let state = fields.next()?;
-    fields.nth(18)?.parse().ok().filter(|_| state != "Z")
+    let zombie = fields.next()? == "Z";
+    Some(Stat { zombie, started: fields.nth(18)?.parse().ok()? })
 }
 
 fn boot() -> io::Result<String> {
@@ -201,9 +209,10 @@ mod tests {
     #[test]
     fn names_of_programs_do_not_mislead() {
         let fields = "1 1 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
-        assert_eq!(parse_started(&format!("7 (a) b) S {fields}")), Some(4711));
-        assert_eq!(parse_started(&format!("7 (a) Z {fields}")), None);
-        assert_eq!(parse_started("nonsense"), None);
+        let stat = |zombie| Some(Stat { zombie, started: 4711 });
+        assert_eq!(parse_stat(&format!("7 (a) b) S {fields}")), stat(false));
+        assert_eq!(parse_stat(&format!("7 (a) Z {fields}")), stat(true));
+        assert_eq!(parse_stat("nonsense"), None);
     }
 
     #[test]

@@ -67,6 +67,7 @@ impl Supervisor {
         self.shared.tally.longest_wait.store(0, Ordering::Relaxed);
         let holder = Holder { pid, since: Timestamp::now(), before: self.figures() };
         *self.lease.holder.borrow_mut() = Some(holder);
+        self.outlive_predecessor().await;
         tracing::info!(pid, "an install has the gate");
         Ok(())
     }

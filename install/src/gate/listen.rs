@@ -9,15 +9,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hyper::StatusCode;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -59,11 +63,30 @@ pub(super) fn lanes() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// How clients are let go when a gate ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Farewell {
+    /// How long requests in flight may take.
+    pub(super) limit: Duration,
+    /// What becomes of connections that are idle.
+    pub(super) manner: Manner,
+}
+
+/// What becomes of connections that are idle when a gate ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// They are closed.
+    Brisk,
+    /// They may ask once more, and the answer says that they will be closed: a request that is on its
+    /// way at this moment is not lost. Another gate has all that come now.
+    Polite,
+}
+
 /// The threads that serve, until they are told to end.
 #[derive(Debug)]
 pub(super) struct Listeners {
     threads: Vec<JoinHandle<()>>,
-    closing: watch::Sender<Option<Duration>>,
+    closing: watch::Sender<Option<Farewell>>,
     done: mpsc::Receiver<()>,
 }
 
@@ -75,7 +98,8 @@ impl Listeners {
         let (alive, done) = mpsc::channel(1);
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..lanes()).map(|_| mpsc::unbounded_channel()).unzip();
-        let desk = Arc::new(Desk { doors: shared.doors.clone(), senders });
+        let accepting = AtomicUsize::new(lanes());
+        let desk = Arc::new(Desk { doors: shared.doors.clone(), senders, accepting });
         let mut threads = Vec::new();
         for (lane, arrivals) in receivers.into_iter().enumerate() {
             let thread = Thread {
@@ -99,9 +123,9 @@ impl Listeners {
         Ok(Self { threads, closing, done })
     }
 
-    /// Accepts nothing more, lets requests in flight finish for at most `limit`, and ends.
-    pub(super) async fn drain(mut self, limit: Duration) {
-        self.closing.send_replace(Some(limit));
+    /// Accepts nothing more, lets requests in flight finish, and ends.
+    pub(super) async fn drain(mut self, farewell: Farewell) {
+        self.closing.send_replace(Some(farewell));
         // Each thread holds a sender; none ever sends.
         self.done.recv().await;
         for thread in self.threads {
@@ -119,6 +143,8 @@ type Arrival = (TcpStream, SocketAddr, Pass);
 struct Desk {
     doors: Arc<Doors>,
     senders: Vec<mpsc::UnboundedSender<Arrival>>,
+    /// Threads that still accept, and may hand a connection to any other.
+    accepting: AtomicUsize,
 }
 
 impl Desk {
@@ -151,7 +177,7 @@ struct Thread {
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     desk: Arc<Desk>,
     shared: Arc<Shared>,
-    closing: watch::Receiver<Option<Duration>>,
+    closing: watch::Receiver<Option<Farewell>>,
 }
 
 impl Thread {
@@ -163,7 +189,7 @@ impl Thread {
     async fn serve(mut self) -> std::io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let open = Rc::new(Connections::new(&self.shared, self.lane));
-        let limit = loop {
+        let farewell = loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => match self.desk.doors.admit(peer.ip(), self.lane) {
@@ -176,19 +202,15 @@ impl Thread {
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                Some((stream, peer, pass)) = self.arrivals.recv() => {
-                    match tokio::net::TcpStream::from_std(stream) {
-                        Ok(stream) => open.spawn(stream, peer, pass),
-                        Err(error) => tracing::warn!(%error, "cannot take a connection over"),
-                    }
-                }
-                Ok(limit) = self.closing.wait_for(Option::is_some) => {
-                    break limit.unwrap_or_default();
-                }
+                Some(arrival) = self.arrivals.recv() => open.take_over(arrival),
+                Ok(farewell) = self.closing.wait_for(Option::is_some) => break *farewell,
             }
         };
         drop(listener);
-        open.close(limit).await;
+        self.desk.accepting.fetch_sub(1, Ordering::SeqCst);
+        if let Some(farewell) = farewell {
+            open.close(farewell, &self.desk, &mut self.arrivals).await;
+        }
         Ok(())
     }
 }
@@ -200,7 +222,7 @@ struct Connections {
     patience: Duration,
     doors: Arc<Doors>,
     lane: usize,
-    closing: Cell<bool>,
+    closing: Cell<Option<Manner>>,
     /// To have every connection look at `closing`: the task of each, by a number of its own.
     tasks: RefCell<HashMap<u64, Waker>>,
     next: Cell<u64>,
@@ -220,9 +242,16 @@ impl Connections {
             patience,
             doors: shared.doors.clone(),
             lane,
-            closing: Cell::new(false),
+            closing: Cell::default(),
             tasks: RefCell::default(),
             next: Cell::new(0),
+        }
+    }
+
+    fn take_over(self: &Rc<Self>, (stream, peer, pass): Arrival) {
+        match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => self.spawn(stream, peer, pass),
+            Err(error) => tracing::warn!(%error, "cannot take a connection over"),
         }
     }
 
@@ -233,8 +262,13 @@ impl Connections {
 
     async fn serve(&self, stream: tokio::net::TcpStream, peer: SocketAddr, pass: Pass) {
         let visit = Rc::new(Visit { client: Client::new(peer.ip()), _pass: pass });
-        let service =
-            service_fn(|request| Worker::answer(self.worker.clone(), visit.clone(), request));
+        let service = service_fn(async |request| {
+            let mut answer = Worker::answer(self.worker.clone(), visit.clone(), request).await?;
+            if self.closing.get().is_some() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        });
         let stream = TokioIo::new(Stream::new(stream, self.patience));
         let connection = self.builder.serve_connection(stream, service);
         let mut connection = pin!(connection.with_upgrades());
@@ -246,7 +280,7 @@ impl Connections {
                 self.tasks.borrow_mut().insert(number, cx.waker().clone());
                 registered = true;
             }
-            if self.closing.get() && !told {
+            if self.closing.get() == Some(Manner::Brisk) && !told {
                 connection.as_mut().graceful_shutdown();
                 told = true;
             }
@@ -258,14 +292,24 @@ impl Connections {
         self.tasks.borrow_mut().remove(&number);
     }
 
-    async fn close(&self, limit: Duration) {
-        self.closing.set(true);
+    async fn close(
+        self: &Rc<Self>,
+        farewell: Farewell,
+        desk: &Desk,
+        arrivals: &mut mpsc::UnboundedReceiver<Arrival>,
+    ) {
+        self.closing.set(Some(farewell.manner));
         for task in self.tasks.borrow().values() {
             task.wake_by_ref();
         }
-        let deadline = tokio::time::Instant::now() + limit;
-        while self.doors.load(self.lane) > 0 && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let deadline = tokio::time::Instant::now() + farewell.limit;
+        let more = || desk.accepting.load(Ordering::SeqCst) > 0 || self.doors.load(self.lane) > 0;
+        while more() && tokio::time::Instant::now() < deadline {
+            tokio::select! {
+                // What another thread accepted before it was told.
+                Some(arrival) = arrivals.recv() => self.take_over(arrival),
+                () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            }
         }
     }
 }

@@ -33,7 +33,8 @@ use super::upstream::Address;
 
 pub use enter::enter;
 pub(super) use output::LogFiles;
-pub(super) use program::{Program, Who, myself};
+pub(crate) use program::myself;
+pub(super) use program::{Program, Who};
 
 /// How long descendants that got SIGKILL may take to be gone.
 const KILLED: Duration = Duration::from_secs(5);

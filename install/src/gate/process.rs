@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::identity::{Record, remove};
@@ -47,6 +48,7 @@ pub(super) struct Process {
     pub(super) since: Timestamp,
     minder: Rc<PidFd>,
     exited: watch::Receiver<Option<Exited>>,
+    watching: AbortHandle,
     log_start: LogStart,
 }
 
@@ -122,14 +124,15 @@ impl Process {
         let minder = Rc::new(minder);
         let (tell, exited) = watch::channel(None);
         let (since, run, leader) = (record.since, root.run(), minder.clone());
-        tokio::task::spawn_local(async move {
+        let watching = tokio::task::spawn_local(async move {
             leader.ended().await;
             if let Some(mut child) = child {
                 drop(child.wait());
             }
             tell.send_replace(Some(epitaph(&record, &run)));
         });
-        Ok(Self { launch, pid, since, minder, exited, log_start: LogStart::default() })
+        let (watching, log_start) = (watching.abort_handle(), LogStart::default());
+        Ok(Self { launch, pid, since, minder, exited, watching, log_start })
     }
 
     /// How it ended, if it has.
@@ -143,6 +146,11 @@ impl Process {
         let ended = exited.wait_for(Option::is_some).await.ok().and_then(|exited| exited.clone());
         // The sender is dropped without a word only where the runtime ends.
         ended.unwrap_or(Exited { how: "the gate ends".to_owned(), killed: false })
+    }
+
+    /// Takes no more notice of it, and leaves its record alone.
+    pub(super) fn let_go(&self) {
+        self.watching.abort();
     }
 
     /// Asks it to end; its minder kills it, and all that it started, where it does not in time.

@@ -51,6 +51,12 @@ pub(super) enum Call {
     Abandon,
     /// Give the lease back.
     Finish,
+    /// A gate that is to come after this one asks for all that it needs. The listening socket and the
+    /// lock come along with the answer, as `SCM_RIGHTS`.
+    HandOver { pid: u32 },
+    /// It has taken over: this one lets its last clients go, and ends. Where the connection is closed
+    /// then, it should hurry.
+    TakenOver,
     /// The operator holds the site in maintenance.
     MaintenanceOn(Maintenance),
     /// The operator lets go of it.
@@ -62,7 +68,11 @@ impl Call {
     pub(super) fn needs_lease(&self) -> bool {
         !matches!(
             self,
-            Self::Status | Self::Begin { .. } | Self::MaintenanceOn(_) | Self::MaintenanceOff
+            Self::Status
+                | Self::Begin { .. }
+                | Self::HandOver { .. }
+                | Self::MaintenanceOn(_)
+                | Self::MaintenanceOff
         )
     }
 }
@@ -91,6 +101,8 @@ pub(super) enum Outcome {
     Figures(SwapFigures),
     /// How everything is.
     Status(Box<GateStatus>),
+    /// Everything lies ready for another gate, and this is the release that it should find well.
+    Estate { healthy: Option<Version> },
 }
 
 /// Why a call was not done.

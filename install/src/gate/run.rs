@@ -1,15 +1,16 @@
-//! The gate's life: lock, bind, tidy up, serve, drain.
+//! The gate's life: lock and bind, or take another gate's place; go on or start; serve; drain.
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_formats::node_toml::NodeToml;
+use cutover_formats::version::Version;
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,10 +19,11 @@ use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::launch::LONGEST_SOCKET;
-use super::listen::{self, Listeners};
+use super::listen::{self, Farewell, Listeners, Manner};
 use super::protocol::Maintenance;
 use super::service::Ground;
-use super::supervisor::{Supervisor, first_view};
+use super::succession::{self, Estate, Inheritance, Predecessor};
+use super::supervisor::{LAST_REQUESTS, Supervisor, first_view};
 use super::view::Shared;
 use super::{
     GateError, activation, control, history, identity, maintenance, metrics, notify, reload,
@@ -31,18 +33,28 @@ use crate::root::Root;
 /// Files that the gate would like to have open at once: two for each request.
 const FILES: u64 = 65_536;
 
-/// Runs the gate of `root` until SIGTERM or SIGINT, then drains, stops the service and returns.
-pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
+/// How a gate comes to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// The place is free; it is an error where it is not.
+    First,
+    /// It takes the place of the gate that runs, if one does.
+    Replace,
+}
+
+/// Runs the gate of `root` until SIGTERM or SIGINT, then drains, stops the service and returns; or
+/// until another gate has taken over, and the last request has ended.
+pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), GateError> {
     let gate = settings.gate.clone().ok_or_else(|| GateError::NoGate(root.node_toml()))?;
-    let socket = root.control();
-    if socket.with_extension("sock.new").as_os_str().len() > LONGEST_SOCKET {
-        return Err(GateError::PathTooLong(socket));
+    if root.control().with_extension("sock.new").as_os_str().len() > LONGEST_SOCKET {
+        return Err(GateError::PathTooLong(root.control()));
     }
     for folder in [root.run(), root.state()] {
-        fs::create_dir_all(&folder).map_err(|why| at(&folder, why))?;
+        fs::create_dir_all(&folder).map_err(|why| GateError::at(&folder, why))?;
     }
-    let _lock = lock(root)?;
-    let (listener, address) = listener(gate.listen)?;
+    let pages = reload::pages(root, &gate)?;
+    let (estate, before) = settle_in(root, gate.listen, entrance)?;
+    let address = estate.listener.local_addr().map_err(|why| GateError::at(root.path(), why))?;
     raise_file_limit();
     let ground = Ground {
         root: root.clone(),
@@ -50,33 +62,83 @@ pub fn run(root: &Root, settings: &NodeToml) -> Result<(), GateError> {
         lanes: listen::lanes(),
         serial: Cell::new(0),
     };
-    let metrics_address = gate.metrics;
-    let pages = reload::pages(root, &gate)?;
     let view = first_view(history::load(root));
     let shared = Arc::new(Shared::new(gate, pages, listen::lanes(), view));
     shared.assets.restock(root);
-    let runtime = LocalRuntime::new().map_err(|why| at(root.path(), why))?;
+    let runtime = LocalRuntime::new().map_err(|why| GateError::at(root.path(), why))?;
     runtime.block_on(async {
-        let control = control::bind(&socket).map_err(|why| at(&socket, why))?;
-        let supervisor = Supervisor::new(ground, shared.clone(), address);
+        let supervisor = Supervisor::new(ground, shared, estate, address);
         supervisor.obey(remembered_maintenance(root));
-        supervisor.inherit().await.map_err(|why| at(&root.run(), why))?;
-        let listeners = Listeners::start(&listener, &shared)?;
-        reload::start(&supervisor).map_err(|why| at(root.path(), why))?;
-        drop(listener);
-        if let Some(address) = metrics_address {
-            tokio::task::spawn_local(metrics::serve(address, supervisor.clone()));
-        }
-        tracing::info!(%address, pid = std::process::id(), "the gate listens");
-        supervisor.manager.tell("READY=1");
-        if let Some(period) = notify::watchdog() {
-            tokio::task::spawn_local(sign_of_life(supervisor.clone(), period / 2));
-        }
-        live(&supervisor, listeners, control).await.map_err(|why| at(root.path(), why))?;
-        identity::remove(&socket);
-        tracing::info!("the gate has ended");
-        Ok(())
+        let (listeners, control) = begin(&supervisor, before).await?;
+        live(&supervisor, listeners, control).await.map_err(|why| GateError::at(root.path(), why))
     })
+}
+
+/// What only one gate can have; and where it comes from another gate, that one.
+fn settle_in(
+    root: &Root,
+    listen: SocketAddr,
+    entrance: Entrance,
+) -> Result<(Estate, Option<Before>), GateError> {
+    let inherited = match entrance {
+        Entrance::First => None,
+        Entrance::Replace => succession::inherit(root).map_err(GateError::Succession)?,
+    };
+    let Some(Inheritance { estate, healthy, predecessor }) = inherited else {
+        let lock = lock(root)?;
+        return Ok((Estate { listener: listener(listen)?, lock }, None));
+    };
+    let Estate { listener, lock } = estate;
+    let address = listener.local_addr().map_err(|why| GateError::at(root.path(), why))?;
+    // Its place may be another one from now on.
+    let listener = if address == listen { listener } else { listen::bind(listen)? };
+    Ok((Estate { listener, lock }, Some(Before { healthy, predecessor })))
+}
+
+/// The gate that runs until this one has taken over.
+struct Before {
+    healthy: Option<Version>,
+    predecessor: Predecessor,
+}
+
+/// From the first look around to the first request.
+async fn begin(
+    supervisor: &Rc<Supervisor>,
+    before: Option<Before>,
+) -> Result<(Listeners, UnixListener), GateError> {
+    let root = &supervisor.ground.root;
+    let bind = || control::bind(&root.control()).map_err(|why| GateError::at(&root.control(), why));
+    let control = match &before {
+        // Its control socket goes on until everything else is at hand.
+        Some(before) => supervisor.succeed(before.healthy.as_ref()).await.map(|()| None)?,
+        None => {
+            let control = bind()?;
+            supervisor.inherit().await.map_err(|why| GateError::at(&root.run(), why))?;
+            Some(control)
+        }
+    };
+    let listeners = Listeners::start(&supervisor.estate.listener, &supervisor.shared)?;
+    let control = control.map_or_else(bind, Ok)?;
+    let pid = std::process::id();
+    let mut ready = "READY=1".to_owned();
+    if let Some(Before { predecessor, .. }) = before {
+        // One that died in this moment has left its place all the same.
+        if let Err(error) = predecessor.dismiss() {
+            tracing::warn!(%error, "lost the gate that was here before");
+        }
+        *supervisor.predecessor.borrow_mut() = Some(predecessor);
+        supervisor.inherit().await.map_err(|why| GateError::at(&root.run(), why))?;
+        ready = format!("MAINPID={pid}\nREADY=1");
+    }
+    let signed = sign(&supervisor.estate.lock);
+    signed.map_err(|why| GateError::at(&root.gate_lock(), why))?;
+    reload::start(supervisor).map_err(|why| GateError::at(root.path(), why))?;
+    tracing::info!(address = %supervisor.listen, pid, "the gate listens");
+    supervisor.manager.tell(&ready);
+    if let Some(period) = notify::watchdog() {
+        tokio::task::spawn_local(sign_of_life(supervisor.clone(), period / 2));
+    }
+    Ok((listeners, control))
 }
 
 async fn live(
@@ -87,31 +149,56 @@ async fn live(
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let serving = tokio::task::spawn_local(control::serve(control, supervisor.clone()));
+    let numbers = supervisor
+        .shared
+        .settings
+        .metrics
+        .map(|address| tokio::task::spawn_local(metrics::serve(address, supervisor.clone())));
     let name = tokio::select! {
         _ = term.recv() => "SIGTERM",
         _ = int.recv() => "SIGINT",
+        () = supervisor.succession.notified() => {
+            serving.abort();
+            numbers.iter().for_each(tokio::task::JoinHandle::abort);
+            leave(supervisor, listeners).await;
+            return Ok(());
+        }
     };
+    serving.abort();
     let limit = supervisor.drain_limit();
     supervisor.manager.tell("STOPPING=1");
     tracing::info!(?limit, "drain: got {name}, letting requests in flight finish");
-    serving.abort();
     supervisor.close();
-    listeners.drain(limit).await;
+    listeners.drain(Farewell { limit, manner: Manner::Brisk }).await;
+    supervisor.outlive_predecessor().await;
     supervisor.end_all().await;
+    identity::remove(&supervisor.ground.root.control());
+    tracing::info!("the gate has ended");
     Ok(())
 }
 
+/// Another gate has taken over, also the service: this one ends with its last request.
+async fn leave(supervisor: &Supervisor, listeners: Listeners) {
+    tracing::info!("drain: another gate has taken over");
+    let hurry = async {
+        supervisor.succession.notified().await;
+        tokio::time::sleep(supervisor.drain_limit()).await;
+    };
+    tokio::select! {
+        () = listeners.drain(Farewell { limit: LAST_REQUESTS, manner: Manner::Polite }) => {}
+        () = hurry => tracing::warn!("requests were still in flight"),
+    }
+    tracing::info!("the gate has ended");
+}
+
 /// The service manager's socket, or one of our own.
-fn listener(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), GateError> {
+fn listener(wanted: SocketAddr) -> Result<TcpListener, GateError> {
     let Some(handed) = activation::socket().map_err(GateError::Activation)? else {
-        let listener = listen::bind(wanted)?;
-        let address =
-            listener.local_addr().map_err(|why| GateError::Listen { address: wanted, why })?;
-        return Ok((listener, address));
+        return listen::bind(wanted);
     };
     handed.set_nonblocking(true).map_err(GateError::Activation)?;
     match handed.local_addr().map_err(GateError::Activation)? {
-        address if address == wanted => Ok((handed, address)),
+        address if address == wanted => Ok(handed),
         handed => Err(GateError::Elsewhere { handed, wanted }),
     }
 }
@@ -136,22 +223,26 @@ fn remembered_maintenance(root: &Root) -> Option<Maintenance> {
 /// One gate per root. The lock ends with the process, however that ends.
 fn lock(root: &Root) -> Result<File, GateError> {
     let path = root.gate_lock();
-    let failed = |why| at(&path, why);
+    let failed = |why| GateError::at(&path, why);
     let mut options = OpenOptions::new();
-    let mut file =
+    let file =
         options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-    if let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        if errno != rustix::io::Errno::WOULDBLOCK {
-            return Err(failed(errno.into()));
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            file.take(20).read_to_string(&mut pid).map_err(failed)?;
+            let pid = pid.trim().to_owned();
+            Err(GateError::AlreadyRunning { root: root.path().to_owned(), pid })
         }
-        let mut pid = String::new();
-        file.take(20).read_to_string(&mut pid).map_err(failed)?;
-        let pid = pid.trim().to_owned();
-        return Err(GateError::AlreadyRunning { root: root.path().to_owned(), pid });
+        Err(errno) => Err(failed(errno.into())),
     }
-    file.set_len(0).map_err(failed)?;
-    writeln!(file, "{}", std::process::id()).map_err(failed)?;
-    Ok(file)
+}
+
+/// Says in the lock who holds it. The file may be open in another gate, at another place.
+fn sign(lock: &File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
 }
 
 /// A gate out of files refuses clients for no good reason. Services inherit the limit.
@@ -164,8 +255,4 @@ fn raise_file_limit() {
             tracing::warn!(%error, "cannot raise the number of open files");
         }
     }
-}
-
-fn at(path: &Path, why: io::Error) -> GateError {
-    GateError::Io { what: path.display().to_string(), why }
 }

@@ -171,6 +171,16 @@ impl Service {
         }
     }
 
+    /// Leaves its process to another gate.
+    pub(super) fn let_go(&self) {
+        if let Some(keeper) = self.keeper.borrow_mut().take() {
+            keeper.abort();
+        }
+        if let Some(process) = self.process() {
+            process.let_go();
+        }
+    }
+
     /// Lets requests in flight finish, then ends the process. No view may show it any more.
     pub(super) async fn end(&self) -> Option<Arc<Upstream>> {
         if let Some(keeper) = self.keeper.borrow_mut().take() {
@@ -202,10 +212,16 @@ impl Service {
             // Bound and let go of: the service binds it itself, from what the system has free.
             return Ok(Address::Tcp(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?));
         }
-        let number = ground.serial.replace(ground.serial.get() + 1);
         let folder = ground.root.run();
         let folder = who.map_or(Ok(folder), |who| sockets_of(&ground.root, who))?;
-        let path = folder.join(format!("{}-{number}.sock", self.version()));
+        // One that is there may be that of a service which an earlier gate started.
+        let path = loop {
+            let number = ground.serial.replace(ground.serial.get() + 1);
+            let path = folder.join(format!("{}-{number}.sock", self.version()));
+            if !path.exists() {
+                break path;
+            }
+        };
         match path.as_os_str().len() {
             0..=LONGEST_SOCKET => Ok(Address::Unix(path)),
             length => Err(io::Error::new(

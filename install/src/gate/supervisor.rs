@@ -8,6 +8,7 @@ mod closing;
 mod inherit;
 mod keeper;
 mod report;
+mod succession;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,13 +20,17 @@ use std::time::{Duration, Instant};
 
 use cutover_formats::version::Version;
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use super::notify::Manager;
 use super::protocol::{Fault, Maintenance};
 use super::service::{Ground, Service};
+use super::succession::{Estate, Predecessor};
 use super::upstream::Upstream;
 use super::view::{Notice, Reason, Shared, Supply, View, Way, Wish, decide};
 use super::{history, lease::Lease};
+
+pub(super) use succession::LAST_REQUESTS;
 
 /// The one that decides what runs.
 #[derive(Debug)]
@@ -38,13 +43,21 @@ pub(super) struct Supervisor {
     pub(super) lease: Lease,
     /// Who started the gate, and wants to be told.
     pub(super) manager: Manager,
-    listen: SocketAddr,
+    /// What only one gate can have.
+    pub(super) estate: Estate,
+    /// The gate before this one, while it finishes its last requests.
+    pub(super) predecessor: RefCell<Option<Predecessor>>,
+    /// Told when another gate has taken over, and when this one should hurry because of that.
+    pub(super) succession: Notify,
+    /// Where clients knock.
+    pub(super) listen: SocketAddr,
     since: Timestamp,
     places: RefCell<Places>,
     wish: Cell<Wish>,
     announce: Cell<Option<u64>>,
     maintenance: RefCell<Option<Maintenance>>,
     ending: Cell<bool>,
+    handed_over: Cell<bool>,
     dark: Cell<Dark>,
     history: RefCell<Arc<[Duration]>>,
     restarts: Cell<u64>,
@@ -92,13 +105,21 @@ pub(super) fn first_view(history: Arc<[Duration]>) -> View {
 
 impl Supervisor {
     /// A supervisor with nothing running.
-    pub(super) fn new(ground: Ground, shared: Arc<Shared>, listen: SocketAddr) -> Rc<Self> {
+    pub(super) fn new(
+        ground: Ground,
+        shared: Arc<Shared>,
+        estate: Estate,
+        listen: SocketAddr,
+    ) -> Rc<Self> {
         let history = history::load(&ground.root);
         Rc::new(Self {
             ground,
             shared,
             lease: Lease::default(),
             manager: Manager::of_environment(),
+            estate,
+            predecessor: RefCell::default(),
+            succession: Notify::new(),
             listen,
             since: Timestamp::now(),
             places: RefCell::default(),
@@ -106,6 +127,7 @@ impl Supervisor {
             announce: Cell::default(),
             maintenance: RefCell::default(),
             ending: Cell::default(),
+            handed_over: Cell::default(),
             dark: Cell::new(Dark { since: Some(Instant::now()), before: Duration::ZERO }),
             history: RefCell::new(history),
             restarts: Cell::default(),

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::client::Client;
 use crate::node::{Mode, Node, until};
 
-fn pid_of_service(node: &Node) -> u32 {
+pub(crate) fn pid_of_service(node: &Node) -> u32 {
     node.status().running.unwrap().pid.unwrap()
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
 }
 
 /// Whether a process is there, other than as a zombie that nobody has collected yet.
-fn lives(pid: u32) -> bool {
+pub(crate) fn lives(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }

@@ -17,6 +17,7 @@ mod node;
 mod numbers;
 mod proxy;
 mod service;
+mod succession;
 mod swap;
 
 #[test]

@@ -66,17 +66,17 @@ fn a_socket_elsewhere_is_refused() {
     assert!(text.contains(&said), "{text}");
 }
 
-struct Manager(UnixDatagram);
+pub(crate) struct Manager(UnixDatagram);
 
 impl Manager {
-    fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self(socket)
     }
 
     /// Waits for a message that begins with `text`.
-    fn hears(&self, text: &str) -> String {
+    pub(crate) fn hears(&self, text: &str) -> String {
         let mut buffer = [0; 4096];
         loop {
             let length = self.0.recv(&mut buffer).unwrap_or_else(|error| panic!("{text}: {error}"));

@@ -167,6 +167,19 @@ impl Node {
         until("a gate", || Session::connect(&self.root).unwrap().is_some());
     }
 
+    /// Starts another gate that takes the place of this one, which is returned.
+    pub(crate) fn replace_gate(&mut self) -> Child {
+        let mut command = self.gate_command();
+        let successor = command.arg("--replace").spawn().unwrap();
+        let pid = successor.id();
+        let before = self.gate.replace(successor).unwrap();
+        until("the new gate", || {
+            let mut session = Session::connect(&self.root).unwrap().expect("always a gate");
+            session.status().is_ok_and(|status| status.pid == pid)
+        });
+        before
+    }
+
     pub(crate) fn wait_open(&self) {
         until("an open gate", || self.status().state == State::Open);
     }

@@ -11,13 +11,13 @@ use crate::node::{Mode, Node, until, version};
 use cutover_install::gate::{ControlError, State};
 
 /// Clients that ask without a pause.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Vec<(u16, String)>>>,
 }
 
 impl Load {
-    fn start(address: SocketAddr, clients: usize) -> Self {
+    pub(crate) fn start(address: SocketAddr, clients: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let client = |number: usize| {
             let stop = stop.clone();
@@ -31,6 +31,9 @@ impl Load {
                     }
                     let answer = client.get("/version");
                     seen.push((answer.status(), answer.text().to_owned()));
+                    if answer.field("connection") == Some("close") {
+                        client = Client::connect(address);
+                    }
                 }
                 seen
             })
@@ -38,7 +41,7 @@ impl Load {
         Self { clients: (0..clients).map(client).collect(), stop }
     }
 
-    fn stop(self) -> Vec<(u16, String)> {
+    pub(crate) fn stop(self) -> Vec<(u16, String)> {
         self.stop.store(true, Ordering::Relaxed);
         self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
     }

@@ -127,7 +127,7 @@ impl Program {
 }
 
 /// This very program, also where another one lies in its place meanwhile.
-pub(in crate::gate) fn myself(command: &str) -> Command {
+pub(crate) fn myself(command: &str) -> Command {
     let mut myself = Command::new("/proc/self/exe");
     myself.arg0("cutover-install").arg(command);
     myself

@@ -7,34 +7,35 @@ use std::time::Duration;
 use cutover_formats::version::Version;
 
 use super::Supervisor;
-use crate::gate::identity::Record;
+use crate::gate::identity::{Identity, Record};
 use crate::gate::service::Service;
 
 /// How long a service that an earlier gate left may take to show that it is well.
 const SHOW: Duration = Duration::from_secs(5);
 
 impl Supervisor {
-    /// Goes on with the service of the release that `current` names, where one runs and is well,
-    /// and ends all others; where none does, starts it.
+    /// Goes on with the service of the release that `current` names, where one runs and is well, and
+    /// ends all others; where none does, starts it.
     pub(in crate::gate) async fn inherit(self: &Rc<Self>) -> io::Result<()> {
-        let current = self.current();
+        let goes_on = self.runs_anything() || self.go_on().await?;
+        let mine = self.places.borrow().running.as_ref().and_then(|running| running.process());
         let mut ending = Vec::new();
         for record in Record::all(&self.ground.root)? {
-            let wanted = !self.runs_anything()
-                && current.as_ref().is_some_and(|current| current.to_string() == record.version);
-            if !(wanted && self.adopt(current.as_ref(), &record).await) {
-                let root = self.ground.root.clone();
-                ending.push(tokio::task::spawn_local(async move { record.end(&root).await }));
+            let pid = record.service.as_ref().and_then(Identity::pid);
+            if mine.as_ref().is_some_and(|mine| Some(mine.pid) == pid) {
+                continue;
             }
+            let root = self.ground.root.clone();
+            ending.push(tokio::task::spawn_local(async move { record.end(&root).await }));
         }
-        if self.runs_anything() {
+        if goes_on {
             return Ok(());
         }
         // Two of them at once may be more than the service can bear.
         for ended in ending {
             drop(ended.await);
         }
-        match current {
+        match self.current() {
             Some(version) => {
                 if let Err(fault) = self.run(&version) {
                     tracing::error!("{fault}");
@@ -46,22 +47,28 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn adopt(self: &Rc<Self>, current: Option<&Version>, record: &Record) -> bool {
-        let Some(Ok(service)) = current.map(|version| Service::load(&self.ground.root, version))
-        else {
-            return false;
-        };
+    /// Goes on with the service of the release that `current` names; false where none is well.
+    pub(in crate::gate) async fn go_on(self: &Rc<Self>) -> io::Result<bool> {
+        let Some(current) = self.current() else { return Ok(false) };
+        for record in Record::all(&self.ground.root)? {
+            if record.version == current.to_string() && self.adopt(&current, &record).await {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn adopt(self: &Rc<Self>, current: &Version, record: &Record) -> bool {
+        let Ok(service) = Service::load(&self.ground.root, current) else { return false };
         let Some(process) = service.adopt(&self.ground, record) else { return false };
-        match tokio::time::timeout(SHOW, service.wait_healthy(&self.ground)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(fault)) => {
-                tracing::warn!("{fault}");
-                return false;
-            }
-            Err(_) => {
-                tracing::warn!(pid = ?process.pid, "a service that was left behind is not well");
-                return false;
-            }
+        let shown = tokio::time::timeout(SHOW, service.wait_healthy(&self.ground)).await;
+        if let Ok(Err(fault)) = &shown {
+            tracing::warn!("{fault}");
+        }
+        if !matches!(shown, Ok(Ok(_))) {
+            tracing::warn!(pid = ?process.pid, "a service that was left behind is not well");
+            service.let_go();
+            return false;
         }
         tracing::info!(version = %service.version(), pid = ?process.pid, "going on with a service");
         self.places.borrow_mut().running = Some(service.clone());

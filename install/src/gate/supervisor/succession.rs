@@ -1,0 +1,61 @@
+//! Handing over to another gate, and coming after one.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use cutover_formats::version::Version;
+
+use super::Supervisor;
+use crate::gate::GateError;
+use crate::gate::protocol::{Fault, Outcome};
+
+/// How long the requests may take that a gate still has when another has taken over. Only tunnels and
+/// very long answers come near it; an install in the meantime has it hurry.
+pub(in crate::gate) const LAST_REQUESTS: Duration = Duration::from_secs(600);
+
+impl Supervisor {
+    /// Lets nobody change anything any more, and says what there is to hand over.
+    pub(in crate::gate) async fn offer(&self, pid: u32) -> Result<Outcome, Fault> {
+        self.begin(pid).await?;
+        let places = self.places.borrow();
+        let running = places.running.as_ref().filter(|service| service.answers());
+        Ok(Outcome::Estate { healthy: running.map(|service| service.version().clone()) })
+    }
+
+    /// Lets go of the services, which are another gate's from now on.
+    pub(in crate::gate) fn hand_over(&self) {
+        let places = self.places.borrow();
+        for service in [&places.running, &places.newcomer, &places.retiring].into_iter().flatten() {
+            service.let_go();
+        }
+        self.handed_over.set(true);
+        self.succession.notify_one();
+    }
+
+    /// Whether another gate has taken over.
+    pub(in crate::gate) fn has_handed_over(&self) -> bool {
+        self.handed_over.get()
+    }
+
+    /// Comes after another gate, whose service of `healthy` must be found well.
+    pub(in crate::gate) async fn succeed(
+        self: &Rc<Self>,
+        healthy: Option<&Version>,
+    ) -> Result<(), GateError> {
+        let run = self.ground.root.run();
+        let goes_on = self.go_on().await.map_err(|why| GateError::at(&run, why))?;
+        match healthy {
+            // Better no new gate than a service that is ended while it serves.
+            Some(version) if !goes_on => Err(GateError::CannotTakeOver(version.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The gate before this one has its last requests ended before their service is.
+    pub(in crate::gate) async fn outlive_predecessor(&self) {
+        let predecessor = self.predecessor.borrow_mut().take();
+        if let Some(predecessor) = predecessor {
+            predecessor.ended().await;
+        }
+    }
+}
