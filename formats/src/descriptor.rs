@@ -17,6 +17,8 @@ use crate::filelist::Expected;
 use crate::format::{Format, UnknownFormat};
 use crate::name::Product;
 use crate::path::{FileName, RelPath};
+use crate::schema::Schema;
+use crate::stage::{Check, Stages};
 
 pub use assets::{AssetPath, Assets, InvalidAssetPath};
 pub use config::ConfigFile;
@@ -61,6 +63,15 @@ pub struct Descriptor {
     /// Files that the gate serves by itself, for as long as the release is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assets: Option<Assets>,
+    /// Stages of its own, and what it says about the built-in ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: Stages,
+    /// What must hold before and after stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+    /// Which versions of its database it is at home with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
 }
 
 /// Where a release came from.

@@ -1,4 +1,4 @@
-//! Names of products and channels.
+//! Names of products, channels and stages.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -89,6 +89,11 @@ name! {
     /// A signed pointer to a release, e.g. `stable`; names that begin with `b.` belong to branches
     /// and share one signing role.
     Channel, "channel"
+}
+
+name! {
+    /// A step of an install, e.g. `unpack` or `migrate`.
+    StageName, "stage"
 }
 
 impl Channel {

@@ -9,8 +9,11 @@ mod service;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::document::Document;
 use crate::exit::{Exit, Explain};
 use crate::name::{Channel, Product};
+use crate::schema::NodeSchema;
+use crate::stage::{self, Author, Check, Objection, Stages};
 
 pub use etcd::{Etcd, EtcdEndpoint, EtcdIdentity, EtcdLogin, EtcdTls, InvalidEtcdEndpoint};
 pub use gate::{BackoffHeader, Gate, InvalidOpenPath, OpenPath};
@@ -46,6 +49,15 @@ pub struct NodeToml {
     /// The fleet's etcd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etcd: Option<Etcd>,
+    /// Stages of the node's own, and what it says about a release's and the built-in ones.
+    #[serde(default, skip_serializing_if = "Stages::is_empty")]
+    pub stage: Stages,
+    /// What must hold before and after stages here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub check: Vec<Check>,
+    /// How the database is asked for the version of its schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<NodeSchema>,
 }
 
 /// How many good releases are kept where nothing is said.
@@ -57,8 +69,29 @@ fn default_keep() -> usize {
 
 /// A `node.toml` that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("node.toml: {0}")]
-pub struct InvalidNodeToml(#[from] toml::de::Error);
+pub enum InvalidNodeToml {
+    /// Not TOML, a key that means nothing, or a value of the wrong kind.
+    #[error("node.toml: {0}")]
+    Shape(#[from] toml::de::Error),
+    /// A key that means nothing.
+    #[error("node.toml line {line}: unknown key `{key}`")]
+    UnknownKey {
+        /// Where; lines count from 1.
+        line: usize,
+        /// The key with the sections that it is in.
+        key: String,
+    },
+    /// A value of the right kind that cannot be meant.
+    #[error("node.toml line {line}: {key} {why}")]
+    Value {
+        /// Where; lines count from 1.
+        line: usize,
+        /// The key with the sections that it is in.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
 
 impl Explain for InvalidNodeToml {
     fn exit(&self) -> Exit {
@@ -69,7 +102,20 @@ impl Explain for InvalidNodeToml {
 impl NodeToml {
     /// Reads the file's text.
     pub fn parse(text: &str) -> Result<Self, InvalidNodeToml> {
-        Ok(toml::from_str(text)?)
+        // First as text: the parser's own objections then show the line.
+        let parsed: Self = toml::from_str(text)?;
+        let document = Document::parse(text)?;
+        let line = |keys: &[String]| document.line(&document.find(keys.iter().map(String::as_str)));
+        if let (_, Some(keys)) = document.read::<Self>()? {
+            return Err(InvalidNodeToml::UnknownKey { line: line(&keys), key: keys.join(".") });
+        }
+        let object = stage::object(Author::Node, &parsed.stage, &parsed.check);
+        object.map_err(|Objection { keys, why }| InvalidNodeToml::Value {
+            line: line(&keys),
+            key: keys.join("."),
+            why,
+        })?;
+        Ok(parsed)
     }
 }
 

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
-use toml::Spanned;
-use toml::de::DeTable;
 
 use crate::descriptor::{Assets, ConfigFile, Requires, Service};
 use crate::digest::Digest;
+use crate::document::Document;
 use crate::name::Product;
 use crate::path::RelPath;
+use crate::schema::Schema;
+use crate::stage::{Check, Stages};
 use crate::version::TagPattern;
 
 pub use error::InvalidReleaseToml;
@@ -44,6 +45,12 @@ pub struct ReleaseToml {
     pub config: BTreeMap<RelPath, ConfigFile>,
     /// Files that the gate serves by itself.
     pub assets: Option<Assets>,
+    /// `[stage.<name>]`: steps of an install of its own, and settings of the built-in ones.
+    pub stage: Stages,
+    /// `[[check]]`: what must hold before and after stages, on the node.
+    pub check: Vec<Check>,
+    /// Which versions of its database it is at home with.
+    pub schema: Option<Schema>,
 }
 
 /// `[release]`.
@@ -217,45 +224,13 @@ impl ReleaseToml {
     /// Reads the file's text. A key that means nothing is refused: it is a misspelling, or asks
     /// for something that this version would silently not do.
     pub fn parse(text: &str) -> Result<Self, InvalidReleaseToml> {
-        let document = Document { text, table: DeTable::parse(text).map_err(error::shape(text))? };
+        let document = Document::parse(text).map_err(error::shape(text))?;
         rules::sections(&document)?;
-        let mut unknown = None;
-        let parsed: Self = serde_ignored::deserialize(document.deserializer(), |key| {
-            unknown.get_or_insert_with(|| keys(&key));
-        })
-        .map_err(error::shape(text))?;
+        let (parsed, unknown) = document.read::<Self>().map_err(error::shape(text))?;
         match unknown {
-            Some(keys) => Err(document.unknown_key(&keys)),
+            Some(keys) => Err(rules::unknown_key(&document, &keys)),
             None => rules::values(&document, &parsed).map(|()| parsed),
         }
-    }
-}
-
-/// The names and numbers on the way to a key.
-fn keys(path: &serde_ignored::Path<'_>) -> Vec<String> {
-    use serde_ignored::Path;
-    let (parent, own) = match path {
-        Path::Root => return Vec::new(),
-        Path::Seq { parent, index } => (parent, Some(index.to_string())),
-        Path::Map { parent, key } => (parent, Some(key.clone())),
-        Path::Some { parent }
-        | Path::NewtypeStruct { parent }
-        | Path::NewtypeVariant { parent } => (parent, None),
-    };
-    let mut keys = keys(parent);
-    keys.extend(own);
-    keys
-}
-
-/// The text beside its syntax, so that objections can say where.
-struct Document<'t> {
-    text: &'t str,
-    table: Spanned<DeTable<'t>>,
-}
-
-impl<'t> Document<'t> {
-    fn deserializer(&self) -> toml::de::Deserializer<'t> {
-        toml::de::Deserializer::from(self.table.clone())
     }
 }
 

@@ -1,7 +1,6 @@
 //! What is wrong with a `release.toml`, and on which line.
 
-use std::ops::Range;
-
+use crate::document::line_of;
 use crate::exit::{Exit, Explain};
 
 /// A `release.toml` that cannot be used. Lines count from 1.
@@ -70,10 +69,4 @@ pub(super) fn shape(text: &str) -> impl Fn(toml::de::Error) -> InvalidReleaseTom
         line: line_of(text, error.span()),
         message: error.message().trim().replace('\n', ", "),
     }
-}
-
-/// The line on which a span begins.
-pub(super) fn line_of(text: &str, span: Option<Range<usize>>) -> usize {
-    let start = span.map_or(0, |span| span.start).min(text.len());
-    text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1
 }

@@ -1,21 +1,13 @@
 //! What holds beyond the shape: values that fit each other, sections that this version acts on.
 
-use std::ops::Range;
-
-use toml::de::{DeTable, DeValue};
-
-use super::error::line_of;
-use super::{Document, InvalidReleaseToml, ReleaseToml, Service, VendorPython};
+use super::{InvalidReleaseToml, ReleaseToml, Service, VendorPython};
+use crate::document::Document;
 use crate::path::RelPath;
+use crate::stage::{self, Author};
 
 /// Sections of later versions. Skipping one silently would make a release that looks right and
 /// does less than its author asked for.
-const LATER: [(&[&str], &str); 4] = [
-    (&["vendor", "command"], "[vendor.command]"),
-    (&["schema"], "[schema]"),
-    (&["stage"], "[stage]"),
-    (&["check"], "[[check]]"),
-];
+const LATER: [(&[&str], &str); 1] = [(&["vendor", "command"], "[vendor.command]")];
 
 type Verdict = Result<(), InvalidReleaseToml>;
 
@@ -42,10 +34,14 @@ pub(super) fn values(document: &Document<'_>, parsed: &ReleaseToml) -> Verdict {
     for (path, file) in &parsed.config {
         if file.from.is_empty() || file.from.contains('\0') {
             let key = ["config", path.as_str(), "from"];
-            return document.refuse(&key, "must name a file of the node");
+            return refuse(document, &key, "must name a file of the node");
         }
     }
-    parsed.service.as_ref().map_or(Ok(()), |service| reachable(document, service))
+    parsed.service.as_ref().map_or(Ok(()), |service| reachable(document, service))?;
+    stage::object(Author::Release, &parsed.stage, &parsed.check).or_else(|objection| {
+        let keys: Vec<&str> = objection.keys.iter().map(String::as_str).collect();
+        refuse(document, &keys, &objection.why)
+    })
 }
 
 /// A program that is looked up in `PATH`, or given by its absolute path.
@@ -56,22 +52,22 @@ fn plain_name(document: &Document<'_>, key: &str, name: &str) -> Verdict {
         return Ok(());
     }
     let keys: Vec<&str> = key.split('.').collect();
-    document.refuse(&keys, &format!("has `{name}`: name one program, without arguments"))
+    refuse(document, &keys, &format!("has `{name}`: name one program, without arguments"))
 }
 
 /// The gate must be able to start the service and to reach it.
 fn reachable(document: &Document<'_>, service: &Service) -> Verdict {
     if service.command.first().is_none_or(String::is_empty) {
-        return document.refuse(&["service", "command"], "is empty");
+        return refuse(document, &["service", "command"], "is empty");
     }
     let mut words = service.command.iter().chain(service.env.values());
     if !words.any(|word| ["{listen}", "{port}", "{socket}"].iter().any(|it| word.contains(it))) {
         let why = "uses none of {listen}, {port} and {socket}, so the gate could not reach it";
-        return document.refuse(&["service", "command"], why);
+        return refuse(document, &["service", "command"], why);
     }
     let path = &service.health.path;
     if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return document.refuse(&["service", "health", "path"], "must begin with `/`");
+        return refuse(document, &["service", "health", "path"], "must begin with `/`");
     }
     Ok(())
 }
@@ -88,7 +84,7 @@ fn places(document: &Document<'_>, parsed: &ReleaseToml) -> Verdict {
     for (nth, (key, path)) in taken.iter().enumerate() {
         if let Some((_, other)) = taken[..nth].iter().find(|(_, other)| overlap(path, other)) {
             let keys: Vec<&str> = key.split('.').collect();
-            return document.refuse(&keys, &format!("is `{path}`, where `{other}` goes already"));
+            return refuse(document, &keys, &format!("is `{path}`, where `{other}` goes already"));
         }
     }
     Ok(())
@@ -101,60 +97,13 @@ fn overlap(one: &RelPath, other: &RelPath) -> bool {
     within(one.as_str(), other.as_str()) || within(other.as_str(), one.as_str())
 }
 
-/// How far into the document a row of keys leads.
-pub(super) struct Found {
-    span: Option<Range<usize>>,
-    missing: usize,
+/// The objection to a key that means nothing.
+pub(super) fn unknown_key(document: &Document<'_>, keys: &[String]) -> InvalidReleaseToml {
+    let line = document.line(&document.find(keys.iter().map(String::as_str)));
+    InvalidReleaseToml::UnknownKey { line, key: keys.join(".") }
 }
 
-impl Found {
-    fn is_whole(&self) -> bool {
-        self.missing == 0
-    }
-}
-
-impl Document<'_> {
-    /// Follows keys (numbers in arrays) as far as the document has them.
-    fn find<'k>(&self, keys: impl IntoIterator<Item = &'k str>) -> Found {
-        let mut keys = keys.into_iter();
-        let mut found = Found { span: None, missing: 0 };
-        let mut table: Option<&DeTable<'_>> = Some(self.table.get_ref());
-        let mut array: Option<&[toml::Spanned<DeValue<'_>>]> = None;
-        while let Some(key) = keys.next() {
-            let entry = table.and_then(|table| table.get_key_value(key));
-            let element = || array.and_then(|array| array.get(key.parse::<usize>().ok()?));
-            let value = match (entry, element()) {
-                (Some((key, value)), _) => {
-                    found.span = Some(key.span());
-                    value
-                }
-                (None, Some(value)) => {
-                    found.span = Some(value.span());
-                    value
-                }
-                (None, None) => {
-                    found.missing = 1 + keys.count();
-                    break;
-                }
-            };
-            table = value.get_ref().as_table();
-            array = value.get_ref().as_array().map(|array| &array[..]);
-        }
-        found
-    }
-
-    fn line(&self, found: &Found) -> usize {
-        line_of(self.text, found.span.clone())
-    }
-
-    fn refuse(&self, keys: &[&str], why: &str) -> Verdict {
-        let line = self.line(&self.find(keys.iter().copied()));
-        Err(InvalidReleaseToml::Value { line, key: keys.join("."), why: why.to_owned() })
-    }
-
-    /// The objection to a key that means nothing.
-    pub(super) fn unknown_key(&self, keys: &[String]) -> InvalidReleaseToml {
-        let line = self.line(&self.find(keys.iter().map(String::as_str)));
-        InvalidReleaseToml::UnknownKey { line, key: keys.join(".") }
-    }
+fn refuse(document: &Document<'_>, keys: &[&str], why: &str) -> Verdict {
+    let line = document.line(&document.find(keys.iter().copied()));
+    Err(InvalidReleaseToml::Value { line, key: keys.join("."), why: why.to_owned() })
 }

@@ -241,6 +241,9 @@ fn descriptor(version: &Version, mode: Mode) -> Descriptor {
         service: Some(service(mode)),
         config: BTreeMap::new(),
         assets: None,
+        stages: BTreeMap::new(),
+        checks: Vec::new(),
+        schema: None,
     }
 }
 

@@ -217,6 +217,9 @@ pub(super) fn descriptor(
         service: manifest.service.clone(),
         config: manifest.config.clone(),
         assets: manifest.assets.clone(),
+        stages: manifest.stage.clone(),
+        checks: manifest.check.clone(),
+        schema: manifest.schema.clone(),
     }
 }
 
