@@ -50,6 +50,12 @@ impl TryFrom<String> for Period {
     }
 }
 
+impl From<Duration> for Period {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
 impl From<Period> for String {
     fn from(period: Period) -> String {
         period.to_string()

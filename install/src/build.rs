@@ -3,16 +3,15 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use cutover_formats::descriptor::Python;
 use cutover_formats::exit::{Exit, Explain};
 
+use crate::program::{self, Ended, How};
 use crate::requires::find_command;
 use crate::root::Root;
-
-/// Lines of a builder's output that are shown when it fails.
-const TAIL: usize = 15;
 
 /// The environment could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +28,12 @@ pub enum BuildError {
         error: std::io::Error,
     },
     /// A builder failed.
-    #[error("`{command}` failed ({status})")]
+    #[error("`{command}` {how}")]
     Failed {
         /// What was run.
         command: String,
         /// How it ended.
-        status: std::process::ExitStatus,
+        how: How,
         /// The end of what it printed.
         tail: Vec<String>,
     },
@@ -88,8 +87,20 @@ impl Builder {
     /// Builds `python` in `prefix`.
     ///
     /// The environment stands at its final place from the start, because its scripts name it by
-    /// its absolute path.
-    pub fn build(&self, root: &Root, prefix: &Path, python: &Python) -> Result<(), BuildError> {
+    /// its absolute path. A builder that takes longer than `limit` is ended with all that it
+    /// started.
+    pub fn build(
+        &self,
+        root: &Root,
+        prefix: &Path,
+        python: &Python,
+        limit: Option<Duration>,
+    ) -> Result<(), BuildError> {
+        let began = Instant::now();
+        let log = root.run().join("stage-build.log");
+        let run = |command: Command| {
+            run(command, limit.unwrap_or(Duration::MAX).saturating_sub(began.elapsed()), &log)
+        };
         let interpreter = find_command(&python.interpreter)
             .ok_or_else(|| BuildError::NoInterpreter(python.interpreter.clone()))?;
         let env = prefix.join(python.env.as_path());
@@ -99,27 +110,32 @@ impl Builder {
             Self::Uv(uv) => {
                 let make: [&OsStr; 4] =
                     ["venv".as_ref(), "--python".as_ref(), interpreter.as_ref(), env.as_ref()];
-                run(self.command(root, uv).args(make))?;
+                let mut venv = self.command(root, uv);
+                venv.args(make);
+                run(venv)?;
                 let install = ["pip", "install", "--no-index", "--require-hashes", "--no-deps"];
                 let python = env.join("bin/python");
-                run(self
-                    .command(root, uv)
-                    .args(install)
+                let mut pip = self.command(root, uv);
+                pip.args(install)
                     .args(["--compile-bytecode", "--link-mode", "hardlink"])
                     .args([OsStr::new("--python"), python.as_ref()])
                     .args([OsStr::new("--find-links"), wheels.as_ref()])
-                    .args([OsStr::new("--requirements"), lock.as_ref()]))
+                    .args([OsStr::new("--requirements"), lock.as_ref()]);
+                run(pip)
             }
             Self::Pip => {
                 let venv: [&OsStr; 3] = ["-m".as_ref(), "venv".as_ref(), env.as_ref()];
-                run(self.command(root, &interpreter).args(venv))?;
-                let pip = ["-m", "pip", "install", "--no-index", "--require-hashes", "--no-deps"];
-                run(self
-                    .command(root, &env.join("bin/python"))
-                    .args(pip)
+                let mut make = self.command(root, &interpreter);
+                make.args(venv);
+                run(make)?;
+                let install =
+                    ["-m", "pip", "install", "--no-index", "--require-hashes", "--no-deps"];
+                let mut pip = self.command(root, &env.join("bin/python"));
+                pip.args(install)
                     .args(["--disable-pip-version-check", "--no-cache-dir", "--no-input"])
                     .args([OsStr::new("--find-links"), wheels.as_ref()])
-                    .args([OsStr::new("--requirement"), lock.as_ref()]))
+                    .args([OsStr::new("--requirement"), lock.as_ref()]);
+                run(pip)
             }
         }
     }
@@ -148,24 +164,12 @@ impl Builder {
     }
 }
 
-fn run(command: &mut Command) -> Result<(), BuildError> {
+fn run(command: Command, within: Duration, log: &Path) -> Result<(), BuildError> {
+    let shown = program::shown(&command);
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| BuildError::Run { program: program.clone(), error })?;
-    if output.status.success() {
-        return Ok(());
+    match program::run_logged(command, within, log) {
+        Ok(ended) if ended.succeeded() => Ok(()),
+        Ok(Ended { how, tail }) => Err(BuildError::Failed { command: shown, how, tail }),
+        Err(error) => Err(BuildError::Run { program, error }),
     }
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
-    Err(BuildError::Failed { command: words.join(" "), status: output.status, tail: tail(&output) })
-}
-
-fn tail(output: &Output) -> Vec<String> {
-    let printed = [&output.stdout[..], &output.stderr[..]].concat();
-    let printed = String::from_utf8_lossy(&printed);
-    let lines: Vec<&str> = printed.lines().filter(|line| !line.trim().is_empty()).collect();
-    let from = lines.len().saturating_sub(TAIL);
-    lines[from..].iter().map(|line| (*line).to_owned()).collect()
 }

@@ -16,43 +16,12 @@ pub mod verify;
 use std::collections::BTreeSet;
 
 use cutover_formats::name::Product;
-use cutover_formats::version::{Version, Wanted};
 use cutover_repository::client::Client;
-use cutover_repository::location::Location;
-use cutover_repository::store::Read;
 use cutover_terminal::{Exit, Failure, Output};
-use jiff::Timestamp;
 
+use crate::installer::Installer;
 use crate::lock::NodeLock;
 use crate::node::Node;
-use crate::receipt::Outcome;
-use crate::recover::recover;
-use crate::resolve::{Release, resolve};
-use crate::standing::Standings;
-
-/// The repository that the node takes releases from.
-fn store(node: &Node) -> Result<Box<dyn Read>, Failure> {
-    let location: Location = node.settings.repository.parse()?;
-    Ok(cutover_repository::open_read(&location)?)
-}
-
-/// The release that is asked for, or that the node's channel names, by freshly verified metadata.
-fn resolve_wanted(
-    node: &Node,
-    store: &dyn Read,
-    wanted: Option<&Wanted>,
-) -> Result<Release, Failure> {
-    let channel = node.settings.channel.clone().map(Wanted::Channel);
-    let wanted = wanted.cloned().or(channel).ok_or_else(|| {
-        Failure::new(Exit::Usage, "no version is given, and node.toml follows no channel")
-            .hint("give a version, a requirement or a channel: `install 1.1.0`, `install stable`")
-    })?;
-    let mut client = Client::open(store, node.root.trust(), Timestamp::now())?;
-    client.refresh()?;
-    let standings = Standings::load(&node.root)?;
-    let copy = |version: &Version| std::fs::read(node.root.descriptor(version)).ok();
-    Ok(resolve(&mut client, &node.settings.product, &wanted, &standings, &copy)?)
-}
 
 /// The repository's product, where it has one only.
 fn only_product(client: &mut Client<'_>) -> Result<Product, Failure> {
@@ -69,15 +38,5 @@ fn only_product(client: &mut Client<'_>) -> Result<Product, Failure> {
 
 /// Takes the node's lock and ends what a crash cut off.
 fn lock(node: &Node, doing: &str, output: &Output) -> Result<NodeLock, Failure> {
-    let lock = NodeLock::take(&node.root, doing, Timestamp::now())?;
-    if let Some(receipt) = recover(node, output)? {
-        output.note(match &receipt.outcome {
-            Outcome::Done => format!("the node is on {}", receipt.to),
-            Outcome::Unchanged { .. } | Outcome::SwitchedBack { .. } => match &receipt.from {
-                Some(from) => format!("the node is on {from} as before"),
-                None => "the node is on no release, as before".to_owned(),
-            },
-        });
-    }
-    Ok(lock)
+    Installer::of(node.clone()).lock(doing, output)
 }

@@ -8,12 +8,14 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use cutover_formats::name::StageName;
+use cutover_formats::stage::BuiltIn;
 use cutover_formats::version::Version;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
-use crate::plan::Stage;
+use crate::plan::Plan;
 use crate::receipt::Operation;
 use crate::root::Root;
 
@@ -36,8 +38,10 @@ pub struct Opening {
 #[serde(rename_all = "kebab-case")]
 enum Line {
     Opening(Opening),
+    /// All that it is going to do.
+    Plan(Box<Plan>),
     /// About to do this stage.
-    Stage(Stage),
+    Stage(StageName),
     /// Something failed; about to go back to `from`.
     Back,
 }
@@ -47,8 +51,13 @@ enum Line {
 pub struct Trace {
     /// What the transaction was.
     pub opening: Opening,
+    /// What it was going to do; `None` where an older program wrote the journal, or the crash came
+    /// before anything was begun.
+    pub plan: Option<Plan>,
     /// The stages that were begun, in order.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<StageName>,
+    /// Whether it was on the way back.
+    pub back: bool,
 }
 
 /// A journal being written.
@@ -61,7 +70,7 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal of a new transaction. The caller holds the node's lock and has dealt with
     /// any journal that was left behind.
-    pub fn open(root: &Root, opening: &Opening) -> Result<Self, DiskError> {
+    pub fn open(root: &Root, opening: &Opening, plan: &Plan) -> Result<Self, DiskError> {
         let path = root.journal();
         let file = File::options()
             .create(true)
@@ -72,12 +81,24 @@ impl Journal {
         let mut journal = Self { file, path };
         journal.append(&Line::Opening(opening.clone()))?;
         disk::sync_folder(&root.state())?;
+        journal.append(&Line::Plan(Box::new(plan.clone())))?;
         Ok(journal)
     }
 
+    /// Goes on with the journal that a crash left behind, after its last whole line.
+    pub fn reopen(root: &Root) -> Result<Self, DiskError> {
+        let path = root.journal();
+        let failed = |error| DiskError::new("open", &path, error);
+        let text = std::fs::read(&path).map_err(failed)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let file = File::options().append(true).open(&path).map_err(failed)?;
+        file.set_len(whole as u64).map_err(failed)?;
+        Ok(Self { file, path })
+    }
+
     /// Announces a stage.
-    pub fn stage(&mut self, stage: Stage) -> Result<(), DiskError> {
-        self.append(&Line::Stage(stage))
+    pub fn stage(&mut self, stage: &StageName) -> Result<(), DiskError> {
+        self.append(&Line::Stage(stage.clone()))
     }
 
     /// Announces the way back.
@@ -119,10 +140,11 @@ fn parse(text: &[u8]) -> Option<Trace> {
     for line in text.split(|byte| *byte == b'\n') {
         match (serde_json::from_slice(line), &mut trace) {
             (Ok(Line::Opening(opening)), None) => {
-                trace = Some(Trace { opening, stages: Vec::new() });
+                trace = Some(Trace { opening, plan: None, stages: Vec::new(), back: false });
             }
+            (Ok(Line::Plan(plan)), Some(trace)) => trace.plan = Some(*plan),
             (Ok(Line::Stage(stage)), Some(trace)) => trace.stages.push(stage),
-            (Ok(Line::Back), Some(_)) => {}
+            (Ok(Line::Back), Some(trace)) => trace.back = true,
             _ => break,
         }
     }
@@ -138,10 +160,12 @@ pub enum Recovery {
     Undo,
 }
 
-/// Decides by what runs: the rename of `current` is the only commit point.
+/// Decides by what runs: the rename of `current` is the only commit point. What was going back
+/// already goes on doing so.
 #[must_use]
 pub fn recovery(trace: &Trace, current: Option<&Version>) -> Recovery {
-    if current == Some(&trace.opening.to) && trace.stages.contains(&Stage::Switch) {
+    let switched = trace.stages.contains(&BuiltIn::Switch.name());
+    if current == Some(&trace.opening.to) && switched && !trace.back {
         Recovery::Forward
     } else {
         Recovery::Undo
@@ -162,19 +186,36 @@ mod tests {
         }
     }
 
+    fn trace(stages: &[BuiltIn]) -> Trace {
+        let stages = stages.iter().map(|stage| stage.name()).collect();
+        Trace { opening: opening(), plan: None, stages, back: false }
+    }
+
+    fn plan() -> Plan {
+        let product = "weave".parse().unwrap();
+        Plan::unknown(&product, &opening())
+    }
+
     #[test]
     fn what_was_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path().to_owned());
         std::fs::create_dir(root.state()).unwrap();
         assert_eq!(read(&root).unwrap(), None);
-        let mut journal = Journal::open(&root, &opening()).unwrap();
-        journal.stage(Stage::Fetch).unwrap();
-        journal.stage(Stage::Switch).unwrap();
+        let mut journal = Journal::open(&root, &opening(), &plan()).unwrap();
+        journal.stage(&BuiltIn::Fetch.name()).unwrap();
+        // What a crash in the middle of a line leaves is not gone on with.
+        std::fs::write(
+            root.journal(),
+            [&std::fs::read(root.journal()).unwrap()[..], b"{\"st"].concat(),
+        )
+        .unwrap();
+        let mut journal = Journal::reopen(&root).unwrap();
+        journal.stage(&BuiltIn::Switch.name()).unwrap();
         journal.back().unwrap();
-        let trace = read(&root).unwrap().unwrap();
-        let expected = Trace { opening: opening(), stages: vec![Stage::Fetch, Stage::Switch] };
-        assert_eq!(trace, expected);
+        let expected =
+            Trace { plan: Some(plan()), back: true, ..trace(&[BuiltIn::Fetch, BuiltIn::Switch]) };
+        assert_eq!(read(&root).unwrap(), Some(expected));
         clear(&root).unwrap();
         assert_eq!(read(&root).unwrap(), None);
     }
@@ -191,11 +232,12 @@ mod tests {
     #[test]
     fn the_rename_decides() {
         let [old, new] = [Version::new(1, 0, 0), Version::new(1, 1, 0)];
-        let before = Trace { opening: opening(), stages: vec![Stage::Unpack] };
-        let after = Trace { opening: opening(), stages: vec![Stage::Unpack, Stage::Switch] };
+        let before = trace(&[BuiltIn::Unpack]);
+        let after = trace(&[BuiltIn::Unpack, BuiltIn::Switch]);
         assert_eq!(recovery(&before, Some(&old)), Recovery::Undo);
         assert_eq!(recovery(&after, Some(&old)), Recovery::Undo);
         assert_eq!(recovery(&after, Some(&new)), Recovery::Forward);
         assert_eq!(recovery(&after, None), Recovery::Undo);
+        assert_eq!(recovery(&Trace { back: true, ..after }, Some(&new)), Recovery::Undo);
     }
 }

@@ -5,9 +5,13 @@
 //! [`build`], [`configure`], then [`swap`] together with the [`gate`] — with a [`journal`] that
 //! [`recover`] reads after a crash, and a [`receipt`] at the end. [`node`] reads what is there,
 //! [`disk`] is the one module that writes.
+//!
+//! Releases and nodes add commands and [`check`]s to that by name; a Rust program that wants an
+//! installer of its own adds [`stage`]s in code, to the [`installer`] that the commands use too.
 
 pub mod audit;
 pub mod build;
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod configure;
@@ -15,6 +19,7 @@ pub mod disk;
 pub mod etcd;
 pub mod fetch;
 pub mod gate;
+pub mod installer;
 pub mod journal;
 pub mod lock;
 pub mod node;
@@ -28,6 +33,7 @@ pub mod recover;
 pub mod requires;
 pub mod resolve;
 pub mod root;
+pub mod stage;
 pub mod standing;
 pub mod swap;
 pub mod transaction;

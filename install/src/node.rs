@@ -11,6 +11,7 @@ use cutover_formats::version::Version;
 use crate::disk::DiskError;
 use crate::gate::{ControlError, Session};
 use crate::plan::{GateSituation, Situation};
+use crate::pool::{self, PoolError};
 use crate::root::Root;
 
 /// A node's root with its settings.
@@ -56,6 +57,9 @@ pub enum NodeError {
     /// The gate answers, but not sensibly.
     #[error(transparent)]
     Gate(#[from] ControlError),
+    /// The pool cannot be had.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
 }
 
 impl Explain for NodeError {
@@ -67,6 +71,7 @@ impl Explain for NodeError {
             Self::Descriptor { error, .. } => error.exit(),
             Self::Disk(error) => error.exit(),
             Self::Gate(error) => error.exit(),
+            Self::Pool(error) => error.exit(),
         }
     }
 
@@ -80,6 +85,7 @@ impl Explain for NodeError {
             Self::Descriptor { error, .. } => error.hints(),
             Self::Disk(error) => error.hints(),
             Self::Gate(error) => error.hints(),
+            Self::Pool(error) => error.hints(),
             Self::Settings { .. } | Self::Current(_) => Vec::new(),
         }
     }
@@ -155,6 +161,16 @@ impl Node {
         }
     }
 
+    /// What the gate serves while `current` names `version`: nothing where that has no service.
+    pub fn served(&self, version: Option<&Version>) -> Result<Option<Version>, NodeError> {
+        match version {
+            Some(version) if self.descriptor(version)?.service.is_some() => {
+                Ok(Some(version.clone()))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// A conversation with the gate, if the node has one and it runs.
     pub fn gate(&self) -> Result<Option<Session>, NodeError> {
         match &self.settings.gate {
@@ -172,6 +188,7 @@ impl Node {
                 serving: session.status()?.running.map(|running| running.version),
             },
         };
-        Ok(Situation { current: self.current()?, sealed: self.sealed()?, gate })
+        let pool = pool::open(self)?.map(|pool| pool.describe());
+        Ok(Situation { current: self.current()?, sealed: self.sealed()?, gate, pool })
     }
 }

@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -87,6 +90,35 @@ pub fn run(mut command: Command, within: Duration) -> io::Result<Ended> {
     }
     let tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Ended { how, tail: tail.iter().cloned().collect() })
+}
+
+/// The same, with all that it prints in the file `log`, in the place of what is there.
+pub fn run_logged(mut command: Command, within: Duration, log: &Path) -> io::Result<Ended> {
+    let file = File::options().create(true).append(true).mode(0o600).open(log)?;
+    file.set_len(0)?;
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+    let mut child = command.spawn()?;
+    let how = match wait(&mut child, within)? {
+        Some(status) => How::Exited(status),
+        None => {
+            end(&mut child)?;
+            How::TimedOut(within)
+        }
+    };
+    Ok(Ended { how, tail: last_lines(log)? })
+}
+
+/// The last lines of a file.
+fn last_lines(log: &Path) -> io::Result<Vec<String>> {
+    let mut file = File::open(log)?;
+    let most = LINES as u64 * LINE;
+    file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(most)))?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> =
+        text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    Ok(lines[lines.len().saturating_sub(LINES)..].iter().map(|line| (*line).to_owned()).collect())
 }
 
 /// Keeps the last lines until nobody holds the other end any more.
@@ -181,6 +213,23 @@ mod tests {
         let ended = run(sh("echo here; sleep 20 & exit 0"), LONG).unwrap();
         assert!(ended.succeeded() && ended.tail == ["here"]);
         assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_log_holds_all_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("x.log");
+        for _ in 0..2 {
+            let ended = run_logged(sh("seq 100; echo last >&2; exit 4"), LONG, &log).unwrap();
+            assert!(!ended.succeeded());
+            assert_eq!((ended.tail.len(), ended.tail[14].as_str()), (15, "last"));
+            assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 101);
+        }
+        let ended = run_logged(sh("echo x; sleep 600"), Duration::from_millis(200), &log).unwrap();
+        assert_eq!(
+            (ended.how, ended.tail),
+            (How::TimedOut(Duration::from_millis(200)), vec!["x".to_owned()])
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What an install did, kept for ever: one file each, and one line each in the history.
 
 use cutover_formats::digest::Digest;
-use cutover_formats::name::Product;
+use cutover_formats::name::{Product, StageName};
+use cutover_formats::stage::When;
 use cutover_formats::version::Version;
 use cutover_repository::client::SignedBy;
 use jiff::Timestamp;
@@ -9,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
 use crate::gate::SwapFigures;
-use crate::plan::Stage;
 use crate::root::Root;
 
 /// What was asked for.
@@ -53,10 +53,21 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageTime {
     /// The stage.
-    pub stage: Stage,
+    pub stage: StageName,
     /// Wall-clock seconds.
     pub seconds: f64,
     /// What was done, in a few words.
+    pub what: String,
+}
+
+/// A check that held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckPassed {
+    /// The stage that it stands at.
+    pub stage: StageName,
+    /// On which side.
+    pub when: When,
+    /// What it looked at.
     pub what: String,
 }
 
@@ -89,6 +100,9 @@ pub struct Receipt {
     pub fetched: u64,
     /// The stages that were gone through.
     pub stages: Vec<StageTime>,
+    /// The checks that were made and held.
+    #[serde(default)]
+    pub checks: Vec<CheckPassed>,
     /// What clients felt; absent where no gate ran.
     pub gate: Option<SwapFigures>,
     /// Whether a crash came in between.
@@ -126,12 +140,6 @@ impl Receipt {
     fn ended_like(&self, other: &Self) -> bool {
         let kind = std::mem::discriminant;
         self.id == other.id && kind(&self.outcome) == kind(&other.outcome)
-    }
-
-    /// Wall-clock seconds of a stage; 0 where it was not gone through.
-    #[must_use]
-    pub fn seconds(&self, stage: Stage) -> f64 {
-        self.stages.iter().filter(|time| time.stage == stage).map(|time| time.seconds).sum()
     }
 }
 

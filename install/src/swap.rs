@@ -21,7 +21,7 @@ pub fn point_current(root: &Root, version: Option<&Version>) -> Result<(), DiskE
 }
 
 /// Sees that the gate serves `version` and nothing else, whatever it did before.
-fn ensure_served(session: &mut Session, version: &Version) -> Result<(), ControlError> {
+pub(crate) fn ensure_served(session: &mut Session, version: &Version) -> Result<(), ControlError> {
     let status = session.status()?;
     let serves = |running: crate::gate::Running| running.healthy && running.version == *version;
     if status.running.is_some_and(serves) {

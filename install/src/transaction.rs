@@ -2,15 +2,19 @@
 //!
 //! Nothing that runs is touched before the change-over begins, so an error up to there only
 //! removes what was brought. The rename of `current` is the commit point; an error after it
-//! renames it back and returns the gate to the release before.
+//! renames it back and returns the gate to the release before. On the way back every stage that was
+//! begun is taken back, the last first. What a crash cut off is ended by `resume`, from the plan that
+//! the journal keeps.
 
+mod act;
+mod back;
 mod bring;
 mod failure;
 mod recorder;
+mod resume;
 
 use std::time::Instant;
 
-use cutover_formats::digest::Digest;
 use cutover_repository::store::Read;
 use cutover_terminal::Output;
 use jiff::Timestamp;
@@ -18,17 +22,22 @@ use jiff::Timestamp;
 pub use bring::Seal;
 pub use failure::{Failed, StageError};
 pub use recorder::report;
+pub use resume::resume;
 
+use crate::check;
 use crate::gate::{ControlError, Session, SwapFigures};
 use crate::journal::{self, Journal, Opening};
-use crate::node::{Node, NodeError};
-use crate::plan::{Changeover, Plan, Stage};
+use crate::node::Node;
+use crate::plan::{Act, Placed, Plan, Step};
+use crate::pool::{self, Pool};
 use crate::prune;
 use crate::receipt::{self, Outcome, Receipt, StageTime};
-use crate::requires;
 use crate::resolve::Release;
+use crate::stage::{Own, Scene};
 use crate::standing::Standings;
-use crate::swap;
+use bring::Brought;
+use cutover_formats::digest::Digest;
+use cutover_formats::stage::BuiltIn;
 use failure::{Broken, Left};
 use recorder::Recorder;
 
@@ -44,6 +53,8 @@ pub struct Transaction<'a> {
     pub store: Option<&'a dyn Read>,
     /// The gate, if it runs.
     pub gate: Option<Session>,
+    /// Stages of the installer's own.
+    pub own: &'a [Own],
     /// Who watches.
     pub output: &'a Output,
     /// How long resolving took.
@@ -54,12 +65,20 @@ pub struct Transaction<'a> {
 struct UnderWay<'a> {
     node: &'a Node,
     plan: &'a Plan,
-    release: &'a Release,
+    own: &'a [Own],
+    output: &'a Output,
+    /// `None` after a crash, when there is nothing more to bring.
+    release: Option<&'a Release>,
+    store: Option<&'a dyn Read>,
+    pool: Option<Box<dyn Pool>>,
     gate: Option<Session>,
     recorder: Recorder<'a>,
     opening: Opening,
-    fetched: u64,
+    brought: Brought,
+    /// The steps that were begun, by their place in the plan.
+    begun: Vec<usize>,
     reached: Reached,
+    resumed: bool,
 }
 
 /// How far it came.
@@ -76,7 +95,7 @@ enum Reached {
 /// Goes through the plan. On success the receipt; on failure the node is where [`Failed`] says,
 /// and a receipt of that is kept as well.
 pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Failed> {
-    let Transaction { node, plan, release, store, gate, output, resolved } = transaction;
+    let Transaction { node, plan, release, store, gate, own, output, resolved } = transaction;
     let opening = Opening {
         id: receipt::id(now, &plan.to),
         operation: plan.operation,
@@ -84,16 +103,31 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         to: plan.to.clone(),
         began: now,
     };
-    let journal = Journal::open(&node.root, &opening).map_err(|error| {
-        Broken::at(Stage::Resolve)(error).leaves(Left::Unswitched(plan.from.clone()))
-    })?;
-    let recorder = Recorder::new(journal, resolved, plan, output);
-    let reached = Reached::Nothing;
-    let mut under_way =
-        UnderWay { node, plan, release, gate, recorder, opening, fetched: 0, reached };
-    match under_way.go(store) {
+    let unopened = |error: StageError| {
+        Broken::at(&BuiltIn::Resolve.name())(error).leaves(Left::Unswitched(plan.from.clone()))
+    };
+    let pool = pool::open(node).map_err(|error| unopened(error.into()))?;
+    let journal =
+        Journal::open(&node.root, &opening, plan).map_err(|error| unopened(error.into()))?;
+    let mut under_way = UnderWay {
+        node,
+        plan,
+        own,
+        output,
+        release: Some(release),
+        store,
+        pool,
+        gate,
+        recorder: Recorder::new(journal, resolved, output),
+        opening,
+        brought: Brought::default(),
+        begun: Vec::new(),
+        reached: Reached::Nothing,
+        resumed: false,
+    };
+    match under_way.go() {
         Ok(()) => under_way.settle().map_err(|error| {
-            Broken::at(Stage::Settle)(error).leaves(Left::Unsettled(plan.to.clone()))
+            Broken::at(&BuiltIn::Settle.name())(error).leaves(Left::Unsettled(plan.to.clone()))
         }),
         Err(broken) => {
             let left = under_way.go_back(&broken);
@@ -103,57 +137,77 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
 }
 
 impl UnderWay<'_> {
-    fn go(&mut self, store: Option<&dyn Read>) -> Result<(), Broken> {
-        self.take_gate().map_err(Broken::at(Stage::Resolve))?;
-        let (root, release) = (&self.node.root, &self.release.descriptor);
-        let plan = self.plan;
-        self.recorder.stage(Stage::Requires, || {
-            requires::check_things(root, release)?;
-            if plan.brings() {
-                requires::check_space(root, release)?;
-            }
-            Ok(((), None))
-        })?;
-        if plan.brings() {
-            let store = store.ok_or_else(|| NodeError::NotHere(plan.to.clone()));
-            let store = store.map_err(Broken::at(Stage::Fetch))?;
-            self.fetched = bring::bring(&mut self.recorder, root, self.release, store)?;
-        }
-        plan.changes().try_for_each(|stage| self.change(stage))
+    fn go(&mut self) -> Result<(), Broken> {
+        self.take_gate().map_err(Broken::at(&BuiltIn::Resolve.name()))?;
+        (0..self.plan.steps.len()).try_for_each(|index| self.step(index))
     }
 
-    /// The lease; and before a swap that clients will feel, good answers say how long it usually
-    /// takes, so that load falls before it begins.
-    fn take_gate(&mut self) -> Result<(), StageError> {
-        let Some(gate) = &mut self.gate else { return Ok(()) };
-        gate.begin()?;
-        if let Changeover::Hold | Changeover::Backoff = self.plan.changeover {
-            gate.announce(receipt::usual_dark(&self.node.root)?.unwrap_or(1))?;
+    /// One step: what must hold before it, the step itself, what must hold after it.
+    fn step(&mut self, index: usize) -> Result<(), Broken> {
+        let plan = self.plan;
+        let step = &plan.steps[index];
+        self.checks(step, &step.before)?;
+        match step.act {
+            // What settles is not undone, so it comes when everything else is over.
+            Act::BuiltIn(BuiltIn::Settle) => return Ok(()),
+            Act::Skip => self.output.note(format!("{:<9} {}", step.stage, step.what)),
+            _ => {
+                self.recorder.journal.stage(&step.stage).map_err(Broken::at(&step.stage))?;
+                if !self.begun.contains(&index) {
+                    self.begun.push(index);
+                }
+                let began = Instant::now();
+                let words = self.attempts(step)?;
+                self.recorder.over(step, began.elapsed(), words);
+            }
+        }
+        self.checks(step, &step.after)
+    }
+
+    /// The step, as often as it may be tried.
+    fn attempts(&mut self, step: &Step) -> Result<Option<String>, Broken> {
+        let mut left = step.retries;
+        loop {
+            match self.act(step) {
+                Err(error) if left > 0 => {
+                    let pause = step.pause;
+                    let stage = &step.stage;
+                    self.output.warn(format!("{stage}: {error}; trying again in {pause}"));
+                    std::thread::sleep(pause.as_duration());
+                    left -= 1;
+                }
+                ended => return ended.map_err(Broken::at(&step.stage)),
+            }
+        }
+    }
+
+    fn checks(&mut self, step: &Step, checks: &[Placed]) -> Result<(), Broken> {
+        for placed in checks {
+            if self.resumed && self.gate.is_none() && placed.check.probe.asks_release() {
+                let probe = &placed.check.probe;
+                self.output.warn(format!("the check `{probe}` is left out: no gate runs to ask"));
+                continue;
+            }
+            check::check(placed, &mut self.scene()).map_err(Broken::at(&step.stage))?;
+            self.recorder.checked(placed);
         }
         Ok(())
     }
 
-    /// One stage of the change-over.
-    fn change(&mut self, stage: Stage) -> Result<(), Broken> {
-        let (root, plan) = (&self.node.root, self.plan);
-        let (gate, reached) = (&mut self.gate, &mut self.reached);
-        self.recorder.stage(stage, || {
-            if stage == Stage::Switch {
-                // Set first: if only the rename's sync fails, the link names the new release.
-                *reached = Reached::Switch;
-                swap::point_current(root, Some(&plan.to))?;
-            }
-            if let Some(gate) = gate {
-                *reached = (*reached).max(Reached::Gate);
-                tell(gate, stage, plan)?;
-            }
-            Ok(((), None))
-        })
+    fn scene(&mut self) -> Scene<'_> {
+        Scene {
+            node: self.node,
+            from: self.opening.from.as_ref(),
+            to: &self.opening.to,
+            id: &self.opening.id,
+            output: self.output,
+            gate: self.gate.as_mut(),
+        }
     }
 
     fn settle(&mut self) -> Result<Receipt, StageError> {
         let began = Instant::now();
-        self.recorder.journal.stage(Stage::Settle)?;
+        self.recorder.journal.stage(&BuiltIn::Settle.name())?;
         let figures = match self.gate.take().map(|mut gate| gate.finish()).transpose() {
             // A gate that went away serves what `current` names when it is back.
             Err(ControlError::Lost { .. }) => None,
@@ -165,7 +219,7 @@ impl UnderWay<'_> {
         standings.save(&node.root)?;
         prune::prune(node, &standings)?;
         let what = "on record".to_owned();
-        let (stage, seconds) = (Stage::Settle, began.elapsed().as_secs_f64());
+        let (stage, seconds) = (BuiltIn::Settle.name(), began.elapsed().as_secs_f64());
         self.recorder.times.push(StageTime { stage, seconds, what });
         let receipt = self.receipt(Outcome::Done, figures).keep(&node.root)?;
         journal::clear(&node.root)?;
@@ -183,85 +237,13 @@ impl UnderWay<'_> {
             began: opening.began,
             ended: Timestamp::now(),
             outcome,
-            descriptor: Some(Digest::of(&self.release.bytes)),
-            signed_by: self.release.signed_by.clone(),
-            fetched: self.fetched,
+            descriptor: self.release.map(|release| Digest::of(&release.bytes)),
+            signed_by: self.release.and_then(|release| release.signed_by.clone()),
+            fetched: self.brought.transferred(),
             stages: self.recorder.times.clone(),
+            checks: self.recorder.checks.clone(),
             gate,
-            resumed: false,
+            resumed: self.resumed,
         }
-    }
-
-    /// Undoes what was done, and says where that left the node.
-    fn go_back(&mut self, broken: &Broken) -> Left {
-        let before = self.opening.from.clone();
-        match (self.undo(broken), self.reached) {
-            (Err(error), _) => Left::Stranded(Box::new(error)),
-            (Ok(()), Reached::Nothing | Reached::Gate) => Left::Unswitched(before),
-            (Ok(()), Reached::Switch) => Left::WentBack(before),
-        }
-    }
-
-    fn undo(&mut self, broken: &Broken) -> Result<(), StageError> {
-        let node = self.node;
-        self.recorder.journal.back()?;
-        if self.reached == Reached::Switch {
-            swap::point_current(&node.root, self.opening.from.as_ref())?;
-        }
-        let figures = self.return_gate()?;
-        let reason = format!("{}: {}", broken.stage, broken.cause);
-        if broken.cause.blames_release() {
-            let mut standings = Standings::load(&node.root)?;
-            standings.failed(&self.opening.to, &reason, Timestamp::now());
-            standings.save(&node.root)?;
-        }
-        prune::remove_litter(node)?;
-        let outcome = match self.reached {
-            Reached::Switch => Outcome::SwitchedBack { reason },
-            Reached::Nothing | Reached::Gate => Outcome::Unchanged { reason },
-        };
-        self.receipt(outcome, figures).keep(&node.root)?;
-        journal::clear(&node.root)?;
-        Ok(())
-    }
-
-    /// The gate as it was.
-    fn return_gate(&mut self) -> Result<Option<SwapFigures>, StageError> {
-        let before = self.opening.from.clone();
-        let Some(mut session) = self.gate.take() else { return Ok(None) };
-        if self.reached == Reached::Nothing {
-            // It may be that not even the lease was had.
-            return Ok(session.finish().ok());
-        }
-        match swap::return_to(session, before.as_ref()) {
-            // The gate itself went away; if it is back, or only the conversation broke, once more.
-            Err(ControlError::Lost { .. }) => {
-                let Some(mut session) = self.node.gate()? else { return Ok(None) };
-                session.begin()?;
-                Ok(Some(swap::return_to(session, before.as_ref())?))
-            }
-            figures => Ok(Some(figures?)),
-        }
-    }
-}
-
-/// What the gate does in a stage.
-fn tell(gate: &mut Session, stage: Stage, plan: &Plan) -> Result<(), ControlError> {
-    match stage {
-        Stage::Hold => gate.hold(),
-        Stage::Backoff => gate.backoff(),
-        Stage::Stop => gate.stop_running().map(drop),
-        Stage::Start => gate.start(&plan.to),
-        Stage::Health => gate.wait_healthy().map(drop),
-        Stage::Switch if plan.changeover == Changeover::BlueGreen => {
-            gate.promote()?;
-            gate.open()
-        }
-        Stage::Open => {
-            gate.promote()?;
-            gate.open()
-        }
-        Stage::Drain => gate.retire().map(drop),
-        _ => Ok(()),
     }
 }

@@ -236,6 +236,16 @@ impl From<Check> for RawCheck {
 }
 
 impl Probe {
+    /// Whether only the running release can answer it.
+    #[must_use]
+    pub fn asks_release(&self) -> bool {
+        match self {
+            Self::Http(http) => matches!(http.target, Target::Path(_)),
+            Self::Metric(metric) => matches!(metric.target, Target::Path(_)),
+            Self::Command(_) | Self::Tcp(_) | Self::File(_) => false,
+        }
+    }
+
     fn check(&self) -> Result<(), InvalidCheck> {
         match self {
             Self::Command(_) | Self::Http(_) | Self::Metric(_) => Ok(()),

@@ -110,6 +110,9 @@ fn settle(
         service: Default::default(),
         pool: None,
         etcd: None,
+        stage: Default::default(),
+        check: Vec::new(),
+        schema: None,
     })
 }
 

@@ -1,13 +1,11 @@
 //! `install resume`
 
 use cutover_terminal::{Failure, Output};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::RootArgs;
-use crate::lock::NodeLock;
+use crate::installer::Installer;
 use crate::receipt::{Outcome, Receipt};
-use crate::recover::recover;
 
 #[derive(Serialize)]
 struct Resumed {
@@ -16,9 +14,7 @@ struct Resumed {
 
 /// Ends an install that a crash cut off: in the new release or in the old.
 pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
-    let node = root.node()?;
-    let _lock = NodeLock::take(&node.root, "install resume", Timestamp::now())?;
-    let resumed = Resumed { receipt: recover(&node, output)? };
+    let resumed = Resumed { receipt: Installer::of(root.node()?).resume(output)? };
     output.result(&resumed, || match &resumed.receipt {
         None => "nothing was cut off".to_owned(),
         Some(receipt) => match (&receipt.outcome, &receipt.from) {

@@ -1,6 +1,6 @@
 //! `install status`
 
-use cutover_formats::name::Product;
+use cutover_formats::name::{Product, StageName};
 use cutover_formats::version::Version;
 use cutover_repository::client::{Remembered, Withdrawal};
 use cutover_terminal::{Failure, Output};
@@ -50,7 +50,7 @@ struct Withdrawn {
 struct Unfinished {
     operation: Operation,
     to: Version,
-    stage: Option<crate::plan::Stage>,
+    stage: Option<StageName>,
 }
 
 /// Shows it; changes nothing, waits for nobody.
@@ -63,7 +63,7 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
     let unfinished = journal::read(&node.root)?.map(|trace| Unfinished {
         operation: trace.opening.operation,
         to: trace.opening.to,
-        stage: trace.stages.last().copied(),
+        stage: trace.stages.last().cloned(),
     });
     let remembered = Remembered::read(&node.root.trust())?;
     let current = node.current()?;
@@ -143,7 +143,7 @@ fn describe(node: &Node, status: &Status) -> String {
         lines.push(("expires", format!("{role} first, {expires} ({days_left} days left)")));
     }
     if let Some(Unfinished { operation, to, stage }) = &status.unfinished {
-        let stage = stage.map_or("its begin", crate::plan::Stage::name);
+        let stage = stage.as_ref().map_or("its begin", StageName::as_str);
         lines.push(("unfinished", format!("{operation} of {to}, at {stage}")));
     }
     lines.iter().map(|(label, value)| format!("{label:<11} {value}\n")).collect()

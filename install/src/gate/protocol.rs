@@ -189,6 +189,9 @@ pub struct GateStatus {
     pub running: Option<Running>,
     /// The release that was started beside it, if any.
     pub newcomer: Option<Version>,
+    /// Where the gate reaches that one: `127.0.0.1:<port>` or the path of a unix socket.
+    #[serde(default)]
+    pub newcomer_address: Option<String>,
     /// The release that is being drained, if any.
     pub retiring: Option<Version>,
     /// Requests that the service is answering.

@@ -1,20 +1,24 @@
 //! From the repository to a sealed prefix. Nothing that runs is touched.
 
+use std::path::Path;
+
 use cutover_formats::digest::Digest;
+use cutover_formats::filelist::FileList;
+use cutover_formats::period::Period;
+use cutover_formats::stage::BuiltIn;
 use cutover_formats::version::Version;
 use cutover_repository::store::Read;
 use cutover_terminal::{Progress, bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::failure::{Broken, StageError};
-use super::recorder::{Done, Recorder};
+use super::failure::StageError;
 use crate::audit::Inventory;
 use crate::build::Builder;
 use crate::configure::Links;
 use crate::disk::{self, DiskError, Folder, Permissions};
 use crate::fetch::{self, Fetched};
-use crate::plan::Stage;
+use crate::plan::Step;
 use crate::resolve::Release;
 use crate::root::Root;
 use crate::unpack::unpack;
@@ -30,63 +34,85 @@ pub struct Seal {
     pub descriptor: Digest,
 }
 
-/// Brings `release` to the node; the bytes that came over the wire for it.
-pub(super) fn bring(
-    recorder: &mut Recorder<'_>,
-    root: &Root,
-    release: &Release,
-    store: &dyn Read,
-) -> Result<u64, Broken> {
-    let descriptor = &release.descriptor;
-    let prefix = root.prefix(&descriptor.version);
-    let fetched = recorder.stage(Stage::Fetch, || fetch(root, release, store))?;
-    let links = contents(recorder, root, release, store, &fetched).inspect_err(|broken| {
-        if broken.cause.is_final() {
-            // Else every hostile release would leave its bundle here. Sweeping it is also what a
-            // later prune does, so a failure here hides nothing.
-            let _ = disk::remove_file(&fetched.path);
+/// What was brought so far.
+#[derive(Default)]
+pub(super) struct Brought {
+    fetched: Option<Fetched>,
+    contents: Option<(FileList, Links)>,
+}
+
+impl Brought {
+    /// Bytes that came over the wire.
+    pub(super) fn transferred(&self) -> u64 {
+        self.fetched.as_ref().map_or(0, |fetched| fetched.transferred)
+    }
+
+    /// The bundle on this node, while it is there.
+    pub(super) fn bundle(&self) -> Option<&Path> {
+        self.fetched.as_ref().map(|fetched| fetched.path.as_path())
+    }
+
+    fn fetched(&self) -> Result<&Fetched, StageError> {
+        self.fetched.as_ref().ok_or(StageError::Disordered(BuiltIn::Fetch))
+    }
+
+    fn contents(&self) -> Result<&(FileList, Links), StageError> {
+        self.contents.as_ref().ok_or(StageError::Disordered(BuiltIn::Verify))
+    }
+}
+
+/// What a release is brought with.
+pub(super) struct Bring<'a> {
+    pub(super) root: &'a Root,
+    pub(super) release: &'a Release,
+    pub(super) store: &'a dyn Read,
+}
+
+impl Bring<'_> {
+    /// One stage; what came of it in words, where the plan could not know.
+    pub(super) fn act(
+        &self,
+        stage: BuiltIn,
+        step: &Step,
+        brought: &mut Brought,
+    ) -> Result<Option<String>, StageError> {
+        let Self { root, release, store } = *self;
+        let descriptor = &release.descriptor;
+        let prefix = root.prefix(&descriptor.version);
+        match stage {
+            BuiltIn::Fetch => {
+                let (fetched, words) = fetch(root, release, store)?;
+                brought.fetched = Some(fetched);
+                return Ok(Some(words));
+            }
+            BuiltIn::Verify => {
+                let (list, signed) = fetch::file_list(store, descriptor)?;
+                let links = Links::plan(root, descriptor, &list)?;
+                put_on_record(root, release, &signed)?;
+                brought.contents = Some((list, links));
+            }
+            BuiltIn::Unpack => {
+                let (list, _) = brought.contents()?;
+                // What a crash may have left there.
+                disk::remove_tree(&prefix)?;
+                let progress = Progress::bytes("unpack", list.bytes());
+                let bundle = &brought.fetched()?.path;
+                unpack(list, bundle, &prefix, &|count| progress.add(count))?;
+            }
+            BuiltIn::Build => return build(root, release, step),
+            BuiltIn::Configure => brought.contents()?.1.make(&Folder::open(&prefix)?)?,
+            BuiltIn::Seal => seal(root, release, brought.fetched()?)?,
+            _ => {}
         }
-    })?;
-    if descriptor.python.is_some() {
-        recorder.stage(Stage::Build, || build(root, release))?;
+        Ok(None)
     }
-    if !descriptor.config.is_empty() {
-        recorder.stage(Stage::Configure, || {
-            links.make(&Folder::open(&prefix)?)?;
-            Ok(((), None))
-        })?;
-    }
-    seal(root, release, &fetched).map_err(Broken::at(Stage::Configure))?;
-    Ok(fetched.transferred)
 }
 
-/// From the bundle to a prefix that holds what the file list says; the links that are still to be made.
-fn contents(
-    recorder: &mut Recorder<'_>,
+fn fetch(
     root: &Root,
     release: &Release,
     store: &dyn Read,
-    fetched: &Fetched,
-) -> Result<Links, Broken> {
-    let descriptor = &release.descriptor;
-    let prefix = root.prefix(&descriptor.version);
-    let (list, links) = recorder.stage(Stage::Verify, || {
-        let (list, signed) = fetch::file_list(store, descriptor)?;
-        let links = Links::plan(root, descriptor, &list)?;
-        put_on_record(root, release, &signed)?;
-        Ok(((list, links), None))
-    })?;
-    recorder.stage(Stage::Unpack, || {
-        // What a crash may have left there.
-        disk::remove_tree(&prefix)?;
-        let progress = Progress::bytes("unpack", list.bytes());
-        unpack(&list, &fetched.path, &prefix, &|count| progress.add(count))?;
-        Ok(((), None))
-    })?;
-    Ok(links)
-}
-
-fn fetch(root: &Root, release: &Release, store: &dyn Read) -> Done<Fetched> {
+) -> Result<(Fetched, String), StageError> {
     let size = release.descriptor.bundle().size;
     let progress = Progress::bytes("fetch", size);
     let fetched = fetch::bundle(store, root, &release.descriptor, &|count| progress.add(count))?;
@@ -95,7 +121,7 @@ fn fetch(root: &Root, release: &Release, store: &dyn Read) -> Done<Fetched> {
     } else {
         format!("{} of {}, the rest was here", bytes(fetched.transferred), bytes(size))
     };
-    Ok((fetched, Some(words)))
+    Ok((fetched, words))
 }
 
 /// The signed bytes, by which the prefix can be audited later, and who signed them.
@@ -109,14 +135,15 @@ fn put_on_record(root: &Root, release: &Release, file_list: &[u8]) -> Result<(),
     disk::write_file(&root.file_list(version), file_list, Permissions::Plain)
 }
 
-fn build(root: &Root, release: &Release) -> Done<()> {
+fn build(root: &Root, release: &Release, step: &Step) -> Result<Option<String>, StageError> {
     let version = &release.descriptor.version;
-    let Some(python) = &release.descriptor.python else { return Ok(((), None)) };
+    let Some(python) = &release.descriptor.python else { return Ok(None) };
     let prefix = root.prefix(version);
     let builder = Builder::find();
-    builder.build(root, &prefix, python)?;
+    let limit = step.timeout.map(Period::as_duration);
+    builder.build(root, &prefix, python, limit)?;
     disk::write_json(&root.built(version), &Inventory::take(&prefix, &python.env)?)?;
-    Ok(((), Some(format!("{} by {}", python.env, builder.name()))))
+    Ok(Some(format!("{} by {}", python.env, builder.name())))
 }
 
 /// From here on the prefix is whole: all that is in it is on disk before the seal is.

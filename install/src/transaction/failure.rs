@@ -1,15 +1,19 @@
 //! How a transaction fails, and where that leaves the node.
 
 use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::name::StageName;
+use cutover_formats::stage::BuiltIn;
 use cutover_formats::version::Version;
+use cutover_terminal::Failure;
 
 use crate::build::BuildError;
+use crate::check::CheckFailed;
 use crate::configure::ConfigError;
 use crate::disk::DiskError;
 use crate::fetch::FetchError;
 use crate::gate::ControlError;
 use crate::node::NodeError;
-use crate::plan::Stage;
+use crate::pool::PoolError;
 use crate::requires::Lacking;
 use crate::unpack::UnpackError;
 
@@ -40,6 +44,21 @@ pub enum StageError {
     /// A file.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The pool.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// Something does not hold.
+    #[error(transparent)]
+    Check(#[from] CheckFailed),
+    /// A command, or a stage in code.
+    #[error("{}", .0.message)]
+    Stage(Failure),
+    /// A stage that this program does not have: another began it, or the node left its pool for good.
+    #[error("this program has no stage `{0}`")]
+    Stranger(StageName),
+    /// A stage without the one that it builds on.
+    #[error("the plan comes here without `{0}`")]
+    Disordered(BuiltIn),
 }
 
 impl StageError {
@@ -53,11 +72,21 @@ impl StageError {
 
     /// Whether the release can never be installed, however often it is tried.
     pub(super) fn is_final(&self) -> bool {
-        matches!(self.explain().exit(), Exit::NotTrusted | Exit::Usage)
+        matches!(self.exit(), Exit::NotTrusted | Exit::Usage)
     }
 
-    fn explain(&self) -> &dyn Explain {
-        match self {
+    /// Whether something that was to hold does not, or something that was to be done was not.
+    pub(super) fn is_checked(&self) -> bool {
+        matches!(self, Self::Check(_) | Self::Stage(_))
+    }
+
+    /// Whether a crash is ended by going back from here, rather than by trying again.
+    pub(super) fn decides(&self) -> bool {
+        self.blames_release() || self.is_checked()
+    }
+
+    fn explain(&self) -> Option<&dyn Explain> {
+        Some(match self {
             Self::Lacking(error) => error,
             Self::Fetch(error) => error,
             Self::Unpack(error) => error,
@@ -66,6 +95,32 @@ impl StageError {
             Self::Gate(error) => error,
             Self::Node(error) => error,
             Self::Disk(error) => error,
+            Self::Pool(error) => error,
+            Self::Check(error) => error,
+            Self::Stage(_) | Self::Stranger(_) | Self::Disordered(_) => return None,
+        })
+    }
+}
+
+impl Explain for StageError {
+    fn exit(&self) -> Exit {
+        match (self, self.explain()) {
+            (_, Some(error)) => error.exit(),
+            (Self::Stage(failure), None) => failure.exit,
+            (Self::Stranger(_), None) => Exit::Usage,
+            (_, None) => Exit::Unexpected,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match (self, self.explain()) {
+            (_, Some(error)) => error.hints(),
+            (Self::Stage(failure), None) => failure.hints.clone(),
+            (Self::Stranger(_), None) => vec![
+                "end it with the installer that began it; it stays in the journal until then"
+                    .to_owned(),
+            ],
+            (_, None) => Vec::new(),
         }
     }
 }
@@ -73,13 +128,13 @@ impl StageError {
 /// A stage that failed.
 #[derive(Debug)]
 pub(super) struct Broken {
-    pub(super) stage: Stage,
+    pub(super) stage: StageName,
     pub(super) cause: Box<StageError>,
 }
 
 impl Broken {
-    pub(super) fn at<E: Into<StageError>>(stage: Stage) -> impl FnOnce(E) -> Self {
-        move |error| Self { stage, cause: Box::new(error.into()) }
+    pub(super) fn at<E: Into<StageError>>(stage: &StageName) -> impl FnOnce(E) -> Self {
+        |error| Self { stage: stage.clone(), cause: Box::new(error.into()) }
     }
 }
 
@@ -87,7 +142,7 @@ impl Broken {
 #[derive(Debug, thiserror::Error)]
 #[error("{stage}: {cause}")]
 pub struct Failed {
-    stage: Stage,
+    stage: StageName,
     cause: Box<StageError>,
     left: Left,
 }
@@ -114,7 +169,7 @@ impl Broken {
 impl Explain for Failed {
     fn exit(&self) -> Exit {
         match &self.left {
-            Left::Unswitched(_) | Left::Unsettled(_) => self.cause.explain().exit(),
+            Left::Unswitched(_) | Left::Unsettled(_) => self.cause.exit(),
             Left::WentBack(_) => Exit::CheckFailed,
             Left::Stranded(_) => Exit::Unexpected,
         }
@@ -125,7 +180,7 @@ impl Explain for Failed {
             Some(version) => format!("the node is on {version} as before"),
             None => "the node is on no release, as before".to_owned(),
         };
-        let mut hints = self.cause.explain().hints();
+        let mut hints = self.cause.hints();
         hints.push(match &self.left {
             Left::Unswitched(version) => format!("nothing was switched: {}", name(version)),
             Left::WentBack(version) => format!("switched back: {}", name(version)),

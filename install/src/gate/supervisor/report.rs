@@ -57,6 +57,7 @@ impl Supervisor {
             since: self.since,
             running: places.running.as_deref().map(describe),
             newcomer: version(&places.newcomer),
+            newcomer_address: places.newcomer.as_deref().and_then(address),
             retiring: version(&places.retiring),
             in_flight,
             waiting: self.shared.waiting() as u64,
@@ -71,12 +72,18 @@ impl Supervisor {
     }
 }
 
+/// Where a live process is reached.
+fn address(service: &Service) -> Option<String> {
+    let process = service.process().filter(|process| process.exited().is_none());
+    process.map(|process| process.launch.address.to_string())
+}
+
 fn describe(service: &Service) -> Running {
     let process = service.process().filter(|process| process.exited().is_none());
     Running {
         version: service.version().clone(),
         pid: process.as_ref().map(|process| process.pid.as_raw_nonzero().get().unsigned_abs()),
-        address: process.as_ref().map(|process| process.launch.address.to_string()),
+        address: address(service),
         healthy: service.answers(),
         since: process.map(|process| process.since),
     }

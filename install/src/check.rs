@@ -1,0 +1,175 @@
+//! Checks: what must hold before or after a stage. They look, and change nothing.
+
+mod http;
+mod metric;
+
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::period::Period;
+use cutover_formats::stage::{
+    Check, DEFAULT_PAUSE, FileCheck, HttpCheck, MetricCheck, Probe, Target, When,
+};
+
+use crate::gate::ControlError;
+use crate::placeholders::fill;
+use crate::plan::{Origin, Placed};
+use crate::stage::{Answers, CommandError, Job, Scene};
+
+/// Something does not hold.
+#[derive(Debug, thiserror::Error)]
+#[error("the check `{probe}` {side} it ({origin}) failed: {why}")]
+pub struct CheckFailed {
+    probe: String,
+    side: &'static str,
+    origin: Origin,
+    why: Box<Why>,
+}
+
+/// Why a check failed.
+#[derive(Debug, thiserror::Error)]
+enum Why {
+    #[error("{0}")]
+    Wrong(String),
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error(transparent)]
+    Gate(#[from] ControlError),
+}
+
+impl Explain for CheckFailed {
+    fn exit(&self) -> Exit {
+        match &*self.why {
+            Why::Wrong(_) => Exit::CheckFailed,
+            Why::Command(error) => error.exit(),
+            Why::Gate(error) => error.exit(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match &*self.why {
+            Why::Wrong(_) => Vec::new(),
+            Why::Command(error) => error.hints(),
+            Why::Gate(error) => error.hints(),
+        }
+    }
+}
+
+/// Sees that it holds, as often as it may be tried.
+pub fn check(placed: &Placed, scene: &mut Scene<'_>) -> Result<(), CheckFailed> {
+    let Check { when, probe, retries, pause, .. } = &placed.check;
+    let mut tries = 0;
+    loop {
+        let Err(why) = look(&placed.check, scene) else { return Ok(()) };
+        if tries >= *retries {
+            let side = if *when == When::Before { "before" } else { "after" };
+            let why = Box::new(why);
+            return Err(CheckFailed { probe: probe.to_string(), side, origin: placed.origin, why });
+        }
+        tries += 1;
+        std::thread::sleep(pause.unwrap_or(DEFAULT_PAUSE).as_duration());
+    }
+}
+
+/// Looks once.
+fn look(check: &Check, scene: &mut Scene<'_>) -> Result<(), Why> {
+    let limit = check.timeout.unwrap_or(Check::DEFAULT_TIMEOUT).as_duration();
+    match &check.probe {
+        Probe::Command(line) => {
+            let log = scene.node.root.run().join(format!("check-{}.log", check.stage));
+            Ok(Job { line, log: &log, limit }.run(scene)?)
+        }
+        Probe::Http(http) => answered(http, &get(&http.target, scene, limit)?),
+        Probe::Metric(metric) => measured(metric, &get(&metric.target, scene, limit)?),
+        Probe::Tcp(address) => {
+            let address = fill(address, &scene.values()?);
+            reachable(&address, limit).map_err(Why::Wrong)
+        }
+        Probe::File(file) => {
+            let path = fill(&file.path, &scene.values()?);
+            stands(file, std::path::Path::new(&path)).map_err(Why::Wrong)
+        }
+    }
+}
+
+fn get(target: &Target, scene: &mut Scene<'_>, limit: Duration) -> Result<http::Answer, Why> {
+    let asked = match target {
+        Target::Url(url) => http::get_url(url, limit),
+        Target::Path(path) => match scene.answers()? {
+            Some(Answers::Tcp(address) | Answers::Gate(address)) => {
+                http::get_tcp(&address.to_string(), path, limit)
+            }
+            Some(Answers::Unix(socket)) => http::get_unix(&socket, path, limit),
+            None => return Err(Why::Wrong("no gate runs to ask".to_owned())),
+        },
+    };
+    asked.map_err(|error| match error.kind() {
+        std::io::ErrorKind::TimedOut => {
+            Why::Wrong(format!("no answer within {}", Period::from(limit)))
+        }
+        _ => Why::Wrong(error.to_string()),
+    })
+}
+
+fn answered(check: &HttpCheck, answer: &http::Answer) -> Result<(), Why> {
+    let wrong = |why: String| Err(Why::Wrong(why));
+    let status = answer.status;
+    match check.expect {
+        Some(expected) if status != expected => {
+            return wrong(format!("it gave {status}, not {expected}"));
+        }
+        None if !(200..400).contains(&status) => return wrong(format!("it gave {status}")),
+        _ => {}
+    }
+    for (name, part) in &check.headers {
+        match answer.header(name) {
+            Some(value) if value.contains(part) => {}
+            Some(value) => return wrong(format!("header {name} is `{value}`, without `{part}`")),
+            None => return wrong(format!("it has no header {name}")),
+        }
+    }
+    match &check.contains {
+        Some(part) if !answer.body.contains(part) => {
+            wrong(format!("its body does not contain `{part}`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn measured(check: &MetricCheck, answer: &http::Answer) -> Result<(), Why> {
+    if answer.status != 200 {
+        return Err(Why::Wrong(format!("{} gave {}", check.target, answer.status)));
+    }
+    metric::measure(check, &answer.body).map_err(Why::Wrong)
+}
+
+fn reachable(address: &str, limit: Duration) -> Result<(), String> {
+    let addresses = address.to_socket_addrs().map_err(|error| format!("{address}: {error}"))?;
+    let mut last = format!("{address} is no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, limit.max(Duration::from_millis(1))) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = format!("{address}: {error}"),
+        }
+    }
+    Err(last)
+}
+
+fn stands(check: &FileCheck, path: &std::path::Path) -> Result<(), String> {
+    let shown = path.display();
+    let meta = path.metadata().map_err(|error| format!("{shown}: {error}"))?;
+    let mode = meta.permissions().mode() & 0o7777;
+    let expected = check.mode.as_deref().and_then(|mode| u32::from_str_radix(mode, 8).ok());
+    if let Some(expected) = expected.filter(|expected| *expected != mode) {
+        return Err(format!("{shown} has mode {mode:04o}, not {expected:04o}"));
+    }
+    let Some(part) = &check.contains else { return Ok(()) };
+    let text = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
+    match String::from_utf8_lossy(&text).contains(part) {
+        true => Ok(()),
+        // What a file holds may be secret; what is looked for is the author's own.
+        false => Err(format!("{shown} does not contain `{part}`")),
+    }
+}

@@ -1,0 +1,269 @@
+//! Installing, as the `install` program does it and as a program of one's own can.
+//!
+//! ```no_run
+//! use cutover_install::installer::Installer;
+//! use cutover_install::plan::Place;
+//! # fn warm_up() -> impl cutover_install::stage::Stage { Quiet }
+//! # struct Quiet;
+//! # impl cutover_install::stage::Stage for Quiet {
+//! #     fn plan(&self) -> String { String::new() }
+//! #     fn run(&self, _: &mut cutover_install::stage::Scene<'_>)
+//! #         -> Result<(), cutover_terminal::Failure> { Ok(()) }
+//! #     fn undo(&self, _: &mut cutover_install::stage::Scene<'_>)
+//! #         -> Result<(), cutover_terminal::Failure> { Ok(()) }
+//! # }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let output = cutover_terminal::OutputArgs::default().output();
+//! let installer = Installer::open("/srv/weave".as_ref())
+//!     .map_err(|failure| failure.message)?
+//!     .with("warm-up".parse()?, Place::Before("switch".parse()?), warm_up());
+//! let wanted = "stable".parse()?;
+//! installer.install(Some(&wanted), None, &output).map_err(|failure| failure.message)?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::path::Path;
+use std::time::Instant;
+
+use cutover_formats::descriptor::{Descriptor, Swap};
+use cutover_formats::name::StageName;
+use cutover_formats::stage::BuiltIn;
+use cutover_formats::version::{Version, Wanted};
+use cutover_repository::client::Client;
+use cutover_repository::location::Location;
+use cutover_repository::store::Read;
+use cutover_terminal::{Exit, Failure, Output};
+use jiff::Timestamp;
+
+use crate::disk::{self, DiskError};
+use crate::gate::Session;
+use crate::lock::NodeLock;
+use crate::node::Node;
+use crate::plan::{Added, Changeover, Place, Plan, Wishes, plan};
+use crate::receipt::{Operation, Outcome, Receipt, StageTime};
+use crate::recover::recover;
+use crate::resolve::{Release, resolve};
+use crate::stage::{Own, Stage};
+use crate::standing::Standings;
+use crate::transaction::{Transaction, report, run as transact};
+
+/// A node, and what its installer adds to the stages.
+pub struct Installer {
+    node: Node,
+    own: Vec<Own>,
+}
+
+/// What came of an install or a rollback.
+#[derive(Debug)]
+pub struct Done {
+    /// What was planned.
+    pub plan: Plan,
+    /// What was done; `None` where nothing was to be done.
+    pub receipt: Option<Receipt>,
+}
+
+/// A release that is found and a plan for it.
+struct Prepared {
+    release: Release,
+    plan: Plan,
+    gate: Option<Session>,
+}
+
+impl Installer {
+    /// The installer of the node at `root`.
+    pub fn open(root: &Path) -> Result<Self, Failure> {
+        Ok(Self::of(Node::open(root)?))
+    }
+
+    /// The installer of a node, without stages of its own.
+    #[must_use]
+    pub fn of(node: Node) -> Self {
+        Self { node, own: Vec::new() }
+    }
+
+    /// The same with one more stage.
+    #[must_use]
+    pub fn with(mut self, name: StageName, place: Place, stage: impl Stage + 'static) -> Self {
+        self.own.push(Own { name, place, stage: Box::new(stage) });
+        self
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// What an install would do. Beside fresher metadata in `state/trust`, nothing changes.
+    pub fn plan(&self, wanted: Option<&Wanted>, swap: Option<Swap>) -> Result<Plan, Failure> {
+        let store = store(&self.node)?;
+        let release = resolve_wanted(&self.node, store.as_ref(), wanted)?;
+        Ok(self.prepare(Operation::Install, release, swap)?.plan)
+    }
+
+    /// Installs what is wanted, or what the node's channel names.
+    pub fn install(
+        &self,
+        wanted: Option<&Wanted>,
+        swap: Option<Swap>,
+        output: &Output,
+    ) -> Result<Done, Failure> {
+        let words = wanted.map_or_else(String::new, |wanted| format!(" {wanted}"));
+        let _lock = self.lock(&format!("install{words}"), output)?;
+        let began = Timestamp::now();
+        let clock = Instant::now();
+        let store = store(&self.node)?;
+        let release = resolve_wanted(&self.node, store.as_ref(), wanted)?;
+        let resolved = StageTime {
+            stage: BuiltIn::Resolve.name(),
+            seconds: clock.elapsed().as_secs_f64(),
+            what: format!("{} {}, signed", release.descriptor.product, release.descriptor.version),
+        };
+        report(output, &resolved);
+        let prepared = self.prepare(Operation::Install, release, swap)?;
+        self.go(prepared, Some(store.as_ref()), resolved, began, output)
+    }
+
+    /// What a rollback would do, to `to` or to what ran before. Changes nothing.
+    pub fn plan_rollback(&self, to: Option<&Version>, swap: Option<Swap>) -> Result<Plan, Failure> {
+        let release = self.stored(&self.destination(to)?)?;
+        Ok(self.prepare(Operation::Rollback, release, swap)?.plan)
+    }
+
+    /// Goes back to a release that is on the node. Needs no repository.
+    pub fn rollback(
+        &self,
+        to: Option<&Version>,
+        swap: Option<Swap>,
+        output: &Output,
+    ) -> Result<Done, Failure> {
+        let _lock = self.lock("install rollback", output)?;
+        let to = self.destination(to)?;
+        let prepared = self.prepare(Operation::Rollback, self.stored(&to)?, swap)?;
+        let what = format!("{to}, on this node");
+        let resolved = StageTime { stage: BuiltIn::Resolve.name(), seconds: 0.0, what };
+        self.go(prepared, None, resolved, Timestamp::now(), output)
+    }
+
+    /// Ends an install that a crash cut off: in the new release or in the old.
+    pub fn resume(&self, output: &Output) -> Result<Option<Receipt>, Failure> {
+        let _lock = NodeLock::take(&self.node.root, "install resume", Timestamp::now())?;
+        Ok(recover(&self.node, &self.own, output)?)
+    }
+
+    /// Takes the node's lock and ends what a crash cut off.
+    pub fn lock(&self, doing: &str, output: &Output) -> Result<NodeLock, Failure> {
+        let lock = NodeLock::take(&self.node.root, doing, Timestamp::now())?;
+        if let Some(receipt) = recover(&self.node, &self.own, output)? {
+            output.note(match &receipt.outcome {
+                Outcome::Done => format!("the node is on {}", receipt.to),
+                Outcome::Unchanged { .. } | Outcome::SwitchedBack { .. } => match &receipt.from {
+                    Some(from) => format!("the node is on {from} as before"),
+                    None => "the node is on no release, as before".to_owned(),
+                },
+            });
+        }
+        Ok(lock)
+    }
+
+    fn prepare(
+        &self,
+        operation: Operation,
+        release: Release,
+        swap: Option<Swap>,
+    ) -> Result<Prepared, Failure> {
+        let mut gate = self.node.gate()?;
+        let situation = self.node.situation(gate.as_mut())?;
+        let plan = plan(operation, &situation, &release.descriptor, &self.wishes(swap))?;
+        Ok(Prepared { release, plan, gate })
+    }
+
+    fn wishes(&self, swap: Option<Swap>) -> Wishes<'_> {
+        let settings = &self.node.settings;
+        let own = self.own.iter().map(|own| Added {
+            name: own.name.clone(),
+            place: own.place.clone(),
+            what: own.stage.plan(),
+        });
+        Wishes {
+            swap: swap.or(settings.service.swap),
+            stages: Some(&settings.stage),
+            checks: &settings.check,
+            program: own.collect(),
+        }
+    }
+
+    fn go(
+        &self,
+        prepared: Prepared,
+        store: Option<&dyn Read>,
+        resolved: StageTime,
+        began: Timestamp,
+        output: &Output,
+    ) -> Result<Done, Failure> {
+        let Prepared { release, plan, gate } = prepared;
+        plan.notes.iter().for_each(|note| output.warn(note));
+        if plan.changeover == Changeover::None {
+            return Ok(Done { plan, receipt: None });
+        }
+        let transaction = Transaction {
+            node: &self.node,
+            plan: &plan,
+            release: &release,
+            store,
+            gate,
+            own: &self.own,
+            output,
+            resolved,
+        };
+        let receipt = Some(transact(transaction, began)?);
+        Ok(Done { plan, receipt })
+    }
+
+    fn stored(&self, version: &Version) -> Result<Release, Failure> {
+        let root = &self.node.root;
+        let path = root.descriptor(version);
+        let bytes = std::fs::read(&path).map_err(|error| DiskError::new("read", &path, error))?;
+        let signed_by = disk::read_json(&root.signed_by(version))?;
+        let descriptor: Descriptor = self.node.descriptor(version)?;
+        Ok(Release { descriptor, bytes, signed_by })
+    }
+
+    fn destination(&self, to: Option<&Version>) -> Result<Version, Failure> {
+        let previous = Standings::load(&self.node.root)?.previous;
+        let to = to.cloned().or(previous).ok_or_else(|| {
+            Failure::new(Exit::NotFound, "no release ran before the one that runs")
+                .hint("nothing was changed; `install list` shows what is on this node")
+        })?;
+        if self.node.sealed()?.contains(&to) {
+            return Ok(to);
+        }
+        Err(Failure::new(Exit::NotFound, format!("{to} is not on this node"))
+            .hint(format!("nothing was changed; `install {to}` fetches it from the repository")))
+    }
+}
+
+/// The repository that the node takes releases from.
+fn store(node: &Node) -> Result<Box<dyn Read>, Failure> {
+    let location: Location = node.settings.repository.parse()?;
+    Ok(cutover_repository::open_read(&location)?)
+}
+
+/// The release that is asked for, or that the node's channel names, by freshly verified metadata.
+fn resolve_wanted(
+    node: &Node,
+    store: &dyn Read,
+    wanted: Option<&Wanted>,
+) -> Result<Release, Failure> {
+    let channel = node.settings.channel.clone().map(Wanted::Channel);
+    let wanted = wanted.cloned().or(channel).ok_or_else(|| {
+        Failure::new(Exit::Usage, "no version is given, and node.toml follows no channel")
+            .hint("give a version, a requirement or a channel: `install 1.1.0`, `install stable`")
+    })?;
+    let mut client = Client::open(store, node.root.trust(), Timestamp::now())?;
+    client.refresh()?;
+    let standings = Standings::load(&node.root)?;
+    let copy = |version: &Version| std::fs::read(node.root.descriptor(version)).ok();
+    Ok(resolve(&mut client, &node.settings.product, &wanted, &standings, &copy)?)
+}

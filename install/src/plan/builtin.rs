@@ -1,0 +1,132 @@
+//! The built-in stages that a change-over goes through, with what each will do.
+
+use cutover_formats::descriptor::Descriptor;
+use cutover_formats::stage::{BuiltIn, DEFAULT_PAUSE};
+
+use super::{Act, Changeover, GateSituation, Origin, Situation, Step};
+
+/// The steps, in no order that counts.
+pub(super) fn steps(
+    changeover: Changeover,
+    situation: &Situation,
+    release: &Descriptor,
+) -> Vec<Step> {
+    let mut steps = vec![requires(release)];
+    if !situation.sealed.contains(&release.version) {
+        steps.extend(bring(release));
+    }
+    steps.extend(pool(changeover, situation));
+    steps.extend(change(changeover, situation, release));
+    steps.push(step(BuiltIn::Settle, "write the receipt, mark it good, prune"));
+    steps
+}
+
+/// A built-in stage as Cutover has it.
+pub(super) fn step(stage: BuiltIn, what: impl Into<String>) -> Step {
+    Step {
+        stage: stage.name(),
+        origins: vec![Origin::BuiltIn],
+        what: what.into(),
+        act: Act::BuiltIn(stage),
+        undo: None,
+        once: false,
+        timeout: None,
+        retries: 0,
+        pause: DEFAULT_PAUSE,
+        before: Vec::new(),
+        after: Vec::new(),
+    }
+}
+
+fn requires(release: &Descriptor) -> Step {
+    let mut needs = release.requires.commands.clone();
+    needs.extend(release.python.iter().map(|python| python.interpreter.clone()));
+    let files = release.config.values().filter(|file| file.required);
+    needs.extend(files.map(|file| file.from.clone()));
+    needs.sort();
+    needs.dedup();
+    let space = cutover_terminal::bytes(crate::requires::space(release));
+    needs.push(format!("{space} of free space"));
+    if let Some(schema) = &release.schema {
+        needs.push(format!("a database at schema {}", schema.accepted()));
+    }
+    let count = needs.len();
+    let (names, rest) = needs.split_at(count - 1 - usize::from(release.schema.is_some()));
+    let names = if names.is_empty() { String::new() } else { format!("{}; ", names.join(", ")) };
+    step(BuiltIn::Requires, format!("{names}{}", rest.join("; ")))
+}
+
+fn bring(release: &Descriptor) -> Vec<Step> {
+    let bundle = release.bundle();
+    let size = cutover_terminal::bytes(bundle.size);
+    let contents = format!(
+        "{} entries, {}, into releases/{}",
+        release.files.entries,
+        cutover_terminal::bytes(release.files.bytes),
+        release.version
+    );
+    let mut steps = vec![
+        step(BuiltIn::Fetch, format!("{}, {size}", bundle.file)),
+        step(BuiltIn::Verify, format!("sha256 {}", bundle.sha256)),
+        step(BuiltIn::Unpack, contents),
+    ];
+    if let Some(python) = &release.python {
+        let what =
+            format!("{} in {}, offline from {}", python.requirements, python.env, python.wheels);
+        steps.push(step(BuiltIn::Build, what));
+    }
+    if !release.config.is_empty() {
+        let paths: Vec<&str> = release.config.keys().map(|path| path.as_str()).collect();
+        steps.push(step(BuiltIn::Configure, format!("link {}", paths.join(", "))));
+    }
+    steps.push(step(BuiltIn::Seal, "all of it is on disk before anything leads there"));
+    steps
+}
+
+fn pool(changeover: Changeover, situation: &Situation) -> Vec<Step> {
+    let Some(pool) = &situation.pool else { return Vec::new() };
+    // Beside what runs, a newcomer starts unnoticed: there is nothing to leave the pool for.
+    if !changeover.pauses() {
+        return Vec::new();
+    }
+    vec![
+        step(BuiltIn::Depool, format!("out of {}", pool)),
+        step(BuiltIn::Repool, format!("into {}", pool)),
+    ]
+}
+
+fn change(changeover: Changeover, situation: &Situation, release: &Descriptor) -> Vec<Step> {
+    let version = &release.version;
+    let serving = match &situation.gate {
+        GateSituation::Up { serving: Some(serving) } => Some(serving),
+        _ => None,
+    };
+    let mut steps = vec![step(BuiltIn::Switch, format!("current -> releases/{version}"))];
+    let end = |stage| serving.map(|old| step(stage, format!("drain and stop {old}")));
+    match changeover {
+        Changeover::None => return Vec::new(),
+        Changeover::Files => steps.extend(end(BuiltIn::Stop)),
+        Changeover::BlueGreen => {
+            steps.extend(begin(release));
+            steps.extend(end(BuiltIn::Drain));
+        }
+        Changeover::Hold | Changeover::Backoff => {
+            steps.push(match changeover {
+                Changeover::Hold => step(BuiltIn::Hold, "requests wait"),
+                _ => step(BuiltIn::Backoff, "requests get 503 with Retry-After"),
+            });
+            steps.extend(end(BuiltIn::Stop));
+            steps.extend(begin(release));
+            steps.push(step(BuiltIn::Open, format!("requests go to {version}")));
+        }
+    }
+    steps
+}
+
+fn begin(release: &Descriptor) -> [Step; 2] {
+    let health = release.service.as_ref().map_or_else(String::new, |service| {
+        format!("GET {} within {}", service.health.path, service.health.within)
+    });
+    let start = format!("start {}", release.version);
+    [step(BuiltIn::Start, start), step(BuiltIn::Health, health)]
+}

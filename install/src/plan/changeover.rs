@@ -1,0 +1,91 @@
+//! How a node changes over, and in which order that goes through the built-in stages.
+
+use cutover_formats::descriptor::{Descriptor, Swap};
+use cutover_formats::stage::BuiltIn;
+use serde::{Deserialize, Serialize};
+
+use super::{GateSituation, Situation};
+
+/// How the node changes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Changeover {
+    /// Nothing changes.
+    None,
+    /// Only the symlink: no gate runs, or nothing is to be served.
+    Files,
+    /// The newcomer starts beside what runs, if anything does.
+    BlueGreen,
+    /// Stop, switch, start; requests wait.
+    Hold,
+    /// Stop, switch, start; requests are refused.
+    Backoff,
+}
+
+impl Changeover {
+    /// Whether the old release stops before the new one starts.
+    #[must_use]
+    pub fn pauses(self) -> bool {
+        matches!(self, Self::Hold | Self::Backoff)
+    }
+
+    /// The places of all built-in stages, in order. A stage that this change-over leaves out keeps
+    /// its place, empty, so that whatever stands before or after it has one too.
+    pub(super) fn places(self) -> Vec<BuiltIn> {
+        use BuiltIn::{Health, Start, Stop, Switch};
+        let mut places: Vec<BuiltIn> = BuiltIn::ALL.to_vec();
+        let moved: &[BuiltIn] = match self {
+            // The newcomer is started and seen to be healthy first.
+            Self::BlueGreen | Self::None => return places,
+            Self::Hold | Self::Backoff => &[Switch, Start, Health],
+            // There is no newcomer to be stopped for.
+            Self::Files => &[Switch, Stop, Start, Health],
+        };
+        let at = places.iter().position(|stage| moved.contains(stage)).unwrap_or(0);
+        places.retain(|stage| !moved.contains(stage));
+        places.splice(at..at, moved.iter().copied());
+        places
+    }
+}
+
+/// Decides by what runs and what is wished for.
+pub(super) fn choose(
+    situation: &Situation,
+    release: &Descriptor,
+    swap: Option<Swap>,
+) -> Changeover {
+    let version = &release.version;
+    let is_current =
+        situation.current.as_ref() == Some(version) && situation.sealed.contains(version);
+    match (&situation.gate, &release.service) {
+        (GateSituation::None | GateSituation::Down, _) | (_, None) if is_current => {
+            Changeover::None
+        }
+        (GateSituation::Up { serving }, Some(_))
+            if is_current && serving.as_ref() == Some(version) =>
+        {
+            Changeover::None
+        }
+        (GateSituation::None | GateSituation::Down, _) | (_, None) => Changeover::Files,
+        (GateSituation::Up { serving: None }, Some(_)) => Changeover::BlueGreen,
+        (GateSituation::Up { serving: Some(_) }, Some(service)) => {
+            match swap.unwrap_or(service.swap) {
+                Swap::BlueGreen => Changeover::BlueGreen,
+                Swap::Hold => Changeover::Hold,
+                Swap::Backoff => Changeover::Backoff,
+            }
+        }
+    }
+}
+
+/// What the operator should know of it.
+pub(super) fn notes(situation: &Situation, release: &Descriptor) -> Vec<String> {
+    match (&situation.gate, &release.service) {
+        (GateSituation::Down, Some(_)) => vec![
+            "the gate is not running: no request is held and no service is started or stopped; \
+             the next `install gate` serves what `current` names"
+                .to_owned(),
+        ],
+        _ => Vec::new(),
+    }
+}

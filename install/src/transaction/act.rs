@@ -1,0 +1,164 @@
+//! What each step does: Cutover's own stages here, all others through the [`Stage`] trait.
+
+use cutover_formats::stage::BuiltIn;
+
+use super::failure::StageError;
+use super::{Reached, UnderWay, bring};
+use crate::gate::{ControlError, Session};
+use crate::node::NodeError;
+use crate::plan::{Act, Changeover, Plan, Step};
+use crate::pool::Pool;
+use crate::receipt;
+use crate::requires;
+use crate::stage::{Command, Depool, Own, Repool, Stage};
+use crate::swap;
+
+/// Forward or back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Run,
+    Undo,
+}
+
+impl UnderWay<'_> {
+    /// The lease; and before a swap that clients will feel, good answers say how long it usually
+    /// takes, so that load falls before it begins.
+    pub(super) fn take_gate(&mut self) -> Result<(), StageError> {
+        let Some(gate) = &mut self.gate else { return Ok(()) };
+        gate.begin()?;
+        if self.plan.changeover.pauses() {
+            gate.announce(receipt::usual_dark(&self.node.root)?.unwrap_or(1))?;
+        }
+        Ok(())
+    }
+
+    /// Does a step; what came of it in words, where the plan could not know.
+    pub(super) fn act(&mut self, step: &Step) -> Result<Option<String>, StageError> {
+        match step.act {
+            Act::BuiltIn(stage) => self.built_in(stage, step),
+            Act::Run(_) | Act::Program => self.drive(step, Verb::Run).map(|()| None),
+            Act::Skip => Ok(None),
+        }
+    }
+
+    fn built_in(&mut self, stage: BuiltIn, step: &Step) -> Result<Option<String>, StageError> {
+        match stage {
+            BuiltIn::Requires => self.requires().map(|()| None),
+            BuiltIn::Fetch
+            | BuiltIn::Verify
+            | BuiltIn::Unpack
+            | BuiltIn::Build
+            | BuiltIn::Configure
+            | BuiltIn::Seal => self.bring(stage, step),
+            BuiltIn::Depool | BuiltIn::Repool => self.drive(step, Verb::Run).map(|()| None),
+            BuiltIn::Hold
+            | BuiltIn::Backoff
+            | BuiltIn::Stop
+            | BuiltIn::Start
+            | BuiltIn::Health
+            | BuiltIn::Switch
+            | BuiltIn::Open
+            | BuiltIn::Drain => self.change(stage).map(|()| None),
+            BuiltIn::Resolve | BuiltIn::Settle => Ok(None),
+        }
+    }
+
+    fn requires(&mut self) -> Result<(), StageError> {
+        let Some(release) = self.release else { return Ok(()) };
+        requires::check_things(&self.node.root, &release.descriptor)?;
+        if self.plan.brings() {
+            requires::check_space(&self.node.root, &release.descriptor)?;
+        }
+        Ok(())
+    }
+
+    fn bring(&mut self, stage: BuiltIn, step: &Step) -> Result<Option<String>, StageError> {
+        let (Some(release), Some(store)) = (self.release, self.store) else {
+            return Err(NodeError::NotHere(self.plan.to.clone()).into());
+        };
+        let bring = bring::Bring { root: &self.node.root, release, store };
+        bring.act(stage, step, &mut self.brought)
+    }
+
+    /// A load balancer may have forgotten meanwhile that the node is out.
+    fn stay_out(&self) -> Result<(), StageError> {
+        let mut begun = self.begun.iter().map(|index| &self.plan.steps[*index].act);
+        match &self.pool {
+            Some(pool) if begun.any(|act| *act == Act::BuiltIn(BuiltIn::Depool)) => {
+                Ok(pool.depool()?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A stage of the change-over.
+    fn change(&mut self, stage: BuiltIn) -> Result<(), StageError> {
+        if let BuiltIn::Stop | BuiltIn::Switch = stage {
+            self.stay_out()?;
+        }
+        if stage == BuiltIn::Switch {
+            // Set first: if only the rename's sync fails, the link names the new release.
+            self.reached = Reached::Switch;
+            swap::point_current(&self.node.root, Some(&self.plan.to))?;
+        }
+        if let Some(gate) = &mut self.gate {
+            self.reached = self.reached.max(Reached::Gate);
+            tell(gate, stage, self.plan)?;
+        }
+        Ok(())
+    }
+
+    /// Runs, or takes back, a stage that is driven through the trait.
+    pub(super) fn drive(&mut self, step: &Step, verb: Verb) -> Result<(), StageError> {
+        let pool = self.pool.take();
+        let done = match stage(step, pool.as_deref(), self.own) {
+            None => Err(StageError::Stranger(step.stage.clone())),
+            Some(stage) => match verb {
+                Verb::Run => stage.run(&mut self.scene()),
+                Verb::Undo => stage.undo(&mut self.scene()),
+            }
+            .map_err(StageError::Stage),
+        };
+        self.pool = pool;
+        done
+    }
+}
+
+/// What stands behind a step that is not Cutover's own doing.
+fn stage<'a>(
+    step: &'a Step,
+    pool: Option<&'a dyn Pool>,
+    own: &'a [Own],
+) -> Option<Box<dyn Stage + 'a>> {
+    Some(match (&step.act, pool) {
+        (Act::Run(run), _) => Box::new(Command::new(step, run)),
+        (Act::BuiltIn(BuiltIn::Depool), Some(pool)) => Box::new(Depool(pool)),
+        (Act::BuiltIn(BuiltIn::Repool), Some(pool)) => Box::new(Repool(pool)),
+        (Act::Program, _) => {
+            let own = own.iter().find(|own| own.name == step.stage)?;
+            Box::new(&*own.stage)
+        }
+        _ => return None,
+    })
+}
+
+/// What the gate does in a stage.
+fn tell(gate: &mut Session, stage: BuiltIn, plan: &Plan) -> Result<(), ControlError> {
+    match stage {
+        BuiltIn::Hold => gate.hold(),
+        BuiltIn::Backoff => gate.backoff(),
+        BuiltIn::Stop => gate.stop_running().map(drop),
+        BuiltIn::Start => gate.start(&plan.to),
+        BuiltIn::Health => gate.wait_healthy().map(drop),
+        BuiltIn::Switch if plan.changeover == Changeover::BlueGreen => {
+            gate.promote()?;
+            gate.open()
+        }
+        BuiltIn::Open => {
+            gate.promote()?;
+            gate.open()
+        }
+        BuiltIn::Drain => gate.retire().map(drop),
+        _ => Ok(()),
+    }
+}

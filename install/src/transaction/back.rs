@@ -1,0 +1,151 @@
+//! The way back: every stage that was begun, the last first.
+
+use cutover_formats::stage::BuiltIn;
+use jiff::Timestamp;
+
+use super::act::Verb;
+use super::failure::{Broken, Left, StageError};
+use super::{Reached, UnderWay};
+use crate::disk;
+use crate::gate::{ControlError, SwapFigures};
+use crate::journal;
+use crate::plan::{Act, Step};
+use crate::prune;
+use crate::receipt::{Outcome, Receipt};
+use crate::standing::Standings;
+use crate::swap;
+
+/// Why it goes back.
+pub(super) struct Reason {
+    pub(super) words: String,
+    /// Whether the release is remembered as bad.
+    pub(super) blames_release: bool,
+}
+
+impl UnderWay<'_> {
+    /// Undoes what was done, and says where that left the node.
+    pub(super) fn go_back(&mut self, broken: &Broken) -> Left {
+        let before = self.opening.from.clone();
+        match (self.undo(&self.reason(broken)), self.reached) {
+            (Err(error), _) => Left::Stranded(Box::new(error)),
+            (Ok(_), Reached::Nothing | Reached::Gate) => Left::Unswitched(before),
+            (Ok(_), Reached::Switch) => Left::WentBack(before),
+        }
+    }
+
+    /// What is remembered of a failure.
+    pub(super) fn reason(&self, broken: &Broken) -> Reason {
+        if broken.cause.is_final()
+            && [BuiltIn::Verify.as_str(), BuiltIn::Unpack.as_str()].contains(&broken.stage.as_str())
+            && let Some(bundle) = self.brought.bundle()
+        {
+            // Else every hostile release would leave its bundle here. Sweeping it is also what a
+            // later prune does, so a failure here hides nothing.
+            let _ = disk::remove_file(bundle);
+        }
+        let mut begun = self.begun.iter().map(|index| &self.plan.steps[*index]);
+        let started = begun.any(|step| step.stage == BuiltIn::Start.name());
+        Reason {
+            words: format!("{}: {}", broken.stage, broken.cause),
+            blames_release: broken.cause.blames_release() || (started && broken.cause.is_checked()),
+        }
+    }
+
+    /// Goes back and puts on record why.
+    pub(super) fn undo(&mut self, reason: &Reason) -> Result<Receipt, StageError> {
+        let node = self.node;
+        self.recorder.journal.back()?;
+        let figures = self.walk_back()?;
+        if reason.blames_release {
+            let mut standings = Standings::load(&node.root)?;
+            standings.failed(&self.opening.to, &reason.words, Timestamp::now());
+            standings.save(&node.root)?;
+        }
+        prune::remove_litter(node)?;
+        let reason = reason.words.clone();
+        let outcome = match self.reached {
+            Reached::Switch => Outcome::SwitchedBack { reason },
+            Reached::Nothing | Reached::Gate => Outcome::Unchanged { reason },
+        };
+        let receipt = self.receipt(outcome, figures).keep(&node.root)?;
+        journal::clear(&node.root)?;
+        Ok(receipt)
+    }
+
+    /// Takes back what was begun, the last first. The symlink goes back at its own place; the gate
+    /// where its first change was, when everything that came after it is taken back.
+    ///
+    /// A command that cannot be undone does not keep the rest from it. But where the gate does not
+    /// come back, what stands before it stays: a node that serves nothing stays out of its pool
+    /// until `install resume` has brought it back.
+    fn walk_back(&mut self) -> Result<Option<SwapFigures>, StageError> {
+        let (plan, begun) = (self.plan, self.begun.clone());
+        let gate_at = begun.iter().position(|index| changes_gate(&plan.steps[*index]));
+        let mut trouble = None;
+        let mut figures = None;
+        for (at, index) in begun.iter().enumerate().rev() {
+            let step = &plan.steps[*index];
+            if step.act == Act::BuiltIn(BuiltIn::Switch) {
+                self.point_back()?;
+            }
+            if let Err(error) = self.take_back(step) {
+                self.output.warn(format!("cannot undo {}: {error}", step.stage));
+                trouble.get_or_insert(error);
+            }
+            if gate_at == Some(at) {
+                figures = self.return_gate()?;
+            }
+        }
+        if gate_at.is_none() {
+            self.point_back()?;
+            figures = self.return_gate()?;
+        }
+        trouble.map_or(Ok(figures), Err)
+    }
+
+    fn point_back(&self) -> Result<(), StageError> {
+        if self.reached == Reached::Switch {
+            swap::point_current(&self.node.root, self.opening.from.as_ref())?;
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, step: &Step) -> Result<(), StageError> {
+        match &step.act {
+            Act::BuiltIn(BuiltIn::Depool | BuiltIn::Repool) | Act::Program => {
+                self.drive(step, Verb::Undo)
+            }
+            Act::Run(_) if step.undo.is_some() => {
+                self.output.note(format!("{:<9} undo", step.stage));
+                self.drive(step, Verb::Undo)
+            }
+            Act::Run(_) | Act::BuiltIn(_) | Act::Skip => Ok(()),
+        }
+    }
+
+    /// The gate as it was.
+    fn return_gate(&mut self) -> Result<Option<SwapFigures>, StageError> {
+        let served = self.node.served(self.opening.from.as_ref())?;
+        let Some(mut session) = self.gate.take() else { return Ok(None) };
+        if self.reached == Reached::Nothing {
+            // It may be that not even the lease was had.
+            return Ok(session.finish().ok());
+        }
+        match swap::return_to(session, served.as_ref()) {
+            // The gate itself went away; if it is back, or only the conversation broke, once more.
+            Err(ControlError::Lost { .. }) => {
+                let Some(mut session) = self.node.gate()? else { return Ok(None) };
+                session.begin()?;
+                Ok(Some(swap::return_to(session, served.as_ref())?))
+            }
+            figures => Ok(Some(figures?)),
+        }
+    }
+}
+
+/// Whether a step tells the gate anything.
+fn changes_gate(step: &Step) -> bool {
+    use BuiltIn::{Backoff, Drain, Health, Hold, Open, Start, Stop, Switch};
+    let changing = [Hold, Backoff, Stop, Start, Health, Switch, Open, Drain];
+    matches!(step.act, Act::BuiltIn(stage) if changing.contains(&stage))
+}
