@@ -62,7 +62,7 @@ impl std::fmt::Display for Site {
 pub enum Fault {
     /// The program gets SIGKILL before it.
     Kill,
-    /// The program gets SIGSTOP before it.
+    /// The program gets SIGSTOP before it; see [`stopped_at`].
     Stop,
     /// It fails so, e.g. `ENOSPC`; that once.
     Error(&'static str),
@@ -109,6 +109,16 @@ pub fn read(trace: &Path) -> Vec<Site> {
 /// `command` with a fault at `site`.
 #[must_use]
 pub fn with_fault(command: &Command, site: &Site, fault: Fault) -> Command {
+    faulty(command, site, fault, Path::new("/dev/null"))
+}
+
+/// `command`, which gets SIGSTOP before the call at `site`; `trace` says `stopped by SIGSTOP` then.
+#[must_use]
+pub fn stopped_at(command: &Command, site: &Site, trace: &Path) -> Command {
+    faulty(command, site, Fault::Stop, trace)
+}
+
+fn faulty(command: &Command, site: &Site, fault: Fault, trace: &Path) -> Command {
     let Site { call, nth, .. } = site;
     let inject = match fault {
         Fault::Kill => format!("signal=KILL:when={nth}"),
@@ -117,7 +127,7 @@ pub fn with_fault(command: &Command, site: &Site, fault: Fault) -> Command {
         Fault::ErrorsFromThen(error) => format!("error={error}:when={nth}+"),
         Fault::Lie(value) => format!("retval={value}:when={nth}"),
     };
-    let mut strace = strace(Path::new("/dev/null"));
+    let mut strace = strace(trace);
     strace.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{inject}")]);
     if let Some(only) = &site.only {
         strace.args(["-P", only]);
@@ -139,7 +149,7 @@ pub fn without(command: &Command, calls: &[&str]) -> Command {
 fn strace(output: &Path) -> Command {
     let mut strace = Command::new("strace");
     // Children are let go of as soon as they are programs of their own.
-    strace.args(["-f", "--detach-on=execve", "--seccomp-bpf", "-qq", "-o"]).arg(output);
+    strace.args(["-f", "--detach-on=execve", "-qq", "-o"]).arg(output);
     strace
 }
 
