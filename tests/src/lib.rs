@@ -1,8 +1,8 @@
 //! End-to-end tests of the Cutover programs: real processes, real sockets, real applications.
 //!
 //! What tests share is here: [`world`] makes a repository and nodes in a scratch folder and runs
-//! the programs there; [`attacker`] serves the repository as nobody should; [`traffic`] is a client that
-//! keeps asking and writes down what it got; [`parts`] starts what stands around a node; [`strace`] kills
+//! the programs there; [`attacker`] serves the repository as nobody should; [`traffic`] is clients that
+//! keep asking and write down what they got, [`swaps`] changes releases under them; [`parts`] starts what stands around a node; [`strace`] kills
 //! programs at chosen system calls, [`image`] is a disk that fills up or loses power, [`trial`] tries
 //! that on a node again and again, and [`aftermath`] says what must hold of a node whatever happened to
 //! it; [`foreign`] is what fuzzers run.
@@ -13,6 +13,7 @@ pub mod foreign;
 pub mod image;
 pub mod parts;
 pub mod strace;
+pub mod swaps;
 pub mod traffic;
 pub mod trial;
 pub mod world;

@@ -1,185 +1,95 @@
-//! Steady traffic: a few keep-alive connections that ask, wait, and ask again, and a tally of what
-//! came back. No answer is retried, none is forgotten.
+//! Steady traffic: clients that ask, wait, and ask again, and a tally of what came back. No answer is
+//! retried, none is forgotten.
 
-use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+mod clients;
+mod tally;
+mod wire;
+
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+pub use clients::Client;
+pub use tally::{Event, Outcome, Tally, percentile};
 
-/// How to ask.
+/// Clients that do the same.
 #[derive(Clone, Debug)]
 pub struct Traffic {
-    /// Whom.
+    /// Whom they ask.
     pub address: SocketAddr,
     /// For what.
-    pub path: String,
-    /// Over this many connections.
+    pub client: Client,
+    /// How many they are.
     pub connections: usize,
-    /// With this pause between an answer and the next question.
+    /// Between an answer and the next question.
     pub pause: Duration,
 }
 
-/// What came back.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Tally {
-    /// Questions asked.
-    pub requests: u64,
-    /// Good answers, by the release that the gate says gave them.
-    pub served: BTreeMap<String, u64>,
-    /// 503 with `Retry-After`: declared.
-    pub refused: u64,
-    /// Anything else: broken off, refused connections, other statuses, 503 without `Retry-After`.
-    pub failed: u64,
-    /// What the first few failures were.
-    pub failures: Vec<String>,
-    /// Milliseconds that the slowest answer took.
-    pub slowest_ms: u64,
-    /// Good answers that announced a swap with `X-Backoff`.
-    pub announced: u64,
-}
-
-/// How an answer counts.
-enum Kind {
-    Served { version: String, announced: bool },
-    Refused,
-    Failed(String),
-}
-
 impl Traffic {
+    /// `GET path`, by so many clients.
+    #[must_use]
+    pub fn gets(address: SocketAddr, path: &str, connections: usize, pause: Duration) -> Self {
+        Self { address, client: Client::Get(path.to_owned()), connections, pause }
+    }
+
+    /// Some of everything that a web service gets to see; the service is the tiny one.
+    #[must_use]
+    pub fn mixed(address: SocketAddr) -> Vec<Self> {
+        let (short, none) = (Duration::from_millis(10), Duration::ZERO);
+        let traffic =
+            |client: Client, connections, pause| Self { address, client, connections, pause };
+        vec![
+            traffic(Client::Get("/".to_owned()), 6, short),
+            traffic(Client::Pipelined, 2, short * 2),
+            traffic(Client::Upload, 2, none),
+            traffic(Client::ChunkedUpload, 2, none),
+            traffic(Client::Download, 2, none),
+            traffic(Client::ChunkedDownload, 2, none),
+            traffic(Client::Socket, 1, none),
+            traffic(Client::LastingSocket, 1, none),
+        ]
+    }
+
     /// Asks until `stop` is set; the tally of all connections.
     #[must_use]
     pub fn run(&self, stop: &AtomicBool) -> Tally {
-        let tally = Mutex::new(Tally::default());
-        std::thread::scope(|scope| {
-            for _ in 0..self.connections {
-                scope.spawn(|| self.ask_until(stop, &tally));
-            }
-        });
-        tally.into_inner().expect("no thread panicked")
+        Tally::of(&run(std::slice::from_ref(self), stop))
     }
 
-    fn ask_until(&self, stop: &AtomicBool, tally: &Mutex<Tally>) {
-        let mut connection: Option<BufReader<TcpStream>> = None;
+    fn ask_until(&self, stop: &AtomicBool, events: &Mutex<Vec<Event>>) {
+        /// After a refusal or a failure, so that a closed gate is not asked in a circle.
+        const AFTER_FAILURE: Duration = Duration::from_millis(20);
+        let mut kept = None;
         while !stop.load(Ordering::Relaxed) {
-            let asked = Instant::now();
-            let kind = match self.ask(&mut connection) {
-                Ok(kind) => kind,
-                Err(error) => {
-                    connection = None;
-                    Kind::Failed(error.to_string())
+            let began = Instant::now();
+            let mut pause = self.pause;
+            self.client.ask(self.address, &mut kept, stop, &mut |outcome| {
+                if !matches!(outcome, Outcome::Served { .. }) {
+                    pause = pause.max(AFTER_FAILURE);
                 }
-            };
-            tally.lock().expect("no thread panicked").count(kind, asked.elapsed());
-            std::thread::sleep(self.pause);
-        }
-    }
-
-    fn ask(&self, connection: &mut Option<BufReader<TcpStream>>) -> io::Result<Kind> {
-        let mut stream = match connection.take() {
-            Some(stream) => stream,
-            None => BufReader::new(self.connect()?),
-        };
-        let host = self.address;
-        let request = format!("GET {} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n", self.path);
-        stream.get_mut().write_all(request.as_bytes())?;
-        let head = Head::read(&mut stream)?;
-        io::copy(&mut stream.by_ref().take(head.length), &mut io::sink())?;
-        if !head.closes {
-            *connection = Some(stream);
-        }
-        Ok(head.kind())
-    }
-
-    fn connect(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-}
-
-impl Tally {
-    fn count(&mut self, kind: Kind, took: Duration) {
-        const KEPT: usize = 5;
-        self.requests += 1;
-        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.slowest_ms = self.slowest_ms.max(took);
-        match kind {
-            Kind::Served { version, announced } => {
-                *self.served.entry(version).or_default() += 1;
-                self.announced += u64::from(announced);
-            }
-            Kind::Refused => self.refused += 1,
-            Kind::Failed(why) => {
-                self.failed += 1;
-                if self.failures.len() < KEPT {
-                    self.failures.push(why);
-                }
-            }
+                let (client, took) = (self.client.name(), began.elapsed());
+                let mut events = events.lock().expect("no thread panicked");
+                events.push(Event { client, began, took, outcome });
+            });
+            std::thread::sleep(pause);
         }
     }
 }
 
-#[derive(Default)]
-struct Head {
-    status: String,
-    length: u64,
-    closes: bool,
-    version: Option<String>,
-    retry_after: bool,
-    announced: bool,
-}
-
-impl Head {
-    fn read(stream: &mut impl BufRead) -> io::Result<Self> {
-        let mut head = Self::default();
-        let mut line = String::new();
-        if stream.read_line(&mut line)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed without an answer"));
-        }
-        line.trim_end().clone_into(&mut head.status);
-        loop {
-            line.clear();
-            if stream.read_line(&mut line)? == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the head"));
-            }
-            match line.trim_end().split_once(':') {
-                None if line.trim_end().is_empty() => return Ok(head),
-                None => return Err(io::Error::new(io::ErrorKind::InvalidData, line)),
-                Some((name, value)) => head.field(&name.to_ascii_lowercase(), value.trim())?,
+/// All of this traffic until `stop` is set; everything that happened.
+///
+/// # Panics
+/// Where a client did.
+#[must_use]
+pub fn run(traffic: &[Traffic], stop: &AtomicBool) -> Vec<Event> {
+    let events = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for traffic in traffic {
+            for _ in 0..traffic.connections {
+                scope.spawn(|| traffic.ask_until(stop, &events));
             }
         }
-    }
-
-    fn field(&mut self, name: &str, value: &str) -> io::Result<()> {
-        match name {
-            "content-length" => {
-                self.length = value
-                    .parse()
-                    .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "bad length"))?;
-            }
-            "transfer-encoding" => {
-                return Err(io::Error::other("ask for something that is not chunked"));
-            }
-            "connection" => self.closes = value.eq_ignore_ascii_case("close"),
-            "x-cutover-version" => self.version = Some(value.to_owned()),
-            "retry-after" => self.retry_after = value.parse::<u64>().is_ok(),
-            "x-backoff" => self.announced = true,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn kind(self) -> Kind {
-        let status = self.status.split(' ').nth(1).unwrap_or_default();
-        match (status, self.version) {
-            ("200", Some(version)) => Kind::Served { version, announced: self.announced },
-            ("503", _) if self.retry_after => Kind::Refused,
-            _ => Kind::Failed(self.status),
-        }
-    }
+    });
+    events.into_inner().expect("no thread panicked")
 }

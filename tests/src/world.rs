@@ -21,7 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.ancestors().nth(2).expect("a test lies in target/<profile>/deps");
+    let folder = test.parent().expect("it lies in a folder");
+    // A test lies in target/<profile>/deps, a tool in target/<profile>.
+    let profile = folder.ancestors().find(|folder| !folder.ends_with("deps"));
+    let profile = profile.expect("not all folders are called so");
     let program = profile.join(name);
     assert!(program.exists(), "{} is missing: `cargo build --bins` first", program.display());
     program

@@ -11,7 +11,7 @@ use serde_json::Value;
 fn under_traffic(node: &NodeDir<'_>, arguments: &[&str]) -> (Value, Tally) {
     let address = node.gate.expect("the node has a gate");
     let pause = Duration::from_millis(5);
-    let traffic = Traffic { address, path: "/".to_owned(), connections: 4, pause };
+    let traffic = Traffic::gets(address, "/", 4, pause);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| traffic.run(&stop));

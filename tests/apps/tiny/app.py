@@ -5,7 +5,10 @@
     GET  /              {"version": ..., "pid": ...}
     GET  /health        200 once it is ready, else 503
     GET  /slow?SECONDS  the same as / after that time
+    GET  /download?N    N bytes over a second or so, with their length; ?N,chunked without
     POST /echo          the body
+    POST /upload        how many bytes came and their sum; with a length or chunked
+    GET  /socket        a WebSocket that echoes; ends with 1001 when the service does
 
 Environment:
     TINY_VERSION        what it answers
@@ -16,6 +19,8 @@ Environment:
     TINY_IGNORE_TERM=1  does not end on SIGTERM
 """
 
+import base64
+import hashlib
 import json
 import os
 import signal
@@ -27,6 +32,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 WHO = {"version": os.environ.get("TINY_VERSION", "unknown"), "pid": os.getpid()}
+
+PIECE = 64 * 1024
 
 busy = 0
 busy_changed = threading.Condition()
@@ -43,11 +50,74 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200 if healthy else 503, WHO)
         if url.path == "/slow":
             time.sleep(float(url.query or 1))
+        if url.path == "/download":
+            size, _, chunked = url.query.partition(",")
+            return self.download(int(size), chunked == "chunked")
+        if url.path == "/socket":
+            return self.socket()
         self.answer(200, WHO)
 
     def do_POST(self):
-        length = int(self.headers.get("Content-Length", 0))
-        self.answer(200, self.rfile.read(length))
+        pieces = self.chunks() if "Transfer-Encoding" in self.headers else self.counted()
+        if urlsplit(self.path).path != "/upload":
+            return self.answer(200, b"".join(pieces))
+        size, total = 0, 0
+        for piece in pieces:
+            size, total = size + len(piece), total + sum(piece)
+        self.answer(200, WHO | {"bytes": size, "sum": total})
+
+    def counted(self):
+        left = int(self.headers.get("Content-Length", 0))
+        while left:
+            piece = self.rfile.read1(min(left, PIECE))
+            if not piece:
+                raise ConnectionError("the body broke off")
+            left -= len(piece)
+            yield piece
+
+    def chunks(self):
+        while size := int(self.rfile.readline(), 16):
+            piece = self.rfile.read(size)
+            if len(piece) < size or self.rfile.readline() != b"\r\n":
+                raise ConnectionError("the body broke off")
+            yield piece
+        self.rfile.readline()
+
+    def download(self, size, chunked):
+        self.send_response(200)
+        name, value = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(size))
+        self.send_header(name, value)
+        self.end_headers()
+        piece = max(1, size // 20)
+        for start in range(0, size, piece):
+            body = bytes(i % 251 for i in range(start, min(start + piece, size)))
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(body), body) if chunked else body)
+            time.sleep(0.05)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def socket(self):
+        """RFC 6455, as far as short frames go."""
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+        self.send_header("Sec-WebSocket-Accept", accept)
+        self.end_headers()
+        self.close_connection = True
+        threading.Thread(target=self.part, daemon=True).start()
+        while len(head := self.rfile.read(2)) == 2:
+            mask, body = self.rfile.read(4), self.rfile.read(head[1] & 127)
+            body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(body))
+            self.wfile.write(bytes([head[0], len(body)]) + body)
+            if head[0] & 15 == 8:
+                return
+
+    def part(self):
+        ending.wait()
+        self.wfile.write(b"\x88\x02\x03\xe9")
+        self.connection.shutdown(socket.SHUT_RD)
 
     def handle_one_request(self):
         """Like the base class, but counts the request from its first byte to its answer's last."""

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let pause = Duration::from_millis(20);
-    let traffic = Traffic { address, path: path.clone(), connections: 8, pause };
+    let traffic = Traffic::gets(address, path, 8, pause);
     let stop = AtomicBool::new(false);
     let tally = std::thread::scope(|scope| {
         let running = scope.spawn(|| traffic.run(&stop));
