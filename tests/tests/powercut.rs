@@ -37,6 +37,7 @@ fn moments(trial: &Trial<'_>, arguments: &[&str], salt: usize, count: &mut Count
 }
 
 /// Cuts the power at every moment of `install ARGUMENTS`, and after its end.
+#[expect(clippy::print_stdout, reason = "figures, for whoever runs the test")]
 fn everywhere(trial: &Trial<'_>, image: &Image, arguments: &[&str], to: &str, salt: usize) {
     let mut count = Count::default();
     let moments = moments(trial, arguments, salt, &mut count);
