@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::exit::{Exit, Explain};
 use crate::filelist::Expected;
 use crate::format::{Format, UnknownFormat};
+use crate::input::{Input, InputName};
 use crate::name::Product;
 use crate::path::{FileName, RelPath};
 use crate::schema::Schema;
@@ -57,7 +58,7 @@ pub struct Descriptor {
     /// How a node runs it; a release without a service is only files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
-    /// Node-owned files seen from inside the prefix, by their path there.
+    /// Files of the node's own seen from inside the prefix, by their path there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<RelPath, ConfigFile>,
     /// Files that the gate serves by itself, for as long as the release is kept.
@@ -72,6 +73,9 @@ pub struct Descriptor {
     /// Which versions of its database it is at home with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
+    /// What the node is asked for, to be put into templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<InputName, Input>,
 }
 
 /// Where a release came from.
@@ -265,6 +269,12 @@ impl Descriptor {
             entries: self.files.entries,
             bytes: self.files.bytes,
         }
+    }
+
+    /// Whether any file is rendered for it on the node.
+    #[must_use]
+    pub fn renders(&self) -> bool {
+        self.config.values().any(|file| file.template().is_some())
     }
 
     /// The bundle.

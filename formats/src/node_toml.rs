@@ -4,19 +4,24 @@
 
 mod etcd;
 mod gate;
+mod inputs;
 mod pool;
 mod service;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::document::Document;
 use crate::exit::{Exit, Explain};
+use crate::input::InputName;
 use crate::name::{Channel, Product};
 use crate::schema::NodeSchema;
 use crate::stage::{self, Author, Check, Objection, Stages};
 
 pub use etcd::{Etcd, EtcdEndpoint, EtcdIdentity, EtcdLogin, EtcdTls, InvalidEtcdEndpoint};
 pub use gate::{BackoffHeader, Gate, InvalidOpenPath, OpenPath};
+pub use inputs::{Given, SecretSource};
 pub use pool::{
     BackendServer, CommandPool, EtcdPool, HaproxyPool, InvalidBackendServer, InvalidRuntimeSocket,
     Lingering, Pool, RuntimeSocket, Then,
@@ -58,6 +63,9 @@ pub struct NodeToml {
     /// How the database is asked for the version of its schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<NodeSchema>,
+    /// What the node gives for the inputs that releases declare, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<InputName, Given>,
 }
 
 /// How many good releases are kept where nothing is said.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use crate::descriptor::{Assets, ConfigFile, Requires, Service};
 use crate::digest::Digest;
 use crate::document::Document;
+use crate::input::{Input, InputName};
 use crate::name::Product;
 use crate::path::RelPath;
 use crate::schema::Schema;
@@ -41,7 +42,7 @@ pub struct ReleaseToml {
     pub requires: Requires,
     /// How a node runs it.
     pub service: Option<Service>,
-    /// Node-owned files seen from inside the prefix, by their path there.
+    /// Files of the node's own seen from inside the prefix, by their path there.
     pub config: BTreeMap<RelPath, ConfigFile>,
     /// Files that the gate serves by itself.
     pub assets: Option<Assets>,
@@ -51,6 +52,8 @@ pub struct ReleaseToml {
     pub check: Vec<Check>,
     /// Which versions of its database it is at home with.
     pub schema: Option<Schema>,
+    /// What the node is asked for, to be put into templates.
+    pub inputs: BTreeMap<InputName, Input>,
 }
 
 /// `[release]`.

@@ -58,6 +58,8 @@ pub enum Problem {
         /// What it is: one of these or `something else`.
         found: &'static str,
     },
+    /// It was rendered with other contents, which may hold secrets and are not told by a digest.
+    Edited,
     /// It is a link that points elsewhere.
     WrongLink {
         /// Where it should point.
@@ -76,6 +78,7 @@ impl std::fmt::Display for Finding {
             Problem::Changed { expected, found } => {
                 write!(f, "{path}: has contents with sha256 {found} instead of {expected}")
             }
+            Problem::Edited => write!(f, "{path}: has other contents than were rendered"),
             Problem::WrongMode { expected, found } => {
                 write!(f, "{path}: has mode {found:o} instead of {expected:o}")
             }

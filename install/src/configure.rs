@@ -1,10 +1,28 @@
-//! The node's own files, seen from inside the prefix through symlinks.
+//! The node's own files, seen from inside the prefix through symlinks: those that the operator
+//! keeps, and those that are rendered from the release's templates with the node's values.
+//!
+//! In the order of the modules: [`inputs`] settles what the node gives for what the release asks,
+//! [`secret`] reads what must be shown nowhere, [`render`] puts both into templates, [`rendering`]
+//! keeps the outcome outside the prefix and says whether it still stands; [`stale`] whether it would
+//! come out otherwise now.
 
-use cutover_formats::descriptor::Descriptor;
+pub mod inputs;
+pub mod render;
+pub mod rendering;
+pub mod secret;
+pub mod stale;
+
+use cutover_formats::descriptor::{ConfigFile, Descriptor};
 use cutover_formats::exit::{Exit, Explain};
-use cutover_formats::filelist::{FileList, Kind};
+use cutover_formats::filelist::{Entry, FileList, Kind};
 use cutover_formats::path::RelPath;
+use cutover_formats::template::TemplateError;
+use rustix::fs::FileType;
 
+use self::inputs::Inputs;
+use self::render::Rendered;
+use self::rendering::Kept;
+use crate::audit::{Finding, Problem};
 use crate::disk::{DiskError, Folder};
 use crate::requires::config_source;
 use crate::root::Root;
@@ -31,6 +49,20 @@ pub enum ConfigError {
         /// What stands there, or on the way there.
         path: RelPath,
     },
+    /// The release has no such template.
+    #[error("[config] \"{path}\" has the template \"{template}\", which is no file of the release")]
+    NoTemplate {
+        /// What is to be rendered.
+        path: RelPath,
+        /// From what.
+        template: RelPath,
+    },
+    /// A template in the prefix is another than was signed.
+    #[error("the template {0} in the prefix is not the one that was signed")]
+    Changed(RelPath),
+    /// A template cannot be read, or not with these values.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// The disk would not.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -39,19 +71,60 @@ pub enum ConfigError {
 impl Explain for ConfigError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Clash(_) | Self::Through { .. } | Self::Environment { .. } => Exit::Usage,
+            Self::Clash(_)
+            | Self::Through { .. }
+            | Self::Environment { .. }
+            | Self::NoTemplate { .. } => Exit::Usage,
+            Self::Changed(_) => Exit::NotTrusted,
+            Self::Template(error) => error.exit(),
             Self::Disk(error) => error.exit(),
         }
     }
 
     fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Clash(_) | Self::Through { .. } | Self::Environment { .. } => {
-                vec!["the release must be made anew without it".to_owned()]
+        let hint = match self {
+            Self::Clash(_)
+            | Self::Through { .. }
+            | Self::Environment { .. }
+            | Self::NoTemplate { .. } => "the release must be made anew without it",
+            Self::Changed(_) => "`install verify` shows what else was changed in the prefix",
+            Self::Template(_) => {
+                "the values in [inputs] of node.toml do not suit the template, or the release must \
+                 be made anew; `install config show` lists them"
             }
-            Self::Disk(error) => error.hints(),
-        }
+            Self::Disk(error) => return error.hints(),
+        };
+        vec![hint.to_owned()]
     }
+}
+
+/// Renders what a release asks for whose contents stand in its prefix, and keeps it; in words, what
+/// that came to.
+pub fn render_for(
+    root: &Root,
+    release: &Descriptor,
+    list: &FileList,
+    inputs: &Inputs,
+) -> Result<String, ConfigError> {
+    let rendered = rendered(root, release, list, inputs)?;
+    Ok(match rendering::keep(root, &release.version, &rendered)? {
+        Kept::AsItWas => "rendered as before".to_owned(),
+        Kept::Written => {
+            let paths: Vec<&str> = rendered.iter().map(|file| file.path.as_str()).collect();
+            format!("rendered {}", paths.join(", "))
+        }
+    })
+}
+
+/// What a release whose contents stand in its prefix comes to with `inputs`; keeps nothing.
+pub fn rendered(
+    root: &Root,
+    release: &Descriptor,
+    list: &FileList,
+    inputs: &Inputs,
+) -> Result<Vec<Rendered>, ConfigError> {
+    let prefix = Folder::open(&root.prefix(&release.version))?;
+    render::render(&render::sources_in(&prefix, release, list)?, inputs)
 }
 
 /// What links to make: folders that the release lacks, then the links.
@@ -68,14 +141,7 @@ impl Links {
         refuse_environment(release, list)?;
         let mut plan = Self::default();
         for (path, file) in &release.config {
-            let entry = |path: &str| {
-                let entries = list.entries();
-                entries
-                    .binary_search_by(|entry| entry.path.as_str().cmp(path))
-                    .ok()
-                    .map(|index| &entries[index])
-            };
-            if entry(path.as_str()).is_some() {
+            if entry(list, path.as_str()).is_some() {
                 return Err(ConfigError::Clash(path.clone()));
             }
             if let Some(through) = release.config.keys().find(|other| below(path, other)) {
@@ -84,14 +150,20 @@ impl Links {
             }
             let ends = path.as_str().match_indices('/').map(|(end, _)| &path.as_str()[..end]);
             for folder in ends {
-                match entry(folder).map(|entry| &entry.kind) {
+                match entry(list, folder).map(|entry| &entry.kind) {
                     Some(Kind::Folder) => {}
                     Some(_) => return Err(ConfigError::Clash(path.clone())),
                     None => plan.folder(folder),
                 }
             }
-            let source = config_source(root, file).to_string_lossy().into_owned();
-            plan.links.push((path.clone(), source));
+            let source = match file {
+                ConfigFile::Linked { from, .. } => config_source(root, from),
+                ConfigFile::Rendered { template } => {
+                    render::signed_template(list, path, template)?;
+                    root.rendered(&release.version).join(path.as_path())
+                }
+            };
+            plan.links.push((path.clone(), source.to_string_lossy().into_owned()));
         }
         Ok(plan)
     }
@@ -109,12 +181,41 @@ impl Links {
         self.links.iter().try_for_each(|(path, source)| prefix.create_link(path, source))
     }
 
+    /// Those in `prefix` that are gone or lead elsewhere.
+    pub fn audit(&self, prefix: &Folder) -> Result<Vec<Finding>, DiskError> {
+        let mut findings = Vec::new();
+        for (path, source) in &self.links {
+            let problem = match prefix.look(path)? {
+                None => Problem::Missing,
+                Some(found) if crate::disk::file_type(&found) != FileType::Symlink => {
+                    Problem::WrongKind { expected: "a link", found: "something else" }
+                }
+                Some(_) => {
+                    let found = String::from_utf8_lossy(&prefix.read_link(path)?).into_owned();
+                    if found == *source {
+                        continue;
+                    }
+                    Problem::WrongLink { expected: source.clone(), found }
+                }
+            };
+            findings.push(Finding { path: path.as_path().to_owned(), problem });
+        }
+        Ok(findings)
+    }
+
     /// What stands in the prefix beside the release's own files.
     #[must_use]
     pub fn paths(&self) -> Vec<RelPath> {
         let links = self.links.iter().map(|(path, _)| path);
         self.folders.iter().chain(links).cloned().collect()
     }
+}
+
+/// What the list has at a path.
+fn entry<'l>(list: &'l FileList, path: &str) -> Option<&'l Entry> {
+    let entries = list.entries();
+    let index = entries.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok()?;
+    Some(&entries[index])
 }
 
 /// The environment is built by others' tools, which write where they are told and follow links:

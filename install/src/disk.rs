@@ -81,12 +81,18 @@ pub enum Permissions {
 }
 
 impl Permissions {
-    fn mode(self) -> Mode {
-        Mode::from_raw_mode(match self {
+    /// As the system counts them.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        match self {
             Self::Private => 0o600,
             Self::Plain => 0o644,
             Self::Executable => 0o755,
-        })
+        }
+    }
+
+    fn mode(self) -> Mode {
+        Mode::from_raw_mode(self.bits())
     }
 }
 

@@ -110,6 +110,13 @@ pub fn parse_file_list(release: &Descriptor, bytes: &[u8]) -> Result<FileList, I
     FileList::parse(bytes, &release.expected_files())
 }
 
+/// The file list of a release on this node, by its record.
+pub fn recorded_file_list(root: &Root, release: &Descriptor) -> Result<FileList, FetchError> {
+    let path = root.file_list(&release.version);
+    let bytes = std::fs::read(&path).map_err(|error| DiskError::new("read", &path, error))?;
+    Ok(parse_file_list(release, &bytes)?)
+}
+
 /// The release's bundle, in `state/downloads`.
 pub fn bundle(
     store: &dyn Read,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cutover_formats::descriptor::{Descriptor, InvalidDescriptor};
 use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::input::InputName;
 use cutover_formats::node_toml::{InvalidNodeToml, NodeToml};
 use cutover_formats::version::Version;
 
@@ -169,6 +170,19 @@ impl Node {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The inputs that releases on this node declare beside `release`.
+    pub fn inputs_elsewhere(&self, release: &Descriptor) -> Result<BTreeSet<InputName>, NodeError> {
+        let mut names = BTreeSet::new();
+        let asked = |name: &InputName| release.inputs.contains_key(name);
+        if self.settings.inputs.keys().all(asked) {
+            return Ok(names);
+        }
+        for version in self.sealed()? {
+            names.extend(self.descriptor(&version)?.inputs.into_keys());
+        }
+        Ok(names)
     }
 
     /// A conversation with the gate, if the node has one and it runs.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cutover_formats::version::Version;
 
+use crate::configure::rendering;
 use crate::disk::{self, DiskError};
 use crate::fetch;
 use crate::node::{Node, NodeError};
@@ -55,6 +56,9 @@ pub fn remove_litter(node: &Node) -> Result<(), NodeError> {
     for version in node.recorded()?.difference(&sealed) {
         remove(node, version)?;
     }
+    for version in &sealed {
+        rendering::sweep(root, version)?;
+    }
     let records = sealed.iter().map(|version| root.record(version));
     for folder in records.chain([root.path().to_owned(), root.state(), root.receipts()]) {
         disk::remove_temporaries(&folder)?;
@@ -72,6 +76,7 @@ fn remove(node: &Node, version: &Version) -> Result<(), NodeError> {
         disk::sync_folder(&node.root.record(version))?;
     }
     disk::remove_tree(&node.root.prefix(version))?;
+    disk::remove_tree(&node.root.config(version))?;
     disk::remove_tree(&node.root.record(version))?;
     forget_output(node, version)
 }

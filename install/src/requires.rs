@@ -2,20 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use cutover_formats::descriptor::{ConfigFile, Descriptor};
+use cutover_formats::descriptor::Descriptor;
 use cutover_formats::exit::{Exit, Explain};
 
+use crate::configure::inputs::{Inputs, settle};
 use crate::disk::{self, DiskError};
+use crate::node::{Node, NodeError};
 use crate::root::Root;
 
 /// What the node lacks; all of it, not only the first.
 #[derive(Debug, thiserror::Error)]
 pub enum Lacking {
-    /// Programs or files.
-    #[error("this node lacks {}", what.join(", "))]
+    /// Programs, files or inputs.
+    #[error("{}", sentence(what, inputs))]
     Things {
-        /// Each with where it was looked for.
+        /// Programs and files, each with where it was looked for.
         what: Vec<String>,
+        /// What is wrong with the inputs.
+        inputs: Vec<String>,
     },
     /// Room.
     #[error(
@@ -30,9 +34,18 @@ pub enum Lacking {
         /// For people.
         free: String,
     },
+    /// What is on the node cannot be read.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// The file system cannot be asked.
     #[error(transparent)]
     Disk(#[from] DiskError),
+}
+
+fn sentence(what: &[String], inputs: &[String]) -> String {
+    let lacks = (!what.is_empty()).then(|| format!("this node lacks {}", what.join(", ")));
+    let parts: Vec<String> = lacks.into_iter().chain(inputs.iter().cloned()).collect();
+    parts.join("; ")
 }
 
 impl Explain for Lacking {
@@ -40,14 +53,17 @@ impl Explain for Lacking {
         match self {
             Self::Things { .. } => Exit::Usage,
             Self::Space { .. } => Exit::NoSpace,
+            Self::Node(error) => error.exit(),
             Self::Disk(error) => error.exit(),
         }
     }
 
     fn hints(&self) -> Vec<String> {
         let next = match self {
-            Self::Things { .. } => "put it there",
+            Self::Things { inputs, .. } if inputs.is_empty() => "put it there",
+            Self::Things { .. } => "put it right (`install config show` lists the inputs)",
             Self::Space { .. } => "make room, e.g. with `install prune`",
+            Self::Node(error) => return error.hints(),
             Self::Disk(error) => return error.hints(),
         };
         vec![format!("nothing was fetched and nothing changed; {next}, then try again")]
@@ -75,24 +91,42 @@ pub fn space(release: &Descriptor) -> u64 {
         .saturating_add(wheels.saturating_mul(UNPACKED_WHEEL))
 }
 
-/// Sees that the node has the programs and files that `release` needs.
-pub fn check_things(root: &Root, release: &Descriptor) -> Result<(), Lacking> {
+/// Sees that the node has the programs, files and inputs that `release` needs, secrets included;
+/// the inputs.
+pub fn check_things(node: &Node, release: &Descriptor) -> Result<Inputs, Lacking> {
+    let root = &node.root;
     let interpreter = release.python.iter().map(|python| &python.interpreter);
     let commands = release.requires.commands.iter().chain(interpreter);
     let mut what: Vec<String> = commands
         .filter(|command| find_command(command).is_none())
         .map(|command| format!("the program `{command}` (looked for in PATH)"))
         .collect();
-    let files = release.config.values().filter(|file| file.required);
+    let files = release.config.values().filter_map(|file| file.required());
     what.extend(
         files
-            .map(|file| config_source(root, file))
+            .map(|from| config_source(root, from))
             .filter(|path| !path.exists())
             .map(|path| format!("the file {}", path.display())),
     );
     what.sort();
     what.dedup();
-    if what.is_empty() { Ok(()) } else { Err(Lacking::Things { what }) }
+    let inputs = match check_inputs(node, release) {
+        Ok(inputs) if what.is_empty() => return Ok(inputs),
+        Ok(_) => Vec::new(),
+        Err(Lacking::Things { inputs, .. }) => inputs,
+        Err(error) => return Err(error),
+    };
+    Err(Lacking::Things { what, inputs })
+}
+
+/// The inputs that `release` needs, secrets included; the objection to all that are wrong.
+pub fn check_inputs(node: &Node, release: &Descriptor) -> Result<Inputs, Lacking> {
+    let elsewhere = node.inputs_elsewhere(release)?;
+    let settlement = settle(&release.inputs, &node.settings.inputs, &elsewhere);
+    Inputs::read(&node.root, release, settlement).map_err(|problems| Lacking::Things {
+        what: Vec::new(),
+        inputs: problems.iter().map(ToString::to_string).collect(),
+    })
 }
 
 /// Sees that there is room for `release`.
@@ -111,8 +145,8 @@ pub fn check_space(root: &Root, release: &Descriptor) -> Result<(), Lacking> {
 
 /// Where a node's own file lies: absolute as it is, relative below `shared/`.
 #[must_use]
-pub fn config_source(root: &Root, file: &ConfigFile) -> PathBuf {
-    root.shared().join(&file.from)
+pub fn config_source(root: &Root, from: &str) -> PathBuf {
+    root.shared().join(from)
 }
 
 /// A program in `PATH`, or at the path that its name is.

@@ -11,6 +11,8 @@ use cutover_formats::version::Version;
 /// releases/<version>/            a prefix, sealed
 /// current -> releases/<version>  what runs: the one thing that a switch changes
 /// shared/                        the node's own files, seen from inside the prefixes
+/// config/<version>/<n>/          what was rendered for a release, the n-th time, with a record of it
+/// config/<version>/current -> n  which of them is seen from inside its prefix
 /// state/trust/                   trusted metadata, exactly as received
 /// state/releases/<version>/      release.json, signed.json, files.json.zst, built.json, seal.json
 /// state/downloads/               carriers on their way in
@@ -67,6 +69,30 @@ impl Root {
     #[must_use]
     pub fn shared(&self) -> PathBuf {
         self.0.join("shared")
+    }
+
+    /// The folder of everything that was rendered.
+    #[must_use]
+    pub fn configs(&self) -> PathBuf {
+        self.0.join("config")
+    }
+
+    /// What was rendered for a release.
+    #[must_use]
+    pub fn config(&self, version: &Version) -> PathBuf {
+        self.configs().join(version.to_string())
+    }
+
+    /// The link to the rendering of a release that holds.
+    #[must_use]
+    pub fn rendering(&self, version: &Version) -> PathBuf {
+        self.config(version).join("current")
+    }
+
+    /// The rendered files of a release, as its prefix links to them.
+    #[must_use]
+    pub fn rendered(&self, version: &Version) -> PathBuf {
+        self.rendering(version).join("files")
     }
 
     /// Everything Cutover remembers.

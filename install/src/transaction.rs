@@ -25,6 +25,7 @@ pub use recorder::report;
 pub use resume::resume;
 
 use crate::check;
+use crate::configure::inputs::Inputs;
 use crate::gate::{ControlError, Session, SwapFigures};
 use crate::journal::{self, Journal, Opening};
 use crate::node::Node;
@@ -74,6 +75,8 @@ struct UnderWay<'a> {
     gate: Option<Session>,
     recorder: Recorder<'a>,
     opening: Opening,
+    /// Settled by `requires`.
+    inputs: Option<Inputs>,
     brought: Brought,
     /// The steps that were begun, by their place in the plan.
     begun: Vec<usize>,
@@ -120,6 +123,7 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         gate,
         recorder: Recorder::new(journal, resolved, output),
         opening,
+        inputs: None,
         brought: Brought::default(),
         begun: Vec::new(),
         reached: Reached::Nothing,

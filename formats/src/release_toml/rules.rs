@@ -1,6 +1,6 @@
 //! What holds beyond the shape: values that fit each other, sections that this version acts on.
 
-use super::{InvalidReleaseToml, ReleaseToml, Service, VendorPython};
+use super::{ConfigFile, InvalidReleaseToml, ReleaseToml, Service, VendorPython};
 use crate::document::Document;
 use crate::path::RelPath;
 use crate::stage::{self, Author};
@@ -32,7 +32,8 @@ pub(super) fn values(document: &Document<'_>, parsed: &ReleaseToml) -> Verdict {
         plain_name(document, "requires.commands", command)?;
     }
     for (path, file) in &parsed.config {
-        if file.from.is_empty() || file.from.contains('\0') {
+        let ConfigFile::Linked { from, .. } = file else { continue };
+        if from.is_empty() || from.contains('\0') {
             let key = ["config", path.as_str(), "from"];
             return refuse(document, &key, "must name a file of the node");
         }

@@ -23,8 +23,11 @@ fn the_documented_example_is_read() {
     assert_eq!(parsed.vendor.python.unwrap().requirements.as_str(), "requirements.lock");
     assert_eq!(parsed.vendor.file[0].path.as_str(), "vendor/files/geo.mmdb");
     assert_eq!(parsed.service.unwrap().health.path, "/__heartbeat__");
-    assert!(parsed.config["etc/sync.ini"].required);
     assert_eq!(parsed.assets.unwrap().folder.as_str(), "static");
+    assert_eq!(parsed.config["etc/sync.ini"].required(), Some("/etc/sync.ini"));
+    let template = parsed.config["etc/app.ini"].template().unwrap();
+    assert_eq!(template.as_str(), "etc/app.ini.j2");
+    assert!(parsed.inputs["db_password"].secret);
 }
 
 #[test]

@@ -82,6 +82,7 @@ fn settle(
     for folder in [
         root.releases(),
         root.shared(),
+        root.configs(),
         root.trust(),
         root.records(),
         root.downloads(),
@@ -113,6 +114,7 @@ fn settle(
         stage: Default::default(),
         check: Vec::new(),
         schema: None,
+        inputs: Default::default(),
     })
 }
 
@@ -128,7 +130,7 @@ fn absolute(location: &Location) -> Result<Location, Failure> {
 
 /// Removes what [`settle`] made; a folder that the operator had made before stays.
 fn forget(root: &Root) {
-    for folder in [root.releases(), root.shared(), root.state(), root.run()] {
+    for folder in [root.releases(), root.shared(), root.configs(), root.state(), root.run()] {
         // What matters is why the init failed; an empty folder that stays harms nobody.
         let _ = disk::remove_tree(&folder);
     }

@@ -5,6 +5,7 @@ use cutover_formats::version::Wanted;
 use cutover_terminal::{Failure, Output, bytes};
 
 use crate::cli::RootArgs;
+use crate::configure::stale::Stale;
 use crate::installer::{Done, Installer};
 use crate::node::Node;
 use crate::plan::{Changeover, Plan};
@@ -40,17 +41,22 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     }
     let installer = Installer::of(root.node()?);
     let done = installer.install(args.wanted.as_ref(), args.swap, output)?;
-    tell(&installer, &done, output);
-    Ok(())
+    tell(&installer, &done, output)
 }
 
 /// The result of an install or a rollback.
-pub(super) fn tell(installer: &Installer, done: &Done, output: &Output) {
+pub(super) fn tell(installer: &Installer, done: &Done, output: &Output) -> Result<(), Failure> {
     let plan = &done.plan;
     match &done.receipt {
-        None => output.result(plan, || format!("{} {} runs already", plan.product, plan.to)),
+        None => {
+            let node = installer.node();
+            let release = node.descriptor(&plan.to)?;
+            Stale::look(node, &release)?.warn(&release, output);
+            output.result(plan, || format!("{} {} runs already", plan.product, plan.to));
+        }
         Some(receipt) => output.result(receipt, || summary(installer.node(), plan, receipt)),
     }
+    Ok(())
 }
 
 /// What an install or a rollback came to, for people.

@@ -32,6 +32,5 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
         return Ok(());
     }
     let done = installer.rollback(args.to.as_ref(), args.swap, output)?;
-    tell(&installer, &done, output);
-    Ok(())
+    tell(&installer, &done, output)
 }

@@ -1,5 +1,6 @@
 //! `install verify`
 
+use cutover_formats::path::RelPath;
 use cutover_formats::version::Version;
 use cutover_terminal::{Exit, Failure, Output};
 use serde::Serialize;
@@ -7,8 +8,10 @@ use serde::Serialize;
 use crate::audit::{Finding, Inventory, Problem, audit};
 use crate::cli::RootArgs;
 use crate::configure::Links;
-use crate::disk::{self, DiskError};
-use crate::fetch::parse_file_list;
+use crate::configure::rendering::Record;
+use crate::configure::stale::Stale;
+use crate::disk::{self, Folder};
+use crate::fetch::recorded_file_list;
 use crate::node::{Node, NodeError};
 
 /// What to hold against what was signed.
@@ -31,6 +34,8 @@ struct Audited {
     version: Version,
     entries: u64,
     findings: Vec<Finding>,
+    /// Rendered files that would come out otherwise now.
+    stale: Vec<RelPath>,
 }
 
 /// Audits; any finding is exit 3.
@@ -46,7 +51,7 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
         };
     let mut releases = Vec::new();
     for version in versions {
-        releases.push(verify(&node, version)?);
+        releases.push(verify(&node, version, output)?);
     }
     let wrong: usize = releases.iter().map(|audited| audited.findings.len()).sum();
     if wrong == 0 {
@@ -74,23 +79,27 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     ))
 }
 
-fn verify(node: &Node, version: Version) -> Result<Audited, Failure> {
+fn verify(node: &Node, version: Version, output: &Output) -> Result<Audited, Failure> {
     if !node.sealed()?.contains(&version) {
         return Err(NodeError::NotHere(version).into());
     }
     let descriptor = node.descriptor(&version)?;
-    let path = node.root.file_list(&version);
-    let bytes = std::fs::read(&path).map_err(|error| DiskError::new("read", &path, error))?;
-    let list = parse_file_list(&descriptor, &bytes)?;
+    let list = recorded_file_list(&node.root, &descriptor)?;
     let prefix = node.root.prefix(&version);
     let built: Option<Inventory> = disk::read_json(&node.root.built(&version))?;
-    let mut beside = Links::plan(&node.root, &descriptor, &list)?.paths();
+    let links = Links::plan(&node.root, &descriptor, &list)?;
+    let mut beside = links.paths();
     beside.extend(descriptor.python.iter().map(|python| python.env.clone()));
     let mut findings = audit(&list, &prefix, &beside)?;
+    findings.extend(links.audit(&Folder::open(&prefix)?)?);
+    findings.extend(Record::load(&node.root, &version)?.audit(&node.root, &version)?);
     if let Some(built) = built {
         findings.extend(built.audit(&prefix)?);
     }
-    Ok(Audited { version, entries: descriptor.files.entries, findings })
+    let entries = descriptor.files.entries;
+    let stale = Stale::look(node, &descriptor)?;
+    stale.warn(&descriptor, output);
+    Ok(Audited { version, entries, findings, stale: stale.files().to_vec() })
 }
 
 fn describe(verified: &Verified) -> String {
@@ -105,6 +114,7 @@ fn words(problem: &Problem) -> String {
         Problem::Missing => "is missing".to_owned(),
         Problem::Unexpected => "does not belong there".to_owned(),
         Problem::Changed { .. } => "has other contents".to_owned(),
+        Problem::Edited => "has other contents than were rendered".to_owned(),
         Problem::WrongMode { expected, found } => {
             format!("has mode {found:o}, not {expected:o}")
         }

@@ -14,6 +14,8 @@ pub(super) fn steps(
     let mut steps = vec![requires(release)];
     if !situation.sealed.contains(&release.version) {
         steps.extend(bring(release));
+    } else if release.renders() {
+        steps.push(step(BuiltIn::Configure, "render anew where values have changed"));
     }
     steps.extend(pool(changeover, situation));
     steps.extend(change(changeover, situation, release));
@@ -41,8 +43,11 @@ pub(super) fn step(stage: BuiltIn, what: impl Into<String>) -> Step {
 fn requires(release: &Descriptor) -> Step {
     let mut needs = release.requires.commands.clone();
     needs.extend(release.python.iter().map(|python| python.interpreter.clone()));
-    let files = release.config.values().filter(|file| file.required);
-    needs.extend(files.map(|file| file.from.clone()));
+    let files = release.config.values().filter_map(|file| file.required());
+    needs.extend(files.map(str::to_owned));
+    let inputs = release.inputs.iter();
+    let inputs = inputs.filter(|(_, input)| input.required && input.default.is_none());
+    needs.extend(inputs.map(|(name, _)| format!("input {name}")));
     needs.sort();
     needs.dedup();
     let space = cutover_terminal::bytes(crate::requires::space(release));
@@ -76,11 +81,23 @@ fn bring(release: &Descriptor) -> Vec<Step> {
         steps.push(step(BuiltIn::Build, what));
     }
     if !release.config.is_empty() {
-        let paths: Vec<&str> = release.config.keys().map(|path| path.as_str()).collect();
-        steps.push(step(BuiltIn::Configure, format!("link {}", paths.join(", "))));
+        steps.push(step(BuiltIn::Configure, configure(release)));
     }
     steps.push(step(BuiltIn::Seal, "all of it is on disk before anything leads there"));
     steps
+}
+
+fn configure(release: &Descriptor) -> String {
+    let paths = |rendered: bool| -> Vec<&str> {
+        let files = release.config.iter();
+        let files = files.filter(|(_, file)| file.template().is_some() == rendered);
+        files.map(|(path, _)| path.as_str()).collect()
+    };
+    let parts = [("link", paths(false)), ("render", paths(true))];
+    let parts = parts.iter().filter(|(_, paths)| !paths.is_empty());
+    let parts: Vec<String> =
+        parts.map(|(verb, paths)| format!("{verb} {}", paths.join(", "))).collect();
+    parts.join("; ")
 }
 
 fn pool(changeover: Changeover, situation: &Situation) -> Vec<Step> {

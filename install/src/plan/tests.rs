@@ -5,6 +5,8 @@ use BuiltIn::{
     Start, Stop, Switch, Unpack, Verify,
 };
 
+use cutover_formats::descriptor::ConfigFile;
+
 use super::*;
 
 fn release(version: &str, swap: &str) -> Descriptor {
@@ -79,6 +81,22 @@ fn what_runs_already_is_left_alone() {
     let plan =
         plan(Operation::Install, &node, &release("1.0.0", "hold"), &Wishes::default()).unwrap();
     assert_eq!((plan.changeover, plan.steps), (Changeover::None, vec![]));
+}
+
+#[test]
+fn what_is_rendered_is_rendered_again() {
+    let mut node = situation(None, GateSituation::None);
+    let mut release = release("1.0.0", "hold");
+    let template = ConfigFile::Rendered { template: "b.j2".parse().unwrap() };
+    release.config.insert("b".parse().unwrap(), template);
+    let configure = |node: &Situation| {
+        let plan = plan(Operation::Install, node, &release, &Wishes::default()).unwrap();
+        let step = plan.steps.into_iter().find(|step| step.act == Act::BuiltIn(Configure));
+        step.map(|step| step.what)
+    };
+    assert_eq!(configure(&node).as_deref(), Some("link a.ini; render b"));
+    node.sealed.insert(Version::new(1, 0, 0));
+    assert_eq!(configure(&node).as_deref(), Some("render anew where values have changed"));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use cutover_formats::stage::BuiltIn;
 
 use super::failure::StageError;
 use super::{Reached, UnderWay, bring};
+use crate::configure;
+use crate::fetch;
 use crate::gate::{ControlError, Session};
 use crate::node::NodeError;
 use crate::plan::{Act, Changeover, Plan, Step};
@@ -44,6 +46,7 @@ impl UnderWay<'_> {
     fn built_in(&mut self, stage: BuiltIn, step: &Step) -> Result<Option<String>, StageError> {
         match stage {
             BuiltIn::Requires => self.requires().map(|()| None),
+            BuiltIn::Configure if !self.plan.brings() => self.render_anew(),
             BuiltIn::Fetch
             | BuiltIn::Verify
             | BuiltIn::Unpack
@@ -65,7 +68,7 @@ impl UnderWay<'_> {
 
     fn requires(&mut self) -> Result<(), StageError> {
         let Some(release) = self.release else { return Ok(()) };
-        requires::check_things(&self.node.root, &release.descriptor)?;
+        self.inputs = Some(requires::check_things(self.node, &release.descriptor)?);
         if self.plan.brings() {
             requires::check_space(&self.node.root, &release.descriptor)?;
         }
@@ -76,8 +79,18 @@ impl UnderWay<'_> {
         let (Some(release), Some(store)) = (self.release, self.store) else {
             return Err(NodeError::NotHere(self.plan.to.clone()).into());
         };
-        let bring = bring::Bring { root: &self.node.root, release, store };
+        let inputs = self.inputs.as_ref();
+        let bring = bring::Bring { root: &self.node.root, release, store, inputs };
         bring.act(stage, step, &mut self.brought)
+    }
+
+    /// For a release that is here already, with the values that the node gives now.
+    fn render_anew(&mut self) -> Result<Option<String>, StageError> {
+        let Some(release) = self.release else { return Ok(None) };
+        let (root, descriptor) = (&self.node.root, &release.descriptor);
+        let inputs = self.inputs.as_ref().ok_or(StageError::Disordered(BuiltIn::Requires))?;
+        let list = fetch::recorded_file_list(root, descriptor)?;
+        Ok(Some(configure::render_for(root, descriptor, &list, inputs)?))
     }
 
     /// A load balancer may have forgotten meanwhile that the node is out.

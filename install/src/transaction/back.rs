@@ -36,7 +36,9 @@ impl UnderWay<'_> {
     /// What is remembered of a failure.
     pub(super) fn reason(&self, broken: &Broken) -> Reason {
         if broken.cause.is_final()
-            && [BuiltIn::Verify.as_str(), BuiltIn::Unpack.as_str()].contains(&broken.stage.as_str())
+            && [BuiltIn::Verify, BuiltIn::Unpack, BuiltIn::Configure]
+                .iter()
+                .any(|stage| stage.as_str() == broken.stage.as_str())
             && let Some(bundle) = self.brought.bundle()
         {
             // Else every hostile release would leave its bundle here. Sweeping it is also what a

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::failure::StageError;
 use crate::audit::Inventory;
 use crate::build::Builder;
-use crate::configure::Links;
+use crate::configure::inputs::Inputs;
+use crate::configure::{self, Links};
 use crate::disk::{self, DiskError, Folder, Permissions};
 use crate::fetch::{self, Fetched};
 use crate::plan::Step;
@@ -66,6 +67,7 @@ pub(super) struct Bring<'a> {
     pub(super) root: &'a Root,
     pub(super) release: &'a Release,
     pub(super) store: &'a dyn Read,
+    pub(super) inputs: Option<&'a Inputs>,
 }
 
 impl Bring<'_> {
@@ -76,7 +78,7 @@ impl Bring<'_> {
         step: &Step,
         brought: &mut Brought,
     ) -> Result<Option<String>, StageError> {
-        let Self { root, release, store } = *self;
+        let Self { root, release, store, inputs } = *self;
         let descriptor = &release.descriptor;
         let prefix = root.prefix(&descriptor.version);
         match stage {
@@ -100,7 +102,14 @@ impl Bring<'_> {
                 unpack(list, bundle, &prefix, &|count| progress.add(count))?;
             }
             BuiltIn::Build => return build(root, release, step),
-            BuiltIn::Configure => brought.contents()?.1.make(&Folder::open(&prefix)?)?,
+            BuiltIn::Configure => {
+                let (list, links) = brought.contents()?;
+                links.make(&Folder::open(&prefix)?)?;
+                if descriptor.renders() {
+                    let inputs = inputs.ok_or(StageError::Disordered(BuiltIn::Requires))?;
+                    configure::render_for(root, descriptor, list, inputs)?;
+                }
+            }
             BuiltIn::Seal => seal(root, release, brought.fetched()?)?,
             _ => {}
         }

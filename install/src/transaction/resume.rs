@@ -52,6 +52,7 @@ pub fn resume(
         gate,
         recorder: Recorder::after_crash(Journal::reopen(&node.root)?, output),
         opening: trace.opening.clone(),
+        inputs: None,
         brought: Brought::default(),
         begun,
         reached: if switched { Reached::Switch } else { Reached::Gate },

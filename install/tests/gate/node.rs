@@ -244,6 +244,7 @@ fn descriptor(version: &Version, mode: Mode) -> Descriptor {
         stages: BTreeMap::new(),
         checks: Vec::new(),
         schema: None,
+        inputs: BTreeMap::new(),
     }
 }
 

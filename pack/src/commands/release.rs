@@ -4,6 +4,7 @@ mod assemble;
 mod files;
 mod plan;
 mod report;
+mod templates;
 
 use std::path::PathBuf;
 
@@ -73,6 +74,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     }
     let fetched = stages.time("vendor", || vendor::fetch(&tree, &cache, output))?;
     let assembled = Assembled::new(&tree, &fetched)?;
+    for name in &assembled.unused {
+        output.warn(format!("no template takes the input `{name}` of release.toml"));
+    }
     if args.dry_run {
         let plan = plan::Plan::new(&tree, &fetched, &assembled, args.channel.as_ref());
         output.result(&plan, || plan.to_string());

@@ -6,12 +6,14 @@
     GET  /health        200 once it is ready, else 503
     GET  /slow?SECONDS  the same as / after that time
     GET  /download?N    N bytes over a second or so, with their length; ?N,chunked without
+    GET  /config        the text of the file that TINY_CONFIG names
     POST /echo          the body
     POST /upload        how many bytes came and their sum; with a length or chunked
     GET  /socket        a WebSocket that echoes; ends with 1001 when the service does
 
 Environment:
     TINY_VERSION        what it answers
+    TINY_CONFIG=PATH    a file that it reads at the start
     TINY_EXIT=N         exits with status N at the start
     TINY_START=SECONDS  listens only after that time
     TINY_UNHEALTHY=1    /health never answers 200
@@ -32,6 +34,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 WHO = {"version": os.environ.get("TINY_VERSION", "unknown"), "pid": os.getpid()}
+CONFIG = b""
+if "TINY_CONFIG" in os.environ:
+    with open(os.environ["TINY_CONFIG"], "rb") as file:
+        CONFIG = file.read()
 
 PIECE = 64 * 1024
 
@@ -48,6 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         if url.path == "/health":
             healthy = os.environ.get("TINY_UNHEALTHY") != "1"
             return self.answer(200 if healthy else 503, WHO)
+        if url.path == "/config":
+            return self.answer(200, CONFIG)
         if url.path == "/slow":
             time.sleep(float(url.query or 1))
         if url.path == "/download":

@@ -1,16 +1,21 @@
 //! From a tree and its vendored distributions to what a release holds and says.
 
+use std::path::PathBuf;
+
 use cutover_formats::descriptor::{
     self, Carrier, Descriptor, FileListRef, Python, Requires, Vendored,
 };
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::filelist::{FileList, Kind};
+use cutover_formats::input::InputName;
 use cutover_formats::layout;
 use cutover_formats::path::RelPath;
 use cutover_formats::release_toml::ReleaseToml;
+use cutover_formats::template::TemplateError;
 use cutover_pack::bundle::{Contents, Source, SourceEntry, WrittenBundle};
 
+use super::templates;
 use crate::source::{Exclude, SourceError, SourceTree};
 use crate::vendor::Fetched;
 
@@ -21,6 +26,8 @@ pub(super) struct Assembled {
     pub(super) contents: Contents,
     /// Sum of the sizes of all files.
     pub(super) bytes: u64,
+    /// Inputs that no template takes.
+    pub(super) unused: Vec<InputName>,
 }
 
 /// A tree whose parts do not fit together.
@@ -45,6 +52,25 @@ pub(crate) enum AssembleError {
         /// What is there.
         path: RelPath,
     },
+    /// A template is not part of the release.
+    #[error("the template `{template}` of the [config] file `{path}` is no file of the release")]
+    NoTemplate {
+        /// What is to be rendered.
+        path: RelPath,
+        /// From what.
+        template: RelPath,
+    },
+    /// A template cannot be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A template that no node could render.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// A vendored distribution was packed with other contents than locked.
     #[error("`{0}` changed in the cache while it was packed")]
     Changed(RelPath),
@@ -58,9 +84,13 @@ impl Explain for AssembleError {
         match self {
             Self::Changed(_) => Exit::NotTrusted,
             Self::Exclude(error) => error.exit(),
-            Self::Empty | Self::NoLock(_) | Self::NoAssets(_) | Self::Occupied { .. } => {
-                Exit::Usage
-            }
+            Self::Unreadable { source, .. } => Exit::of_io(source),
+            Self::Template(error) => error.exit(),
+            Self::Empty
+            | Self::NoLock(_)
+            | Self::NoAssets(_)
+            | Self::NoTemplate { .. }
+            | Self::Occupied { .. } => Exit::Usage,
         }
     }
 
@@ -71,6 +101,10 @@ impl Explain for AssembleError {
             Self::NoAssets(_) => {
                 "correct the folder, or let `exclude` in release.toml not match it"
             }
+            Self::NoTemplate { .. } => {
+                "correct the path, or let `exclude` in release.toml not match it"
+            }
+            Self::Template(_) => "inputs are declared with [inputs.<name>] in release.toml",
             Self::Occupied { .. } => "rename one of them, or list the file in `exclude`",
             Self::Exclude(error) => return error.hints(),
             _ => return vec![untouched],
@@ -95,6 +129,7 @@ impl Assembled {
         }
         entries.extend(fetched.iter().map(entry));
         refuse_clashes(&tree.manifest, &entries)?;
+        let unused = templates::check(&tree.manifest, &entries)?;
         let bytes = entries.iter().map(size).sum();
         let contents = Contents {
             product: tree.product.clone(),
@@ -102,7 +137,7 @@ impl Assembled {
             time: tree.origin.time,
             entries,
         };
-        Ok(Self { contents, bytes })
+        Ok(Self { contents, bytes, unused })
     }
 
     /// About how long the tar will be.
@@ -220,6 +255,7 @@ pub(super) fn descriptor(
         stages: manifest.stage.clone(),
         checks: manifest.check.clone(),
         schema: manifest.schema.clone(),
+        inputs: manifest.inputs.clone(),
     }
 }
 

@@ -1,0 +1,206 @@
+//! What was rendered for a release, outside its prefix.
+//!
+//! Each rendering is a folder of its own, written whole and brought to disk before a link is
+//! renamed to it; so all files of a release change at once, or none. What was there before goes
+//! afterwards.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use cutover_formats::digest::Digest;
+use cutover_formats::path::RelPath;
+use cutover_formats::version::Version;
+use rustix::fs::FileType;
+use serde::{Deserialize, Serialize};
+
+use super::render::Rendered;
+use crate::audit::{Finding, Problem};
+use crate::disk::{self, DiskError, Folder, Permissions};
+use crate::root::Root;
+
+/// What a rendering came to. It holds digests of secret files, so only the node itself may read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Each file, by its path in the prefix.
+    pub files: BTreeMap<RelPath, Standing>,
+}
+
+/// A file as it was rendered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Permission bits.
+    mode: u32,
+    /// Of the whole text.
+    sha256: Digest,
+    /// The text with a stand-in for each secret.
+    pub masked: String,
+}
+
+/// Whether anything had to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// What was there is what was rendered.
+    AsItWas,
+    /// It is there now.
+    Written,
+}
+
+impl Record {
+    /// What `rendered` comes to.
+    #[must_use]
+    pub fn of(rendered: &[Rendered]) -> Self {
+        let standing = |file: &Rendered| Standing {
+            mode: permissions(file).bits(),
+            sha256: Digest::of(file.text.reveal().as_bytes()),
+            masked: file.masked.clone(),
+        };
+        Self { files: rendered.iter().map(|file| (file.path.clone(), standing(file))).collect() }
+    }
+
+    /// What was rendered for `version`; nothing where nothing was.
+    pub fn load(root: &Root, version: &Version) -> Result<Self, DiskError> {
+        Ok(disk::read_json(&record_of(&root.rendering(version)))?.unwrap_or_default())
+    }
+
+    /// The paths that another rendering gives other contents.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<RelPath> {
+        let all = self
+            .files
+            .keys()
+            .chain(other.files.keys().filter(|path| !self.files.contains_key(*path)));
+        all.filter(|path| self.files.get(*path) != other.files.get(*path)).cloned().collect()
+    }
+
+    /// Every file that is not as it was rendered.
+    pub fn audit(&self, root: &Root, version: &Version) -> Result<Vec<Finding>, DiskError> {
+        if self.files.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(folder) = held(root, version)? else {
+            let missing = |path: &RelPath| Finding {
+                path: path.as_path().to_owned(),
+                problem: Problem::Missing,
+            };
+            return Ok(self.files.keys().map(missing).collect());
+        };
+        let mut findings = Vec::new();
+        for (path, standing) in &self.files {
+            if let Some(problem) = standing.problem(&folder, path)? {
+                findings.push(Finding { path: path.as_path().to_owned(), problem });
+            }
+        }
+        Ok(findings)
+    }
+}
+
+impl Standing {
+    fn problem(&self, folder: &Folder, path: &RelPath) -> Result<Option<Problem>, DiskError> {
+        let Some(found) = folder.look(path)? else { return Ok(Some(Problem::Missing)) };
+        if disk::file_type(&found) != FileType::RegularFile {
+            let (expected, found) = ("a file", "something else");
+            return Ok(Some(Problem::WrongKind { expected, found }));
+        }
+        if found.st_mode & 0o7777 != self.mode {
+            let (expected, found) = (self.mode, found.st_mode & 0o7777);
+            return Ok(Some(Problem::WrongMode { expected, found }));
+        }
+        let full = folder.path().join(path.as_path());
+        let text = io::read_to_string(folder.open_file(path)?);
+        let same = match text {
+            Ok(text) => Digest::of(text.as_bytes()) == self.sha256,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => false,
+            Err(error) => return Err(DiskError::new("read", &full, error)),
+        };
+        Ok((!same).then_some(Problem::Edited))
+    }
+}
+
+fn permissions(file: &Rendered) -> Permissions {
+    if file.holds_secrets { Permissions::Private } else { Permissions::Plain }
+}
+
+fn record_of(rendering: &Path) -> PathBuf {
+    rendering.join("record.json")
+}
+
+/// The files of the rendering that holds.
+fn held(root: &Root, version: &Version) -> Result<Option<Folder>, DiskError> {
+    match Folder::open(&root.rendered(version)) {
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+        folder => folder.map(Some),
+    }
+}
+
+/// Sees that what the prefix of `version` links to is `rendered`.
+pub fn keep(root: &Root, version: &Version, rendered: &[Rendered]) -> Result<Kept, DiskError> {
+    let record = Record::of(rendered);
+    let standing = Record::load(root, version)?;
+    if standing == record && standing.audit(root, version)?.is_empty() {
+        sweep(root, version)?;
+        return Ok(Kept::AsItWas);
+    }
+    let place = root.config(version);
+    disk::ensure_folder(&place)?;
+    let number = number(root, version)?.map_or(0, |number| number.wrapping_add(1));
+    let new = place.join(number.to_string());
+    write(&new, rendered, &record)?;
+    disk::write_link(&root.rendering(version), Path::new(&number.to_string()))?;
+    sweep(root, version)?;
+    Ok(Kept::Written)
+}
+
+/// The number of the rendering that holds.
+fn number(root: &Root, version: &Version) -> Result<Option<u64>, DiskError> {
+    let link = root.rendering(version);
+    match fs::read_link(&link) {
+        Ok(target) => Ok(target.to_str().and_then(|text| text.parse().ok())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(DiskError::new("read", &link, error)),
+    }
+}
+
+/// Everything is on disk when this returns.
+fn write(place: &Path, rendered: &[Rendered], record: &Record) -> Result<(), DiskError> {
+    // What a crash may have left there.
+    disk::remove_tree(place)?;
+    drop(Folder::create(place)?);
+    let files = Folder::create(&place.join("files"))?;
+    for file in rendered {
+        for (end, _) in file.path.as_str().match_indices('/') {
+            if let Ok(above) = file.path.as_str()[..end].parse()
+                && files.look(&above)?.is_none()
+            {
+                files.create_folder(&above)?;
+            }
+        }
+        files
+            .create_file(&file.path, permissions(file))?
+            .write_all(file.text.reveal().as_bytes())
+            .map_err(|error| DiskError::new("write", &place.join(file.path.as_path()), error))?;
+    }
+    let json = serde_json::to_vec_pretty(record).map_err(io::Error::from);
+    let json = json.map_err(|error| DiskError::new("write", &record_of(place), error))?;
+    disk::write_file(&record_of(place), &json, Permissions::Private)?;
+    files.sync_file_system()
+}
+
+/// Removes what is not held: earlier renderings, and what a crash left of later ones.
+pub fn sweep(root: &Root, version: &Version) -> Result<(), DiskError> {
+    let place = root.config(version);
+    let holds = number(root, version)?.map(|number| number.to_string());
+    let entries = match fs::read_dir(&place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|error| DiskError::new("read", &place, error))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(|error| DiskError::new("read", &place, error))?.file_name();
+        let is = |wanted: &str| name.to_str() == Some(wanted);
+        if !is("current") && !holds.as_deref().is_some_and(is) {
+            disk::remove_tree(&place.join(name))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,290 @@
+//! Rendered configuration, from a release's template and a node's values to the service that reads it;
+//! and its secrets, which are found nowhere else.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cutover_tests::world::{NodeDir, Run, Tree, World, assert_same, free_address, get, inventory};
+
+/// What must be found nowhere.
+const PASSWORD: &str = "correct-horse-battery";
+const TOKEN: &str = "staple-of-tokens";
+
+const INPUTS: &str = r#"
+[config]
+"etc/tiny.ini" = { template = "etc/tiny.ini.j2" }
+"etc/plain.ini" = { template = "etc/plain.ini.j2" }
+"etc/own.ini" = { from = "own.ini" }
+
+[inputs.workers]
+type = "integer"
+default = 2
+description = "processes that answer"
+
+[inputs.hosts]
+type = "list"
+
+[inputs.password]
+secret = true
+
+[inputs.token]
+secret = true
+required = false
+"#;
+
+const TEMPLATE: &str = "\
+[tiny {{ version }}]
+workers = {{ workers }}
+password = {{ password }}
+{% for host in hosts %}
+host = {{ host }}
+{% endfor %}
+{% if token %}
+token = {{ token }}
+{% endif %}
+";
+
+/// A tree whose releases render, with a first one.
+fn tree(world: &World) -> Tree {
+    let tree = world.tree("tiny");
+    let toml = fs::read_to_string(tree.folder.join("release.toml")).unwrap();
+    let env = "env = { TINY_CONFIG = \"{prefix}/etc/tiny.ini\", ";
+    tree.write("release.toml", &(toml.replace("env = { ", env) + INPUTS));
+    fs::create_dir(tree.folder.join("etc")).unwrap();
+    tree.write("etc/tiny.ini.j2", TEMPLATE);
+    tree.write("etc/plain.ini.j2", "root = {{ root }}\nprefix = {{ prefix }}\n");
+    release(world, &tree, "1.0.0");
+    tree
+}
+
+fn release(world: &World, tree: &Tree, version: &str) {
+    tree.tag(version);
+    let _ = world.pack(["release", "--source", "tree", "--channel", "stable"]).ok();
+}
+
+/// What the node gives, after what `install init` wrote.
+fn give(node: &NodeDir<'_>, inputs: &str) {
+    let path = node.root.join("node.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let before = text.split("\n[inputs]").next().unwrap();
+    fs::write(path, format!("{before}\n[inputs]\n{inputs}")).unwrap();
+}
+
+fn give_all(world: &World, node: &NodeDir<'_>) {
+    fs::write(world.path("password"), format!("{PASSWORD}\n")).unwrap();
+    fs::write(world.path("token"), format!("#!/bin/sh\necho {TOKEN}\n")).unwrap();
+    let password = world.path("password");
+    let token = world.path("token");
+    give(
+        node,
+        &format!(
+            "hosts = ['a', 'b']\npassword = {{ file = '{}' }}\n\
+             token = {{ command = ['sh', '{}'], timeout = '60s' }}\n",
+            password.display(),
+            token.display()
+        ),
+    );
+}
+
+/// Every file below `folder` that holds a secret, but those of `config/`.
+fn leaks(folder: &Path) -> Vec<String> {
+    let mut command = std::process::Command::new("grep");
+    command.args(["-rlF", "-e", PASSWORD, "-e", TOKEN]).arg(folder);
+    let config = folder.join("config").display().to_string();
+    let found = Run::of(&mut command).stdout;
+    found.lines().filter(|line| !line.starts_with(&config)).map(str::to_owned).collect()
+}
+
+/// Runs `install` while others look at the arguments of all processes.
+fn watched(node: &NodeDir<'_>, arguments: &[&str]) -> Run {
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut looks = 0;
+            while !ended.load(Ordering::Relaxed) {
+                for process in fs::read_dir("/proc").unwrap() {
+                    let line = process.unwrap().path().join("cmdline");
+                    let line = fs::read(line).unwrap_or_default();
+                    let line = String::from_utf8_lossy(&line).into_owned();
+                    assert!(!line.contains(PASSWORD) && !line.contains(TOKEN), "{line}");
+                }
+                looks += 1;
+            }
+            looks
+        });
+        let run = node.install(arguments.iter().copied());
+        ended.store(true, Ordering::Relaxed);
+        assert!(watcher.join().unwrap() > 0);
+        for words in [&run.stdout, &run.stderr] {
+            assert!(!words.contains(PASSWORD) && !words.contains(TOKEN), "{run}");
+        }
+        run
+    })
+}
+
+fn rendered(node: &NodeDir<'_>, version: &str) -> String {
+    fs::read_to_string(node.root.join("releases").join(version).join("etc/tiny.ini")).unwrap()
+}
+
+#[test]
+fn what_is_missing_is_said_before_anything_is_fetched() {
+    let world = World::new();
+    let _tree = tree(&world);
+    let node = world.node(None);
+    let before = node.inventory();
+    node.install(["1.0.0"]).refused(
+        2,
+        &[
+            "requires: node.toml gives no `hosts` in [inputs]: a list of texts",
+            "node.toml gives no `password` in [inputs]: a text",
+            "nothing was fetched",
+            "install config show",
+        ],
+    );
+    give(
+        &node,
+        "hosts = 'a'\npassword = { file = 'nowhere' }\ntoken = { command = ['false'] }\nworker = 1",
+    );
+    node.install(["1.0.0"]).refused(
+        2,
+        &[
+            "gives `hosts` in [inputs] as the text \"a\", where a list of texts is wanted",
+            "the secret `password`: cannot read",
+            "the secret `token`: `false` failed (exit status: 1)",
+            "gives `worker` in [inputs], which the release does not ask for; perhaps `workers` is meant",
+        ],
+    );
+    give(&node, &format!("hosts = []\npassword = '{PASSWORD}'"));
+    let run = watched(&node, &["1.0.0"]);
+    run.refused(2, &["gives the secret `password` in [inputs] itself"]);
+    let without_node_toml = |mut lines: Vec<String>| {
+        lines.retain(|line| !line.starts_with("node.toml"));
+        lines
+    };
+    assert_same(&without_node_toml(before), &without_node_toml(node.inventory()));
+}
+
+#[test]
+fn a_service_reads_what_was_rendered_and_nobody_else_does() {
+    let world = World::new();
+    let tree = tree(&world);
+    let node = world.node(Some(free_address()));
+    let gate = node.gate.unwrap();
+    give_all(&world, &node);
+    let _running = node.start_gate();
+    let _ = watched(&node, &["1.0.0", "--json"]).ok();
+    let text = format!(
+        "[tiny 1.0.0]\nworkers = 2\npassword = {PASSWORD}\nhost = a\nhost = b\ntoken = {TOKEN}\n"
+    );
+    assert_eq!(rendered(&node, "1.0.0"), text);
+    assert_eq!(get(gate, "/config"), Some((200, text)));
+    let plain = fs::read_to_string(node.root.join("current/etc/plain.ini")).unwrap();
+    let root = node.root.display();
+    assert_eq!(plain, format!("root = {root}\nprefix = {root}/releases/1.0.0\n"));
+    let modes = inventory(&node.root.join("config/1.0.0"), &[]);
+    for mode in [
+        "0/files/etc/plain.ini f 644",
+        "0/files/etc/tiny.ini f 600",
+        "0/record.json f 600",
+        "current l 777 1 0",
+    ] {
+        assert!(modes.iter().any(|line| line.starts_with(mode)), "{mode} {modes:#?}");
+    }
+
+    // Another release takes another password, and going back takes it along.
+    tree.replace("etc/tiny.ini.j2", "workers = ", "threads = ");
+    release(&world, &tree, "1.1.0");
+    let other = "other-horse-battery";
+    fs::write(world.path("password"), format!("{other}\n")).unwrap();
+    let _ = watched(&node, &["stable"]).ok();
+    assert!(get(gate, "/config").unwrap().1.contains(&format!("threads = 2\npassword = {other}")));
+    assert!(rendered(&node, "1.0.0").contains(PASSWORD));
+    let run = watched(&node, &["verify", "1.0.0"]).ok();
+    assert!(run.stderr.contains("1.0.0: etc/tiny.ini would be rendered otherwise now"), "{run}");
+    let _ = watched(&node, &["rollback"]).ok();
+    assert!(get(gate, "/config").unwrap().1.contains(&format!("workers = 2\npassword = {other}")));
+    assert!(
+        !node.root.join("config/1.0.0/0").exists() && node.root.join("config/1.0.0/1").exists()
+    );
+    let run = watched(&node, &["verify", "--all"]).ok();
+    assert!(!run.stderr.contains("otherwise"), "{run}");
+
+    let leaks = leaks(&node.root);
+    assert!(leaks.is_empty(), "{leaks:#?}");
+    let log = fs::read_to_string(world.path("gate.log")).unwrap();
+    assert!(!log.contains(PASSWORD) && !log.contains(other) && !log.contains(TOKEN), "{log}");
+}
+
+#[test]
+fn what_was_rendered_is_audited_and_goes_with_its_release() {
+    let world = World::new();
+    let tree = tree(&world);
+    let node = world.node(None);
+    give_all(&world, &node);
+    let _ = node.install(["1.0.0"]).ok();
+    let file = node.root.join("config/1.0.0/current/files/etc/plain.ini");
+    let text = fs::read(&file).unwrap();
+    fs::write(&file, "root = elsewhere\n").unwrap();
+    node.install(["verify"]).refused(3, &["etc/plain.ini has other contents than were rendered"]);
+    fs::write(&file, text).unwrap();
+    let _ = node.install(["verify"]).ok();
+    let link = node.root.join("releases/1.0.0/etc/own.ini");
+    fs::remove_file(&link).unwrap();
+    node.install(["verify"]).refused(3, &["etc/own.ini is missing"]);
+    std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+    node.install(["verify"]).refused(3, &["etc/own.ini points to /etc/passwd"]);
+
+    // An edited file is rendered anew by the next install of its release.
+    fs::write(&file, "root = elsewhere\n").unwrap();
+    release(&world, &tree, "1.1.0");
+    let _ = node.install(["1.1.0"]).ok();
+    let _ = node.install(["rollback"]).ok();
+    let again = node.root.join("current/etc/plain.ini");
+    assert!(!fs::read_to_string(again).unwrap().contains("elsewhere"));
+
+    let toml = fs::read_to_string(node.root.join("node.toml")).unwrap();
+    fs::write(node.root.join("node.toml"), toml.replace("keep = 3", "keep = 0")).unwrap();
+    for version in ["1.2.0", "1.3.0"] {
+        release(&world, &tree, version);
+        let _ = node.install([version]).ok();
+    }
+    let kept =
+        fs::read_dir(node.root.join("config")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut kept: Vec<String> = kept.map(|name| name.into_string().unwrap()).collect();
+    kept.sort();
+    assert_eq!(kept, ["1.2.0", "1.3.0"]);
+}
+
+#[test]
+fn a_template_that_no_node_could_render_is_not_released() {
+    let world = World::new();
+    let tree = tree(&world);
+    for (version, template, words) in [
+        (
+            "1.1.0",
+            "a\n{{ wrokers }}",
+            "etc/tiny.ini.j2 line 2: `wrokers` is no input of the release",
+        ),
+        ("1.2.0", "{% if %}", "etc/tiny.ini.j2 line 1: syntax error"),
+        ("1.3.0", "{% include '/etc/passwd' %}", "etc/tiny.ini.j2 line 1: syntax error"),
+    ] {
+        tree.write("etc/tiny.ini.j2", template);
+        tree.tag(version);
+        let run = world.pack(["release", "--source", "tree"]);
+        run.refused(2, &[words, "nothing was released"]);
+    }
+    tree.write("etc/tiny.ini.j2", "{{ workers }}");
+    tree.tag("1.4.0");
+    let run = world.pack(["release", "--source", "tree"]).ok();
+    assert!(run.stderr.contains("no template takes the input `hosts` of release.toml"), "{run}");
+    fs::remove_file(tree.folder.join("etc/tiny.ini.j2")).unwrap();
+    tree.tag("1.5.0");
+    let run = world.pack(["release", "--source", "tree"]);
+    run.refused(
+        2,
+        &["the template `etc/tiny.ini.j2` of the [config] file `etc/tiny.ini` is no file"],
+    );
+}
