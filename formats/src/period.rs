@@ -23,6 +23,12 @@ impl Period {
         Self(Duration::from_secs(seconds))
     }
 
+    /// This many thousandths of a second.
+    #[must_use]
+    pub const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
     /// As the standard library has it.
     #[must_use]
     pub const fn as_duration(self) -> Duration {

@@ -42,11 +42,21 @@ pub struct Health {
     pub path: String,
     /// How long it may take after the start.
     pub within: Period,
+    /// How long it must stay so, serving already, before an install counts as done.
+    #[serde(rename = "for", skip_serializing_if = "is_default_stay")]
+    pub stay: Period,
+}
+
+/// Enough for what dies with its first requests.
+const DEFAULT_STAY: Period = Period::millis(500);
+
+fn is_default_stay(stay: &Period) -> bool {
+    *stay == DEFAULT_STAY
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { path: "/".to_owned(), within: Period::seconds(30) }
+        Self { path: "/".to_owned(), within: Period::seconds(30), stay: DEFAULT_STAY }
     }
 }
 

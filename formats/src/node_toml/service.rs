@@ -34,6 +34,9 @@ pub struct NodeService {
     /// What becomes of its output.
     #[serde(skip_serializing_if = "Log::is_default")]
     pub log: Log,
+    /// How long the service may think about a request; as long as it likes where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_within: Option<Period>,
     /// When a service that runs counts as stuck.
     #[serde(skip_serializing_if = "Liveness::is_default")]
     pub liveness: Liveness,

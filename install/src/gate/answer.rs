@@ -99,6 +99,12 @@ pub(super) fn bad_gateway(accept: &Accept) -> Response<Body> {
     brief(StatusCode::BAD_GATEWAY, "No answer", text, accept)
 }
 
+/// 504: the service takes too long over a request that may change something.
+pub(super) fn gateway_timeout(accept: &Accept) -> Response<Body> {
+    let text = "The application takes too long over this request. It may or may not act on it.";
+    brief(StatusCode::GATEWAY_TIMEOUT, "No answer in time", text, accept)
+}
+
 /// 404: there is no such asset.
 pub(super) fn missing(accept: &Accept) -> Response<Body> {
     brief(StatusCode::NOT_FOUND, "Not found", "There is no such file in that release.", accept)

@@ -165,7 +165,7 @@ async fn perform(supervisor: &Rc<Supervisor>, call: &Call, holds: Holds) -> Resu
         Call::Announce { seconds } => supervisor.announce(*seconds),
         Call::Hold => supervisor.wish(Wish::Hold),
         Call::Backoff => supervisor.wish(Wish::Backoff),
-        Call::Open => supervisor.wish(Wish::Open),
+        Call::Open => supervisor.open().await?,
         Call::Start { version } => supervisor.start(version).await?,
         Call::WaitHealthy => return supervisor.wait_healthy().await.map(seconds),
         Call::StopRunning => return Ok(seconds(supervisor.stop_running().await)),

@@ -30,10 +30,9 @@ pub(super) async fn wait(process: &Process) -> Result<Duration, String> {
     let asking = async {
         let mut pause = PAUSES.0;
         loop {
-            match ask(process, QUESTION).await {
-                Ok(status) if (200..400).contains(&status.as_u16()) => return,
-                Ok(status) => last = format!("GET {} gave {status}", process.launch.health.path),
-                Err(error) => last = format!("GET {}: {error}", process.launch.health.path),
+            match look(process).await {
+                Ok(()) => return,
+                Err(reason) => last = reason,
             }
             sleep(pause).await;
             pause = (pause * 5 / 4).min(PAUSES.1);
@@ -48,6 +47,16 @@ pub(super) async fn wait(process: &Process) -> Result<Duration, String> {
                 "not within {} ({last})", process.launch.health.within
             )),
         },
+    }
+}
+
+/// Asks once; else says what the matter is.
+pub(super) async fn look(process: &Process) -> Result<(), String> {
+    let path = &process.launch.health.path;
+    match ask(process, QUESTION).await {
+        Ok(status) if (200..400).contains(&status.as_u16()) => Ok(()),
+        Ok(status) => Err(format!("GET {path} gave {status}")),
+        Err(error) => Err(format!("GET {path}: {error}")),
     }
 }
 

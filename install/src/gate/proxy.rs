@@ -3,7 +3,7 @@
 //! A request that may have reached the service is never sent again. What is sent again, on another
 //! connection, is only what hyper hands back because not a byte of it was written.
 //! Bodies are passed on as they come, in both directions, each waiting for the slower side. How
-//! long a service may think is its own affair: there is no timeout on answers.
+//! long a service may think is its own affair, unless the node's `answer-within` bounds it.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::{self, Accept, Readiness};
 use super::assets::{self, Found, Shelves};
@@ -90,6 +90,8 @@ enum Failure {
     Unreached(io::Error),
     /// It broke off; it may have acted on the request.
     Broken(hyper::Error),
+    /// It took longer than the node allows; it may act on the request yet.
+    Late,
 }
 
 impl Route {
@@ -180,6 +182,7 @@ impl Worker {
             (hyper::upgrade::on(&mut request), visit)
         });
         let (parts, incoming) = request.into_parts();
+        let safe = parts.method.is_safe();
         let (body, fate) = Inbound::new(incoming, self.shared.settings.patience.as_duration());
         match send(&pool, Request::from_parts(parts, body)).await {
             Ok((response, lease)) => self.pass(response, lease, ticket, switch, asked),
@@ -191,6 +194,12 @@ impl Worker {
             }
             Err(Failure::Broken(error)) => {
                 Err(self.broken(&pool.upstream().version, &error, &fate, asked))
+            }
+            // What changes nothing may be asked again.
+            Err(Failure::Late) if safe => Err(self.backoff(asked)),
+            Err(Failure::Late) => {
+                self.shared.tally.failed.fetch_add(1, Ordering::Relaxed);
+                Err(answer::gateway_timeout(&asked.accept))
             }
         }
     }
@@ -422,7 +431,12 @@ async fn send(
             Some(lease) => lease,
             None => pool.connect().await.map_err(Failure::Unreached)?,
         };
-        match lease.connection.try_send_request(request).await {
+        let answered = lease.connection.try_send_request(request);
+        let answered = match pool.upstream().answer_within {
+            Some(limit) => timeout(limit, answered).await.map_err(|_| Failure::Late)?,
+            None => answered.await,
+        };
+        match answered {
             Ok(response) => return Ok((response, lease)),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => request = unsent,

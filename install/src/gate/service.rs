@@ -8,10 +8,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::node_toml::NodeService;
+use cutover_formats::period::Period;
 use cutover_formats::version::Version;
 use tokio::task::AbortHandle;
 
@@ -162,12 +163,46 @@ impl Service {
         };
         match health::wait(&process).await {
             Ok(took) => {
-                let address = process.launch.address.clone();
-                let upstream = Upstream::new(version, address, ground.lanes);
-                *self.phase.borrow_mut() = Phase::Up(Arc::new(upstream));
+                // One that went on serving all the time has requests in flight.
+                if self.upstream().is_none() {
+                    let upstream = self.new_upstream(&process, ground);
+                    *self.phase.borrow_mut() = Phase::Up(Arc::new(upstream));
+                }
                 Ok(took)
             }
             Err(reason) => Err(Fault::Unhealthy { version, reason, log_tail: process.log_tail() }),
+        }
+    }
+
+    fn new_upstream(&self, process: &Process, ground: &Ground) -> Upstream {
+        let address = process.launch.address.clone();
+        let answer_within = process.launch.node.answer_within;
+        Upstream::new(self.version().clone(), address, ground.lanes)
+            .that_answers_within(answer_within.map(Period::as_duration))
+    }
+
+    /// Watches over its `process`, healthy `since` then, for as long as its release says; else says
+    /// what happened.
+    pub(super) async fn stay_healthy(
+        &self,
+        process: &Process,
+        since: Instant,
+    ) -> Result<(), Fault> {
+        let stay = process.launch.health.stay.as_duration();
+        let broken = tokio::select! {
+            biased;
+            exited = process.ended() => Some(exited.to_string()),
+            () = tokio::time::sleep(stay.saturating_sub(since.elapsed())) => {
+                health::look(process).await.err()
+            }
+        };
+        match broken {
+            None => Ok(()),
+            Some(reason) => Err(Fault::Unhealthy {
+                version: self.version().clone(),
+                reason: format!("it was healthy at first, and then: {reason}"),
+                log_tail: process.log_tail(),
+            }),
         }
     }
 

@@ -157,7 +157,8 @@ impl Session {
         self.nothing(&Call::Backoff)
     }
 
-    /// Requests, also those that wait, go to the running service; announcements end.
+    /// Requests, also those that wait, go to the running service; announcements end. After a
+    /// promotion, waits until the service has stayed healthy for as long as its release says.
     pub fn open(&mut self) -> Result<(), ControlError> {
         self.nothing(&Call::Open)
     }

@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::notify::Manager;
+use super::process::Process;
 use super::protocol::{Fault, Maintenance};
 use super::service::{Ground, Service};
 use super::succession::{Estate, Predecessor};
@@ -61,6 +62,8 @@ pub(super) struct Supervisor {
     dark: Cell<Dark>,
     history: RefCell<Arc<[Duration]>>,
     restarts: Cell<u64>,
+    /// The process that was promoted last, and when, until it has proved itself.
+    promoted: RefCell<Option<(Rc<Process>, Instant)>>,
     /// Requests given to processes that are gone.
     past: RefCell<BTreeMap<Version, u64>>,
 }
@@ -131,6 +134,7 @@ impl Supervisor {
             dark: Cell::new(Dark { since: Some(Instant::now()), before: Duration::ZERO }),
             history: RefCell::new(history),
             restarts: Cell::default(),
+            promoted: RefCell::default(),
             past: RefCell::default(),
         })
     }
@@ -196,6 +200,18 @@ impl Supervisor {
         self.refresh();
     }
 
+    /// Requests go to what runs; ends when a service that was promoted a moment ago has stayed
+    /// healthy for long enough, or has not.
+    pub(super) async fn open(&self) -> Result<(), Fault> {
+        self.wish(Wish::Open);
+        let running = self.places.borrow().running.clone();
+        let promoted = self.promoted.borrow_mut().take();
+        match (running, promoted) {
+            (Some(running), Some((process, since))) => running.stay_healthy(&process, since).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Good answers carry `seconds` from now on; zero ends that.
     pub(super) fn announce(&self, seconds: u64) {
         self.announce.set((seconds > 0).then_some(seconds));
@@ -208,8 +224,20 @@ impl Supervisor {
         if self.ends() {
             return Err(Fault::OutOfTurn("it is ending".to_owned()));
         }
-        let service = Service::load(&self.ground.root, version)?;
-        service.start(&self.ground).await?;
+        let spare = self
+            .places
+            .borrow_mut()
+            .retiring
+            .take_if(|retiring| retiring.version() == version && retiring.answers());
+        let service = match spare {
+            // What is to be drained is wanted back: it never stopped to serve.
+            Some(service) => service,
+            None => {
+                let service = Service::load(&self.ground.root, version)?;
+                service.start(&self.ground).await?;
+                service
+            }
+        };
         self.places.borrow_mut().newcomer = Some(service);
         Ok(())
     }
@@ -263,6 +291,7 @@ impl Supervisor {
             keeper.abort();
         }
         self.keep(newcomer.clone());
+        *self.promoted.borrow_mut() = newcomer.process().map(|process| (process, Instant::now()));
         match before {
             Some(before) => tracing::info!(
                 "{} healthy, switching from {}",

@@ -37,6 +37,8 @@ pub(super) struct Upstream {
     pub(super) version: Version,
     /// Where it is.
     pub(super) address: Address,
+    /// How long it may think about a request, where that is bounded.
+    pub(super) answer_within: Option<Duration>,
     closed: AtomicBool,
     lanes: Box<[Lane]>,
 }
@@ -52,7 +54,12 @@ impl Upstream {
     /// An upstream that `lanes` threads send requests to.
     pub(super) fn new(version: Version, address: Address, lanes: usize) -> Self {
         let lanes = (0..lanes).map(|_| Lane::default()).collect();
-        Self { version, address, closed: AtomicBool::new(false), lanes }
+        Self { version, address, answer_within: None, closed: AtomicBool::new(false), lanes }
+    }
+
+    /// One that may think about a request for so long.
+    pub(super) fn that_answers_within(self, answer_within: Option<Duration>) -> Self {
+        Self { answer_within, ..self }
     }
 
     /// Counts a request in; false where the upstream takes no more.

@@ -152,6 +152,23 @@ fn a_stuck_service_is_started_again() {
 }
 
 #[test]
+fn patience_with_a_service_has_bounds() {
+    let node = Node::running("[service]\nanswer-within = \"500ms\"");
+    assert_eq!(Client::connect(node.address).get("/slow").status(), 200);
+    let service = pid_of_service(&node);
+    signal(service, Signal::STOP);
+    let answer = Client::connect(node.address).get("/version");
+    assert_eq!(answer.status(), 503, "what only reads may be asked again");
+    assert!(answer.field("retry-after").is_some());
+    let mut client = Client::connect(node.address);
+    client.say("POST /count HTTP/1.1\r\nhost: s\r\ncontent-length: 1\r\n\r\nx");
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.field("retry-after")), (504, None));
+    signal(service, Signal::CONT);
+    assert_eq!(Client::connect(node.address).get("/version").status(), 200);
+}
+
+#[test]
 fn output_is_kept_in_bounds_and_beyond_the_gate() {
     let mut node = Node::running("[service]\nlog = { size = \"16KiB\", files = 3 }");
     let name = |suffix: &str| node.root.run().join(format!("service-1.0.0.log{suffix}"));

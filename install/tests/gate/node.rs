@@ -27,6 +27,10 @@ pub(crate) enum Mode {
     Ill,
     /// It ends at once.
     Ends,
+    /// It answers well once, and ends soon after.
+    Dies,
+    /// It answers well once, and then badly.
+    Sickens,
     /// It takes no SIGTERM.
     Stubborn,
     /// It is reached by a unix socket.
@@ -268,7 +272,11 @@ fn service(mode: Mode) -> Service {
     Service {
         command,
         env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        health: Health { path: "/health".to_owned(), within: "1s".parse().unwrap() },
+        health: Health {
+            path: "/health".to_owned(),
+            within: "1s".parse().unwrap(),
+            stay: "300ms".parse().unwrap(),
+        },
         swap: Swap::BlueGreen,
         drain: "1s".parse().unwrap(),
     }

@@ -4,7 +4,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// Whether somebody has asked for its health.
+static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// Serves for ever, as the environment says.
 pub(crate) fn serve() -> ! {
@@ -83,6 +87,16 @@ fn connection(input: impl Read, mut output: impl Write, mode: &str) -> Option<()
     loop {
         let head = Head::read(&mut reader)?;
         match &head.path[..] {
+            "/health" if mode == "Dies" => {
+                std::thread::spawn(|| {
+                    std::thread::sleep(Duration::from_millis(150));
+                    std::process::exit(7);
+                });
+                answer(&mut output, "200 OK", "well, as yet")
+            }
+            "/health" if mode == "Sickens" && ASKED.swap(true, Ordering::Relaxed) => {
+                answer(&mut output, "500 Broken", "ill by now")
+            }
             "/health" if mode == "Ill" => answer(&mut output, "500 Broken", "ill"),
             "/health" => answer(&mut output, "200 OK", "well"),
             "/version" => answer(&mut output, "200 OK", &version),

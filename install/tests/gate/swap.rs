@@ -186,6 +186,35 @@ fn an_ill_newcomer_changes_nothing() {
 }
 
 #[test]
+fn health_that_does_not_last_is_seen_and_the_old_never_stops() {
+    let node = Node::running("");
+    node.release("1.1.0", Mode::Dies);
+    node.release("1.2.0", Mode::Sickens);
+    let old = node.status().running.unwrap().pid;
+    for (to, why) in [("1.1.0", "exit status: 7"), ("1.2.0", "GET /health gave 500")] {
+        let mut session = node.session();
+        session.begin().unwrap();
+        session.start(&version(to)).unwrap();
+        session.wait_healthy().unwrap();
+        node.switch(to);
+        session.promote().unwrap();
+        let error = session.open().unwrap_err();
+        let ControlError::Unhealthy { reason, .. } = &error else { panic!("{error}") };
+        assert!(reason.starts_with("it was healthy at first") && reason.contains(why), "{reason}");
+        // As an install goes back.
+        node.switch("1.0.0");
+        session.start(&version("1.0.0")).unwrap();
+        session.wait_healthy().unwrap();
+        session.promote().unwrap();
+        session.open().unwrap();
+        session.retire().unwrap();
+        session.finish().unwrap();
+        assert_eq!(node.status().running.unwrap().pid, old, "the same process all the time");
+        assert_eq!(Client::connect(node.address).get("/version").text(), "1.0.0");
+    }
+}
+
+#[test]
 fn a_service_that_takes_no_hint_is_killed() {
     let mut node = Node::new("");
     node.release("1.0.0", Mode::Stubborn);
