@@ -20,7 +20,7 @@ use crate::schema::NodeSchema;
 use crate::stage::{self, Author, Check, Objection, Stages};
 
 pub use etcd::{Etcd, EtcdEndpoint, EtcdIdentity, EtcdLogin, EtcdTls, InvalidEtcdEndpoint};
-pub use gate::{BackoffHeader, Gate, InvalidOpenPath, OpenPath};
+pub use gate::{AccessLog, BackoffHeader, Gate, InvalidOpenPath, OpenPath};
 pub use inputs::{Given, SecretSource};
 pub use pool::{
     BackendServer, CommandPool, EtcdPool, HaproxyPool, InvalidBackendServer, InvalidRuntimeSocket,
@@ -160,6 +160,7 @@ mod tests {
                 json_page: gate.json_page.clone(),
                 always: gate.always.clone(),
                 metrics: gate.metrics,
+                access_log: gate.access_log.clone(),
                 ..defaults
             }
         );

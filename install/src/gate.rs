@@ -6,6 +6,7 @@
 //! replaced as a whole by the supervisor, which starts, watches and stops services on a thread of
 //! its own, on the word of an installer ([`Session`]) or, where none is there, by itself.
 
+mod access_log;
 mod activation;
 mod answer;
 mod assets;

@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../../docs/gate.md")]
 
+mod access_log;
 mod backoff;
 mod open_path;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::period::Period;
 
+pub use access_log::AccessLog;
 pub use backoff::BackoffHeader;
 pub use open_path::{InvalidOpenPath, OpenPath};
 
@@ -51,6 +53,9 @@ pub struct Gate {
     /// Where the gate's numbers can be read, at `/metrics`; nowhere, where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<SocketAddr>,
+    /// Where requests are written down; nowhere, where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLog>,
 }
 
 impl Gate {
@@ -69,6 +74,7 @@ impl Gate {
             max_connections: default_max_connections(),
             max_per_client: default_max_per_client(),
             metrics: None,
+            access_log: None,
         }
     }
 }

@@ -7,13 +7,21 @@ use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 
+use super::access_log::Entry;
 use super::assets::Reading;
 use super::pool::{Lease, Ticket};
 use super::view::Shared;
 
 /// The body of an answer to a client.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(super) struct Body {
+    content: Content,
+    /// The request's line in the access log, complete when this ends.
+    entry: Option<Box<Entry>>,
+}
+
+#[derive(Debug)]
+enum Content {
     /// The gate's own.
     Whole(Option<Bytes>),
     /// The service's.
@@ -40,12 +48,17 @@ impl Body {
     /// A body of the gate's own.
     pub(super) fn whole(text: impl Into<Bytes>) -> Self {
         let bytes = text.into();
-        Self::Whole((!bytes.is_empty()).then_some(bytes))
+        Content::Whole((!bytes.is_empty()).then_some(bytes)).into()
     }
 
     /// A file of a release.
     pub(super) fn file(reading: Reading) -> Self {
-        Self::File(reading)
+        Content::File(reading).into()
+    }
+
+    /// Has the request's line wait for the end of this body.
+    pub(super) fn logged(&mut self, entry: Box<Entry>) {
+        self.entry = Some(entry);
     }
 
     /// Passes on what the service sends.
@@ -59,7 +72,13 @@ impl Body {
         if passing.incoming.is_end_stream() {
             passing.end();
         }
-        Self::Passing(passing)
+        Content::Passing(passing).into()
+    }
+}
+
+impl From<Content> for Body {
+    fn from(content: Content) -> Self {
+        Self { content, entry: None }
     }
 }
 
@@ -90,15 +109,12 @@ impl Passing {
     }
 }
 
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = BodyError;
-
+impl Content {
     fn poll_frame(
-        self: Pin<&mut Self>,
+        &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
+        match self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Passing(passing) => passing.poll_frame(cx).map_err(BodyError::from),
             Self::File(reading) => {
@@ -107,22 +123,39 @@ impl HttpBody for Body {
             }
         }
     }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = self.get_mut();
+        let frame = ready!(body.content.poll_frame(cx));
+        if let (Some(entry), Some(Ok(frame))) = (&mut body.entry, &frame) {
+            entry.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        Poll::Ready(frame)
+    }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_none(),
-            Self::Passing(passing) => passing.incoming.is_end_stream(),
-            Self::File(reading) => reading.left() == 0,
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Passing(passing) => passing.incoming.is_end_stream(),
+            Content::File(reading) => reading.left() == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => {
+        match &self.content {
+            Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Passing(passing) => passing.incoming.size_hint(),
-            Self::File(reading) => SizeHint::with_exact(reading.left()),
+            Content::Passing(passing) => passing.incoming.size_hint(),
+            Content::File(reading) => SizeHint::with_exact(reading.left()),
         }
     }
 }

@@ -38,6 +38,11 @@ impl Client {
         Self { address }
     }
 
+    /// Its address.
+    pub(super) fn address(&self) -> &HeaderValue {
+        &self.address
+    }
+
     /// Tells the service who asks, after whatever a proxy in front has told already.
     ///
     /// `X-Forwarded-Proto` and `-Host` of a proxy in front stand, because only it knows whether

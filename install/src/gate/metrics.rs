@@ -103,6 +103,7 @@ impl Supervisor {
             releases: self.shared.meters.read(),
             own: self.shared.meters.own.read(),
             connections: self.shared.doors.open() as u64,
+            lines_lost: self.shared.access_log.as_ref().map_or(0, |log| log.lost()),
             turned_away: self.shared.doors.turned_away(),
         })
     }

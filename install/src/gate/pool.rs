@@ -186,6 +186,11 @@ impl Lease {
         self.pool.label.clone()
     }
 
+    /// What is at the other end.
+    pub(super) fn upstream(&self) -> &Arc<Upstream> {
+        &self.pool.upstream
+    }
+
     /// The release at the other end.
     pub(super) fn version(&self) -> &Version {
         &self.pool.upstream.version

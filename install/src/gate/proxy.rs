@@ -23,6 +23,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::access_log;
 use super::answer::{self, Accept, Readiness};
 use super::assets::{self, Found, Shelves};
 use super::body::Body;
@@ -145,12 +146,23 @@ impl Worker {
         let asked = Asked { at: Instant::now(), accept: Accept::of(request.headers()) };
         let id = headers::request_id(request.headers()).unwrap_or_else(|| self.new_id());
         request.headers_mut().insert(X_REQUEST_ID, id.clone());
+        let entry = self.shared.access_log.as_ref().map(|log| {
+            let (client, id) = (visit.client.address().clone(), id.clone());
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            let request = access_log::Request { at: asked.at, client, method, path, id };
+            access_log::Entry::new(log.clone(), request)
+        });
         let answer = self.respond(visit, request, &asked).await;
         let mut response = answer.unwrap_or_else(|own| {
             self.shared.meters.own.count(self.lane, own.status(), asked.at.elapsed());
             own
         });
         response.headers_mut().insert(X_REQUEST_ID, id);
+        if let Some(mut entry) = entry {
+            let version = response.headers().get(X_CUTOVER_VERSION).cloned();
+            entry.answered(response.status(), version);
+            response.body_mut().logged(entry);
+        }
         Ok(response)
     }
 
@@ -300,7 +312,7 @@ impl Worker {
     }
 
     /// From here on the gate only carries bytes. The request counts as in flight until both sides
-    /// have ended.
+    /// have ended, or until the service is to end and its time to drain is over.
     fn switch(
         &self,
         mut response: Response<Incoming>,
@@ -316,12 +328,15 @@ impl Worker {
         }
         parts.headers.insert(X_CUTOVER_VERSION, held.0.label());
         tokio::task::spawn_local(async move {
-            let _held = held;
-            if let Err(error) = tunnel(client, service).await {
-                tracing::debug!(%error, "a tunnel ended");
+            let (lease, _ticket, _visit) = held;
+            tokio::select! {
+                ended = tunnel(client, service) => if let Err(error) = ended {
+                    tracing::debug!(%error, "a tunnel ended");
+                },
+                () = lease.upstream().cut() => tracing::debug!("a tunnel was cut"),
             }
         });
-        Response::from_parts(parts, Body::Whole(None))
+        Response::from_parts(parts, Body::whole(""))
     }
 
     fn failed(

@@ -34,6 +34,9 @@ pub(super) fn start(supervisor: &Rc<Supervisor>) -> io::Result<()> {
 }
 
 fn reload(root: &Root, shared: &Shared) {
+    if let Some(log) = &shared.access_log {
+        log.reopen();
+    }
     match pages(root, &shared.settings) {
         Ok(pages) => {
             shared.pages.store(Arc::new(pages));

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_formats::node_toml::NodeToml;
+use cutover_formats::node_toml::{Gate, NodeToml};
 use cutover_formats::version::Version;
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
@@ -18,8 +18,10 @@ use tokio::net::UnixListener;
 use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::access_log::AccessLog;
 use super::launch::LONGEST_SOCKET;
 use super::listen::{self, Farewell, Listeners, Manner};
+use super::minder::LogFiles;
 use super::protocol::Maintenance;
 use super::service::Ground;
 use super::succession::{self, Estate, Inheritance, Predecessor};
@@ -53,6 +55,7 @@ pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), G
         fs::create_dir_all(&folder).map_err(|why| GateError::at(&folder, why))?;
     }
     let pages = reload::pages(root, &gate)?;
+    let log = access_log(root, &gate)?;
     let (estate, before) = settle_in(root, gate.listen, entrance)?;
     let address = estate.listener.local_addr().map_err(|why| GateError::at(root.path(), why))?;
     raise_file_limit();
@@ -63,7 +66,7 @@ pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), G
         serial: Cell::new(0),
     };
     let view = first_view(history::load(root));
-    let shared = Arc::new(Shared::new(gate, pages, listen::lanes(), view));
+    let shared = Arc::new(Shared::new(gate, pages, log.clone(), listen::lanes(), view));
     shared.assets.restock(root);
     let runtime = LocalRuntime::new().map_err(|why| GateError::at(root.path(), why))?;
     runtime.block_on(async {
@@ -71,7 +74,19 @@ pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), G
         supervisor.obey(remembered_maintenance(root));
         let (listeners, control) = begin(&supervisor, before).await?;
         live(&supervisor, listeners, control).await.map_err(|why| GateError::at(root.path(), why))
-    })
+    })?;
+    if let Some(log) = log {
+        log.end();
+    }
+    Ok(())
+}
+
+fn access_log(root: &Root, settings: &Gate) -> Result<Option<Arc<AccessLog>>, GateError> {
+    let Some(settings) = &settings.access_log else { return Ok(None) };
+    let path = root.path().join(&settings.file);
+    let files = LogFiles::new(path, settings.size.bytes(), settings.files.get());
+    let failed = |why| GateError::Io { what: "the access log".to_owned(), why };
+    AccessLog::start(files).map(Some).map_err(failed)
 }
 
 /// What only one gate can have; and where it comes from another gate, that one.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cutover_formats::version::Version;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 /// Where the gate reaches a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub(super) struct Upstream {
     /// How long it may think about a request, where that is bounded.
     pub(super) answer_within: Option<Duration>,
     closed: AtomicBool,
+    /// Whether what is left in flight is to be broken off, where that can be done.
+    cut: watch::Sender<bool>,
     lanes: Box<[Lane]>,
 }
 
@@ -54,7 +57,14 @@ impl Upstream {
     /// An upstream that `lanes` threads send requests to.
     pub(super) fn new(version: Version, address: Address, lanes: usize) -> Self {
         let lanes = (0..lanes).map(|_| Lane::default()).collect();
-        Self { version, address, answer_within: None, closed: AtomicBool::new(false), lanes }
+        Self {
+            version,
+            address,
+            answer_within: None,
+            closed: AtomicBool::new(false),
+            cut: watch::Sender::new(false),
+            lanes,
+        }
     }
 
     /// One that may think about a request for so long.
@@ -98,12 +108,21 @@ impl Upstream {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until the last request has left, at most `limit`; tells how many are left.
+    /// Ends when what is left in flight is to be broken off. Upgraded connections never end by
+    /// themselves while both sides like them.
+    pub(super) async fn cut(&self) {
+        // The sender lives as long as this does.
+        drop(self.cut.subscribe().wait_for(|cut| *cut).await);
+    }
+
+    /// Waits until the last request has left, at most `limit`, then cuts what can be cut; tells how
+    /// many were left.
     pub(super) async fn drained(&self, limit: Duration) -> u64 {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             let left = self.in_flight();
             if left == 0 || tokio::time::Instant::now() >= deadline {
+                self.cut.send_replace(true);
                 return left;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -10,6 +10,7 @@ use cutover_formats::node_toml::Gate;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::access_log::AccessLog;
 use super::answer::Pages;
 use super::assets::Assets;
 use super::doors::Doors;
@@ -158,6 +159,8 @@ pub(super) struct Shared {
     pub(super) changed: Notify,
     /// The texts of the backoff answer.
     pub(super) pages: ArcSwap<Pages>,
+    /// Where requests are written down, if anywhere.
+    pub(super) access_log: Option<Arc<AccessLog>>,
     /// Files that the gate serves by itself.
     pub(super) assets: Assets,
     /// Answers, by release.
@@ -212,10 +215,17 @@ impl Shared {
     }
 
     /// State of a gate with nothing to serve yet.
-    pub(super) fn new(settings: Gate, pages: Pages, lanes: usize, view: View) -> Self {
+    pub(super) fn new(
+        settings: Gate,
+        pages: Pages,
+        access_log: Option<Arc<AccessLog>>,
+        lanes: usize,
+        view: View,
+    ) -> Self {
         let (most, most_per_client) = (settings.max_connections, settings.max_per_client);
         Self {
             pages: ArcSwap::from_pointee(pages),
+            access_log,
             assets: Assets::default(),
             meters: Meters::new(lanes),
             doors: Doors::new(lanes, most, most_per_client),

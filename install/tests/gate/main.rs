@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 #![expect(clippy::print_stdout, reason = "these processes speak to tests")]
 
+mod across;
 mod answers;
 mod assets;
 mod client;

@@ -72,3 +72,65 @@ fn a_taken_address_of_metrics_is_no_reason_not_to_serve() {
     until("metrics", || std::net::TcpStream::connect(address).is_ok());
     assert_eq!(Client::connect(address).get("/metrics").status(), 200);
 }
+
+/// The lines of the access log, once there are `count` of them.
+fn lines(node: &Node, name: &str, count: usize) -> Vec<serde_json::Value> {
+    let path = node.root.path().join(name);
+    let read = || std::fs::read_to_string(&path).unwrap_or_default();
+    until("all lines", || read().lines().count() >= count);
+    read().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn each_request_is_a_line() {
+    let mut node = Node::running("access-log = { file = \"access.log\" }");
+    let mut client = Client::connect(node.address);
+    client.say("GET /version?secret=1 HTTP/1.1\r\nhost: s\r\nx-request-id: mine\r\n\r\n");
+    client.answer();
+    client.get("/slow");
+    client.get("/break");
+    let mut gone = Client::connect(node.address);
+    gone.say("GET /slow HTTP/1.1\r\nhost: s\r\n\r\n");
+    until("a request in flight", || node.status().in_flight == 1);
+    drop(gone);
+    let lines_of = lines(&node, "access.log", 4);
+    let first = &lines_of[0];
+    assert_eq!((&first["path"], &first["status"]), (&"/version".into(), &404.into()));
+    assert_eq!((&first["version"], &first["id"]), (&"1.0.0".into(), &"mine".into()));
+    assert_eq!((&first["client"], &first["method"]), (&"127.0.0.1".into(), &"GET".into()));
+    assert_eq!(first["bytes"], 1);
+    assert!(first["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    assert!(lines_of[1]["ms"].as_f64().unwrap() >= 300.0);
+    assert_eq!((&lines_of[2]["status"], &lines_of[2]["version"]), (&502.into(), &().into()));
+    assert_eq!((&lines_of[3]["status"], &lines_of[3]["path"]), (&499.into(), &"/slow".into()));
+
+    // Whoever renames the file says so.
+    let path = node.root.path().join("access.log");
+    std::fs::rename(&path, node.root.path().join("taken-away")).unwrap();
+    client.get("/version");
+    lines(&node, "taken-away", 5);
+    node.signal(rustix::process::Signal::HUP);
+    until("another file", || path.exists());
+    client.get("/health");
+    assert_eq!(lines(&node, "access.log", 1)[0]["path"], "/health");
+    for _ in 0..500 {
+        client.get("/version");
+    }
+    node.signal(rustix::process::Signal::TERM);
+    assert!(node.wait_end().success());
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 501, "none is lost");
+}
+
+#[test]
+fn the_access_log_has_a_size() {
+    let node = Node::running("access-log = { file = \"a.log\", size = \"4KiB\", files = 2 }");
+    let mut client = Client::connect(node.address);
+    for _ in 0..100 {
+        client.get("/version");
+    }
+    let length = |name| std::fs::metadata(node.root.path().join(name)).map(|found| found.len());
+    until("two files", || length("a.log").is_ok() && length("a.log.1").is_ok());
+    assert!(length("a.log.1").unwrap() <= 4096);
+    assert!(!node.root.path().join("a.log.2").exists());
+    lines(&node, "a.log.1", 10);
+}

@@ -23,6 +23,8 @@ pub(super) struct Numbers {
     pub(super) connections: u64,
     /// Connections that there was no room for.
     pub(super) turned_away: u64,
+    /// Lines that are missing in the access log.
+    pub(super) lines_lost: u64,
 }
 
 /// The text.
@@ -50,6 +52,7 @@ pub(super) fn render(numbers: &Numbers) -> String {
         ("refused_total", "Requests that got the backoff answer.", status.refused),
         ("failed_total", "Requests that a service broke off.", status.failed),
         ("connections_refused_total", "Connections without room.", numbers.turned_away),
+        ("access_log_lost_total", "Lines missing in the access log.", numbers.lines_lost),
         ("restarts_total", "Services started again by themselves.", status.restarts),
     ] {
         text.single(name, "counter", help, value);

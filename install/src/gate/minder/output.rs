@@ -39,7 +39,7 @@ impl LogFiles {
     }
 
     /// Opens the file to write.
-    pub(super) fn open(mut self) -> io::Result<Self> {
+    pub(in crate::gate) fn open(mut self) -> io::Result<Self> {
         self.reopen().map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
         })?;
@@ -47,7 +47,7 @@ impl LogFiles {
     }
 
     /// Writes what came, at the end of one file and the beginning of the next where it must be.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) {
+    pub(in crate::gate) fn write(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let here = self.fits(bytes);
             self.put(&bytes[..here]);
@@ -129,7 +129,8 @@ impl LogFiles {
         }
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
+    /// Opens what stands at the path now, which may be another file than before.
+    pub(in crate::gate) fn reopen(&mut self) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let file = options.create(true).append(true).mode(0o640).open(&self.path)?;
         self.written = file.metadata()?.len();

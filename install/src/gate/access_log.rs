@@ -1,0 +1,235 @@
+//! The access log: one line of JSON for each request, when its answer has ended.
+//!
+//! Threads that serve only make the line and lay it before a thread that writes. Where that one
+//! cannot keep up (a disk that stands still), lines are lost and counted; no request waits for its line.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use hyper::header::HeaderValue;
+use hyper::{Method, StatusCode};
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::minder::LogFiles;
+
+/// Lines that may lie before the writer.
+const AHEAD: usize = 8192;
+
+/// Bytes that are written at once, about.
+const BATCH: usize = 64 * 1024;
+
+/// The client went away before there was an answer. No answer has this status: it is nginx' word.
+const GONE: u16 = 499;
+
+/// The log, as the threads that serve see it.
+#[derive(Debug)]
+pub(super) struct AccessLog {
+    lines: SyncSender<Message>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    lost: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(String),
+    Reopen,
+    End,
+}
+
+impl AccessLog {
+    /// Opens the file and starts to write.
+    pub(super) fn start(files: LogFiles) -> io::Result<Arc<Self>> {
+        let files = files.open()?;
+        let (lines, arrivals) = sync_channel(AHEAD);
+        let builder = std::thread::Builder::new().name("access-log".to_owned());
+        let writer = builder.spawn(move || write(files, &arrivals))?;
+        let (writer, lost) = (Mutex::new(Some(writer)), AtomicU64::new(0));
+        Ok(Arc::new(Self { lines, writer, lost }))
+    }
+
+    /// Opens the file anew, for whoever has renamed it.
+    pub(super) fn reopen(&self) {
+        if self.lines.try_send(Message::Reopen).is_err() {
+            tracing::error!("the access log is too busy to be opened anew");
+        }
+    }
+
+    /// Waits until all lines so far are written; later ones are lost.
+    pub(super) fn end(&self) {
+        // Fails only where the writer has ended before.
+        drop(self.lines.send(Message::End));
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(writer.map(JoinHandle::join));
+    }
+
+    /// Lines that were lost.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+fn write(mut files: LogFiles, arrivals: &Receiver<Message>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut next = arrivals.recv().ok();
+    while let Some(message) = next {
+        let more = match message {
+            Message::Line(line) => {
+                batch.extend_from_slice(line.as_bytes());
+                batch.push(b'\n');
+                true
+            }
+            Message::Reopen => {
+                files.write(&batch);
+                batch.clear();
+                if let Err(error) = files.reopen() {
+                    tracing::error!(%error, "cannot open the access log anew");
+                }
+                true
+            }
+            Message::End => false,
+        };
+        next = if more { arrivals.try_recv().ok() } else { None };
+        if next.is_none() || batch.len() >= BATCH {
+            files.write(&batch);
+            batch.clear();
+        }
+        if more && next.is_none() {
+            next = arrivals.recv().ok();
+        }
+    }
+}
+
+/// A request's line in the making; it is complete when dropped.
+#[derive(Debug)]
+pub(super) struct Entry {
+    log: Arc<AccessLog>,
+    request: Request,
+    status: Option<StatusCode>,
+    version: Option<HeaderValue>,
+    bytes: u64,
+}
+
+/// What is known of a request from the beginning.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// When it came.
+    pub(super) at: Instant,
+    /// Who sent it.
+    pub(super) client: HeaderValue,
+    /// Its method.
+    pub(super) method: Method,
+    /// Its path, without the query: that may hold secrets.
+    pub(super) path: String,
+    /// Its name.
+    pub(super) id: HeaderValue,
+}
+
+impl Entry {
+    /// The line of `request`.
+    pub(super) fn new(log: Arc<AccessLog>, request: Request) -> Box<Self> {
+        Box::new(Self { log, request, status: None, version: None, bytes: 0 })
+    }
+
+    /// The head of its answer, by a release or by the gate itself.
+    pub(super) fn answered(&mut self, status: StatusCode, version: Option<HeaderValue>) {
+        self.status = Some(status);
+        self.version = version;
+    }
+
+    /// Another piece of the answer's body.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    fn line(&self, now: Timestamp) -> Option<String> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            time: String,
+            client: &'a str,
+            method: &'a str,
+            path: &'a str,
+            status: u16,
+            bytes: u64,
+            ms: f64,
+            version: Option<&'a str>,
+            id: &'a str,
+        }
+        let line = Line {
+            time: format!("{now:.3}"),
+            client: self.request.client.to_str().ok()?,
+            method: self.request.method.as_str(),
+            path: &self.request.path,
+            status: self.status.map_or(GONE, |status| status.as_u16()),
+            bytes: self.bytes,
+            ms: self.request.at.elapsed().as_micros() as f64 / 1000.0,
+            version: self.version.as_ref().and_then(|version| version.to_str().ok()),
+            id: self.request.id.to_str().ok()?,
+        };
+        serde_json::to_string(&line).ok()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let line = self.line(Timestamp::now()).map(Message::Line);
+        if line.is_none_or(|line| self.log.lines.try_send(line).is_err()) {
+            self.log.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_stands_still_costs_lines_and_nothing_else() {
+        // A pipe that nobody reads takes 64 KiB; then the writer waits for ever.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        let _reader = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        let log = AccessLog::start(LogFiles::new(path, u64::MAX, 1)).unwrap();
+        for _ in 0..2 * AHEAD {
+            let mut entry = Entry::new(log.clone(), request("/a\"\n\u{7f}"));
+            entry.answered(StatusCode::OK, Some(HeaderValue::from_static("1.0.0")));
+        }
+        assert!(log.lost() > 0 && log.lost() <= 2 * AHEAD as u64);
+    }
+
+    fn request(path: &str) -> Request {
+        Request {
+            at: Instant::now(),
+            client: HeaderValue::from_static("127.0.0.1"),
+            method: Method::GET,
+            path: path.to_owned(),
+            id: HeaderValue::from_static("a"),
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_object_on_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let log = AccessLog::start(LogFiles::new(path.clone(), 1 << 20, 2)).unwrap();
+        let mut entry = Entry::new(log.clone(), request("/a\"\n"));
+        entry.answered(StatusCode::OK, Some(HeaderValue::from_static("1.0.0")));
+        entry.sent(7);
+        let line = entry.line(Timestamp::UNIX_EPOCH).unwrap();
+        let start = "{\"time\":\"1970-01-01T00:00:00.000Z\",\"client\":\"127.0.0.1\",\
+                     \"method\":\"GET\",\"path\":\"/a\\\"\\n\",\"status\":200,\"bytes\":7,\"ms\":";
+        assert!(line.starts_with(start), "{line}");
+        assert!(line.ends_with(",\"version\":\"1.0.0\",\"id\":\"a\"}"), "{line}");
+        drop(entry);
+        drop(Entry::new(log.clone(), request("/gone")));
+        log.end();
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.contains("\"status\":499,\"bytes\":0"), "{text}");
+    }
+}
