@@ -57,7 +57,7 @@ pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), G
     let pages = reload::pages(root, &gate)?;
     let log = access_log(root, &gate)?;
     let (estate, before) = settle_in(root, gate.listen, entrance)?;
-    let address = estate.listener.local_addr().map_err(|why| GateError::at(root.path(), why))?;
+    let address = estate.address().map_err(|why| GateError::at(root.path(), why))?;
     raise_file_limit();
     let ground = Ground {
         root: root.clone(),
@@ -101,13 +101,14 @@ fn settle_in(
     };
     let Some(Inheritance { estate, healthy, predecessor }) = inherited else {
         let lock = lock(root)?;
-        return Ok((Estate { listener: listener(listen)?, lock }, None));
+        return Ok((Estate::new(listener(listen)?, lock), None));
     };
-    let Estate { listener, lock } = estate;
-    let address = listener.local_addr().map_err(|why| GateError::at(root.path(), why))?;
-    // Its place may be another one from now on.
-    let listener = if address == listen { listener } else { listen::bind(listen)? };
-    Ok((Estate { listener, lock }, Some(Before { healthy, predecessor })))
+    let address = estate.address().map_err(|why| GateError::at(root.path(), why))?;
+    if address != listen {
+        // Its place is another one from now on.
+        estate.listener.replace(Some(listen::bind(listen)?));
+    }
+    Ok((estate, Some(Before { healthy, predecessor })))
 }
 
 /// The gate that runs until this one has taken over.
@@ -132,7 +133,10 @@ async fn begin(
             Some(control)
         }
     };
-    let listeners = Listeners::start(&supervisor.estate.listener, &supervisor.shared)?;
+    let listeners = match &*supervisor.estate.listener.borrow() {
+        Some(listener) => Listeners::start(listener, &supervisor.shared)?,
+        None => return Err(GateError::at(root.path(), io::ErrorKind::NotConnected.into())),
+    };
     let control = control.map_or_else(bind, Ok)?;
     let pid = std::process::id();
     let mut ready = "READY=1".to_owned();
@@ -184,6 +188,8 @@ async fn live(
     supervisor.manager.tell("STOPPING=1");
     tracing::info!(?limit, "drain: got {name}, letting requests in flight finish");
     supervisor.close();
+    // Else clients would go on knocking where nobody opens.
+    supervisor.estate.listener.take();
     listeners.drain(Farewell { limit, manner: Manner::Brisk }).await;
     supervisor.outlive_predecessor().await;
     supervisor.end_all().await;

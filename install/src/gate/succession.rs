@@ -7,10 +7,11 @@
 //! nothing, answers what it has with `Connection: close`, and ends with its last request. Up to that
 //! word the predecessor goes on as if nothing had been, should the successor fail.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -38,10 +39,23 @@ const LONGEST: usize = 64 * 1024;
 /// What a gate needs and only one can have.
 #[derive(Debug)]
 pub(super) struct Estate {
-    /// Where clients knock.
-    pub(super) listener: TcpListener,
+    /// Where clients knock, until the gate ends.
+    pub(super) listener: RefCell<Option<TcpListener>>,
     /// One gate per root.
     pub(super) lock: File,
+}
+
+impl Estate {
+    /// Both.
+    pub(super) fn new(listener: TcpListener, lock: File) -> Self {
+        Self { listener: RefCell::new(Some(listener)), lock }
+    }
+
+    /// Where clients knock.
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+        let listener = self.listener.borrow();
+        listener.as_ref().ok_or(io::ErrorKind::NotConnected)?.local_addr()
+    }
 }
 
 /// The gate that was here before, while it finishes its last requests.
@@ -88,7 +102,7 @@ pub(super) fn inherit(root: &Root) -> Result<Option<Inheritance>, ControlError> 
     let Ok([listener, lock]) = <[OwnedFd; 2]>::try_from(files) else {
         return Err(lost(io::Error::other("its sockets did not come along")));
     };
-    let estate = Estate { listener: listener.into(), lock: lock.into() };
+    let estate = Estate::new(listener.into(), lock.into());
     Ok(Some(Inheritance { estate, healthy, predecessor }))
 }
 
@@ -158,7 +172,9 @@ pub(super) async fn send(
     estate: &Estate,
 ) -> io::Result<()> {
     let sent = writer.as_ref().async_io(Interest::WRITABLE, || {
-        let files = [estate.listener.as_fd(), estate.lock.as_fd()];
+        let listener = estate.listener.borrow();
+        let listener = listener.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let files = [listener.as_fd(), estate.lock.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut along = SendAncillaryBuffer::new(&mut space);
         along.push(SendAncillaryMessage::ScmRights(&files));

@@ -33,6 +33,10 @@ pub(crate) enum Mode {
     Sickens,
     /// It takes no SIGTERM.
     Stubborn,
+    /// Its requests have four seconds to end in, not one.
+    Lasting,
+    /// Both.
+    Enduring,
     /// It is reached by a unix socket.
     Unix,
     /// It takes 300 ms to listen.
@@ -257,7 +261,7 @@ fn service(mode: Mode) -> Service {
     let arguments = ["--exact", "service_process", "--ignored", "--nocapture"];
     let mut command: Vec<String> = arguments.iter().map(|part| (*part).to_owned()).collect();
     command.insert(0, program);
-    if mode == Mode::Stubborn {
+    if matches!(mode, Mode::Stubborn | Mode::Enduring) {
         // What is ignored stays ignored in the program that takes the shell's place.
         let shell = ["/bin/sh", "-c", "trap '' TERM; exec \"$0\" \"$@\""];
         command.splice(0..0, shell.map(str::to_owned));
@@ -278,6 +282,8 @@ fn service(mode: Mode) -> Service {
             stay: "300ms".parse().unwrap(),
         },
         swap: Swap::BlueGreen,
-        drain: "1s".parse().unwrap(),
+        drain: if matches!(mode, Mode::Lasting | Mode::Enduring) { "4s" } else { "1s" }
+            .parse()
+            .unwrap(),
     }
 }
