@@ -36,6 +36,9 @@ pub struct NodeToml {
     pub product: Product,
     /// Where releases come from: `file:///path`, a path, or `http(s)://`.
     pub repository: String,
+    /// Other places that hold the same repository, asked in this order where it fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<String>,
     /// The channel that `install` follows where no version is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,

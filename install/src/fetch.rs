@@ -10,6 +10,7 @@ use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::filelist::{self, FileList, InvalidFileList};
 use cutover_formats::layout;
+use cutover_repository::mirrors::Blame;
 use cutover_repository::store::{Read, StoreError};
 use sha2::Digest as _;
 
@@ -60,6 +61,15 @@ pub enum FetchError {
     /// The file list is not acceptable.
     #[error(transparent)]
     FileList(#[from] InvalidFileList),
+}
+
+impl Blame for FetchError {
+    fn is_theirs(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Short { .. } | Self::Digest { .. } | Self::FileList(_) => true,
+            Self::Disk(_) => false,
+        }
+    }
 }
 
 impl Explain for FetchError {

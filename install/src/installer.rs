@@ -27,12 +27,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use cutover_formats::descriptor::{Descriptor, Swap};
+use cutover_formats::exit::Explain as _;
 use cutover_formats::name::StageName;
 use cutover_formats::stage::BuiltIn;
 use cutover_formats::version::{Version, Wanted};
 use cutover_repository::client::Client;
-use cutover_repository::location::Location;
-use cutover_repository::store::Read;
+use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Exit, Failure, Output};
 use jiff::Timestamp;
 
@@ -40,6 +40,7 @@ use crate::disk::{self, DiskError};
 use crate::gate::Session;
 use crate::lock::NodeLock;
 use crate::node::Node;
+use crate::places::Places;
 use crate::plan::{Added, Changeover, Place, Plan, Wishes, plan};
 use crate::receipt::{Operation, Outcome, Receipt, StageTime};
 use crate::recover::recover;
@@ -96,9 +97,15 @@ impl Installer {
     }
 
     /// What an install would do. Beside fresher metadata in `state/trust`, nothing changes.
-    pub fn plan(&self, wanted: Option<&Wanted>, swap: Option<Swap>) -> Result<Plan, Failure> {
-        let store = store(&self.node)?;
-        let release = resolve_wanted(&self.node, store.as_ref(), wanted)?;
+    pub fn plan(
+        &self,
+        wanted: Option<&Wanted>,
+        swap: Option<Swap>,
+        output: &Output,
+    ) -> Result<Plan, Failure> {
+        let places = Places::of(&self.node.settings, output)?;
+        let tell = |line: &str| output.warn(line);
+        let release = resolve_wanted(&self.node, &places.mirrors(&tell), wanted)?;
         Ok(self.prepare(Operation::Install, release, swap)?.plan)
     }
 
@@ -113,8 +120,10 @@ impl Installer {
         let _lock = self.lock(&format!("install{words}"), output)?;
         let began = Timestamp::now();
         let clock = Instant::now();
-        let store = store(&self.node)?;
-        let release = resolve_wanted(&self.node, store.as_ref(), wanted)?;
+        let places = Places::of(&self.node.settings, output)?;
+        let tell = |line: &str| output.warn(line);
+        let mirrors = places.mirrors(&tell);
+        let release = resolve_wanted(&self.node, &mirrors, wanted)?;
         let resolved = StageTime {
             stage: BuiltIn::Resolve.name(),
             seconds: clock.elapsed().as_secs_f64(),
@@ -122,7 +131,7 @@ impl Installer {
         };
         report(output, &resolved);
         let prepared = self.prepare(Operation::Install, release, swap)?;
-        self.go(prepared, Some(store.as_ref()), resolved, began, output)
+        self.go(prepared, Some(&mirrors), resolved, began, output)
     }
 
     /// What a rollback would do, to `to` or to what ran before. Changes nothing.
@@ -197,7 +206,7 @@ impl Installer {
     fn go(
         &self,
         prepared: Prepared,
-        store: Option<&dyn Read>,
+        mirrors: Option<&Mirrors<'_>>,
         resolved: StageTime,
         began: Timestamp,
         output: &Output,
@@ -211,7 +220,7 @@ impl Installer {
             node: &self.node,
             plan: &plan,
             release: &release,
-            store,
+            mirrors,
             gate,
             own: &self.own,
             output,
@@ -244,16 +253,10 @@ impl Installer {
     }
 }
 
-/// The repository that the node takes releases from.
-fn store(node: &Node) -> Result<Box<dyn Read>, Failure> {
-    let location: Location = node.settings.repository.parse()?;
-    Ok(cutover_repository::open_read(&location)?)
-}
-
 /// The release that is asked for, or that the node's channel names, by freshly verified metadata.
 fn resolve_wanted(
     node: &Node,
-    store: &dyn Read,
+    mirrors: &Mirrors<'_>,
     wanted: Option<&Wanted>,
 ) -> Result<Release, Failure> {
     let channel = node.settings.channel.clone().map(Wanted::Channel);
@@ -261,9 +264,15 @@ fn resolve_wanted(
         Failure::new(Exit::Usage, "no version is given, and node.toml follows no channel")
             .hint("give a version, a requirement or a channel: `install 1.1.0`, `install stable`")
     })?;
-    let mut client = Client::open(store, node.root.trust(), Timestamp::now())?;
+    let mut client = Client::open_any(mirrors.clone(), node.root.trust(), Timestamp::now())?;
     client.refresh()?;
     let standings = Standings::load(&node.root)?;
     let copy = |version: &Version| std::fs::read(node.root.descriptor(version)).ok();
-    Ok(resolve(&mut client, &node.settings.product, &wanted, &standings, &copy)?)
+    loop {
+        match resolve(&mut client, &node.settings.product, &wanted, &standings, &copy) {
+            // A mirror may only be late.
+            Err(error) if error.exit() == Exit::NotFound && client.look_elsewhere()? => {}
+            resolved => return Ok(resolved?),
+        }
+    }
 }

@@ -24,6 +24,7 @@ pub mod journal;
 pub mod lock;
 pub mod node;
 pub mod placeholders;
+pub mod places;
 pub mod plan;
 pub mod pool;
 pub mod program;

@@ -15,7 +15,7 @@ mod resume;
 
 use std::time::Instant;
 
-use cutover_repository::store::Read;
+use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::Output;
 use jiff::Timestamp;
 
@@ -51,7 +51,7 @@ pub struct Transaction<'a> {
     /// The release, verified.
     pub release: &'a Release,
     /// Where its contents come from; a rollback needs none.
-    pub store: Option<&'a dyn Read>,
+    pub mirrors: Option<&'a Mirrors<'a>>,
     /// The gate, if it runs.
     pub gate: Option<Session>,
     /// Stages of the installer's own.
@@ -70,7 +70,7 @@ struct UnderWay<'a> {
     output: &'a Output,
     /// `None` after a crash, when there is nothing more to bring.
     release: Option<&'a Release>,
-    store: Option<&'a dyn Read>,
+    mirrors: Option<&'a Mirrors<'a>>,
     pool: Option<Box<dyn Pool>>,
     gate: Option<Session>,
     recorder: Recorder<'a>,
@@ -98,7 +98,7 @@ enum Reached {
 /// Goes through the plan. On success the receipt; on failure the node is where [`Failed`] says,
 /// and a receipt of that is kept as well.
 pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Failed> {
-    let Transaction { node, plan, release, store, gate, own, output, resolved } = transaction;
+    let Transaction { node, plan, release, mirrors, gate, own, output, resolved } = transaction;
     let opening = Opening {
         id: receipt::id(now, &plan.to),
         operation: plan.operation,
@@ -118,7 +118,7 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         own,
         output,
         release: Some(release),
-        store,
+        mirrors,
         pool,
         gate,
         recorder: Recorder::new(journal, resolved, output),

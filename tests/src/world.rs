@@ -351,7 +351,13 @@ pub struct NodeDir<'a> {
     pub gate: Option<SocketAddr>,
 }
 
-impl NodeDir<'_> {
+impl<'w> NodeDir<'w> {
+    /// A node that was made there, without a gate.
+    #[must_use]
+    pub fn at(world: &'w World, root: PathBuf) -> Self {
+        Self { world, root, gate: None }
+    }
+
     /// `install init` for this node.
     #[must_use]
     pub fn init(&self) -> Command {

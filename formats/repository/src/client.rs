@@ -38,6 +38,7 @@ pub use self::remembered::{Remembered, RememberedRole};
 use self::roles::Roles;
 pub use self::signed_by::{SignedBy, SigningKey};
 pub use self::withdrawn::Withdrawal;
+use crate::mirrors::Mirrors;
 use crate::store::{Read, StoreError};
 
 /// Most bytes that are read of a file of each role, signed lengths or not.
@@ -56,7 +57,9 @@ pub mod caps {
 
 /// A client of one repository, for one run.
 pub struct Client<'a> {
-    store: &'a dyn Read,
+    mirrors: Mirrors<'a>,
+    /// How many of them have had the word, or failed to.
+    led: usize,
     folder: Folder,
     now: jiff::Timestamp,
     moment: Option<Moment>,
@@ -145,7 +148,18 @@ impl<'a> Client<'a> {
         trust_dir: PathBuf,
         now: jiff::Timestamp,
     ) -> Result<Self, TrustError> {
-        let client = Self { store, folder: Folder::open(trust_dir)?, now, moment: None };
+        Self::open_any(Mirrors::only(store), trust_dir, now)
+    }
+
+    /// The same for a repository that is in several places: the first that shows a state which can be
+    /// trusted has the word, and what it does not give is asked of the others.
+    pub fn open_any(
+        mirrors: Mirrors<'a>,
+        trust_dir: PathBuf,
+        now: jiff::Timestamp,
+    ) -> Result<Self, TrustError> {
+        let folder = Folder::open(trust_dir)?;
+        let client = Self { mirrors, led: 1, folder, now, moment: None };
         client.stored_root()?;
         Ok(client)
     }
@@ -161,14 +175,31 @@ impl<'a> Client<'a> {
         self.moment = None;
         // Two clients of one folder would otherwise take each other's floors for rollbacks.
         let lock = self.folder.lock()?;
-        let timestamps = self.follow_roots()?;
-        let (snapshots, timestamp) = self.accept_timestamp(timestamps)?;
-        let trusted = self.accept_snapshot(snapshots)?;
+        let (trusted, timestamp) = self.mirrors.ask(|store| self.settle(store))?;
         drop(lock);
         let mut moment = Moment { trusted, roles: Roles::default(), timestamp };
         moment.roles.top(&self.source(), &moment.trusted)?;
         self.moment = Some(moment);
         Ok(())
+    }
+
+    /// Gives the word to the next place, which may know more: for who was told that there is no such
+    /// thing. Whether there is one that has not had it.
+    pub fn look_elsewhere(&mut self) -> Result<bool, TrustError> {
+        if self.led >= self.mirrors.count() {
+            return Ok(false);
+        }
+        self.led += 1;
+        self.mirrors.advance();
+        self.refresh()?;
+        Ok(true)
+    }
+
+    /// What one place shows.
+    fn settle(&self, store: &dyn Read) -> Result<(Trusted, Vec<u8>), TrustError> {
+        let timestamps = self.follow_roots(store)?;
+        let (snapshots, timestamp) = self.accept_timestamp(store, timestamps)?;
+        Ok((self.accept_snapshot(store, snapshots)?, timestamp))
     }
 
     /// What the last [`Client::refresh`] settled on; refreshes where there was none.
@@ -206,20 +237,19 @@ impl<'a> Client<'a> {
         if file.length() > cap {
             return Err(StoreError::TooLarge { what: path, cap }.into());
         }
-        let bytes = source.get(&path, file.length())?;
-        file.check(&bytes).map_err(|refusal| TrustError::Refused { file: path, refusal })?;
+        let (bytes, ()) = source.get(&path, file.length(), |bytes| file.check(bytes))?;
         Ok(bytes)
     }
 
     fn source(&self) -> Source<'_> {
-        Source { store: self.store, folder: &self.folder }
+        Source { mirrors: &self.mirrors, folder: &self.folder }
     }
 
     fn moment(&mut self) -> Result<(Source<'_>, &mut Moment), TrustError> {
         if self.moment.is_none() {
             self.refresh()?;
         }
-        let source = Source { store: self.store, folder: &self.folder };
+        let source = Source { mirrors: &self.mirrors, folder: &self.folder };
         Ok((source, self.moment.as_mut().expect("refresh has just made it")))
     }
 
@@ -231,52 +261,59 @@ impl<'a> Client<'a> {
     }
 
     /// Step by step, each stored before the next is asked for. Only "not found" ends the chain.
-    fn follow_roots(&self) -> Result<Timestamps, TrustError> {
+    fn follow_roots(&self, store: &dyn Read) -> Result<Timestamps, TrustError> {
         let mut roots = self.stored_root()?;
         for _ in 0..caps::ROOT_STEPS {
             let path = metadata(Root::TYPE, Some(roots.next_version()));
-            let bytes = match self.store.get(&path, caps::ROOT) {
+            let bytes = match store.get(&path, caps::ROOT) {
                 Ok(bytes) => bytes,
                 Err(error) if error.is_not_found() => {
                     let file = metadata(Root::TYPE, Some(roots.root().head.version));
-                    return roots.finish(self.now).map_err(|refusal| self.refused(&file, refusal));
+                    return roots
+                        .finish(self.now)
+                        .map_err(|refusal| refused(store, &file, refusal));
                 }
                 Err(error) => return Err(error.into()),
             };
-            let stored = roots.step(&bytes).map_err(|refusal| self.refused(&path, refusal))?;
+            let stored = roots.step(&bytes).map_err(|refusal| refused(store, &path, refusal))?;
             if stored == Stored::Dropped {
                 self.folder.remove(Timestamp::TYPE)?;
                 self.folder.remove(Snapshot::TYPE)?;
             }
             self.folder.write(Root::TYPE, &bytes)?;
         }
-        Err(TrustError::TooManyRoots { repository: self.store.describe(), steps: caps::ROOT_STEPS })
+        Err(TrustError::TooManyRoots { repository: store.describe(), steps: caps::ROOT_STEPS })
     }
 
     fn accept_timestamp(
         &self,
+        store: &dyn Read,
         mut timestamps: Timestamps,
     ) -> Result<(Snapshots, Vec<u8>), TrustError> {
         if let Some(stored) = self.folder.read(Timestamp::TYPE, caps::TIMESTAMP)? {
             // One that does not verify any more is no floor.
             let _ = timestamps.floor(&stored);
         }
-        let bytes = self.store.get(layout::TIMESTAMP, caps::TIMESTAMP).map_err(|error| {
+        let bytes = store.get(layout::TIMESTAMP, caps::TIMESTAMP).map_err(|error| {
             if error.is_not_found() {
-                return TrustError::NoRepository { repository: self.store.describe() };
+                return TrustError::NoRepository { repository: store.describe() };
             }
             error.into()
         })?;
         let (snapshots, copy) = timestamps
             .accept(&bytes)
-            .map_err(|refusal| self.refused(layout::TIMESTAMP, refusal))?;
+            .map_err(|refusal| refused(store, layout::TIMESTAMP, refusal))?;
         if copy == Copy::Received {
             self.folder.write(Timestamp::TYPE, &bytes)?;
         }
         Ok((snapshots, bytes))
     }
 
-    fn accept_snapshot(&self, mut snapshots: Snapshots) -> Result<Trusted, TrustError> {
+    fn accept_snapshot(
+        &self,
+        store: &dyn Read,
+        mut snapshots: Snapshots,
+    ) -> Result<Trusted, TrustError> {
         if let Some(stored) = self.folder.read(Snapshot::TYPE, caps::SNAPSHOT)?
             && snapshots.floor(&stored).is_ok()
             && let Ok(trusted) = snapshots.reuse(&stored)
@@ -286,32 +323,46 @@ impl<'a> Client<'a> {
         let wanted = snapshots.wanted();
         let path = path_in(snapshots.root(), Snapshot::TYPE, wanted.version);
         let cap = wanted.length.unwrap_or(caps::SNAPSHOT).min(caps::SNAPSHOT);
-        let bytes = self.source().get(&path, cap)?;
-        let trusted = snapshots.accept(&bytes).map_err(|refusal| self.refused(&path, refusal))?;
+        let bytes = named(store, &path, cap)?;
+        let trusted = snapshots.accept(&bytes).map_err(|refusal| refused(store, &path, refusal))?;
         self.folder.write(Snapshot::TYPE, &bytes)?;
         Ok(trusted)
     }
+}
 
-    fn refused(&self, path: &str, refusal: Refusal) -> TrustError {
-        TrustError::Refused { file: format!("{path} of {}", self.store.describe()), refusal }
-    }
+fn refused(store: &dyn Read, path: &str, refusal: Refusal) -> TrustError {
+    TrustError::Refused { file: format!("{path} of {}", store.describe()), refusal }
+}
+
+/// A file that signed metadata names, so that it has to be there.
+fn named(store: &dyn Read, path: &str, cap: u64) -> Result<Vec<u8>, TrustError> {
+    store.get(path, cap).map_err(|error| {
+        if error.is_not_found() {
+            let (repository, file) = (store.describe(), path.to_owned());
+            return TrustError::Incomplete { repository, file };
+        }
+        error.into()
+    })
 }
 
 /// Where a client reads: the repository, and what is stored of it.
 struct Source<'c> {
-    store: &'c dyn Read,
+    mirrors: &'c Mirrors<'c>,
     folder: &'c Folder,
 }
 
 impl Source<'_> {
-    /// A file that signed metadata names, so that it has to be there.
-    fn get(&self, path: &str, cap: u64) -> Result<Vec<u8>, TrustError> {
-        self.store.get(path, cap).map_err(|error| {
-            if error.is_not_found() {
-                let (repository, file) = (self.store.describe(), path.to_owned());
-                return TrustError::Incomplete { repository, file };
-            }
-            error.into()
+    /// A file that signed metadata names, from the first place where it is what `accept` accepts.
+    fn get<T>(
+        &self,
+        path: &str,
+        cap: u64,
+        accept: impl Fn(&[u8]) -> Result<T, Refusal>,
+    ) -> Result<(Vec<u8>, T), TrustError> {
+        self.mirrors.ask(|store| {
+            let bytes = named(store, path, cap)?;
+            let accepted = accept(&bytes).map_err(|refusal| refused(store, path, refusal))?;
+            Ok((bytes, accepted))
         })
     }
 }

@@ -11,6 +11,7 @@ pub mod client;
 pub mod file;
 pub mod http;
 pub mod location;
+pub mod mirrors;
 pub mod secret;
 pub mod store;
 mod temporary;

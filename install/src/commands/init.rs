@@ -7,12 +7,14 @@ use cutover_formats::name::{Channel, Product};
 use cutover_formats::node_toml::{Gate, NodeToml};
 use cutover_repository::client::Client;
 use cutover_repository::location::Location;
+use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Exit, Failure, Output};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::RootArgs;
 use crate::disk::{self, DiskError, Permissions};
+use crate::places::Places;
 use crate::root::Root;
 
 /// What the node is.
@@ -21,6 +23,9 @@ pub struct Args {
     /// The repository: a path, file:///path, or http(s)://
     #[arg(long, env = "CUTOVER_REPO", value_name = "URL")]
     pub repo: String,
+    /// Another place that holds the same repository, asked where it fails; may be repeated
+    #[arg(long = "mirror", value_name = "URL")]
+    pub mirrors: Vec<String>,
     /// The root of trust, as `pack repo init` printed it; get it by a way that you trust
     #[arg(long, value_name = "ROOT.json")]
     pub trust: PathBuf,
@@ -58,8 +63,12 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     }
     let pinned =
         std::fs::read(&args.trust).map_err(|error| DiskError::new("read", &args.trust, error))?;
-    let location: Location = args.repo.parse()?;
-    let settings = settle(args, &root, &pinned, &location).inspect_err(|_| forget(&root))?;
+    let named = std::iter::once(&args.repo).chain(&args.mirrors).map(|text| text.parse());
+    let locations = named.collect::<Result<Vec<Location>, _>>()?;
+    let places = Places::open(&locations, output)?;
+    let tell = |line: &str| output.warn(line);
+    let from = (places.mirrors(&tell), locations.as_slice());
+    let settings = settle(args, &root, &pinned, from).inspect_err(|_| forget(&root))?;
     let text = node_toml(&settings)?;
     disk::write_file(&root.node_toml(), text.as_bytes(), Permissions::Plain)?;
     let made = Made {
@@ -77,7 +86,7 @@ fn settle(
     args: &Args,
     root: &Root,
     pinned: &[u8],
-    location: &Location,
+    (places, locations): (Mirrors<'_>, &[Location]),
 ) -> Result<NodeToml, Failure> {
     for folder in [
         root.releases(),
@@ -91,9 +100,8 @@ fn settle(
     ] {
         disk::ensure_folder(&folder)?;
     }
-    let store = cutover_repository::open_read(location)?;
     Client::init(root.trust(), pinned)?;
-    let mut client = Client::open(store.as_ref(), root.trust(), Timestamp::now())?;
+    let mut client = Client::open_any(places, root.trust(), Timestamp::now())?;
     client.refresh()?;
     let product = match &args.product {
         Some(product) => product.clone(),
@@ -102,9 +110,12 @@ fn settle(
             only.map_err(|failure| failure.hint("nothing was made; name it with --product"))?
         }
     };
+    let locations = locations.iter().map(|location| Ok(absolute(location)?.to_string()));
+    let mut locations = locations.collect::<Result<Vec<_>, Failure>>()?.into_iter();
     Ok(NodeToml {
         product,
-        repository: absolute(location)?.to_string(),
+        repository: locations.next().unwrap_or_default(),
+        mirrors: locations.collect(),
         channel: args.channel.clone(),
         keep: cutover_formats::node_toml::DEFAULT_KEEP,
         gate: args.gate.map(Gate::on),

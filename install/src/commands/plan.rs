@@ -9,7 +9,7 @@ use crate::plan::{Act, Placed, Plan, Step};
 
 /// Prints what an install would do. Beside fresher metadata in `state/trust`, nothing changes.
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
-    let plan = Installer::of(root.node()?).plan(args.wanted.as_ref(), args.swap)?;
+    let plan = Installer::of(root.node()?).plan(args.wanted.as_ref(), args.swap, output)?;
     output.result(&plan, || show(&plan));
     Ok(())
 }

@@ -19,6 +19,8 @@ use crate::standing::Standings;
 struct Status {
     product: Product,
     repository: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mirrors: Vec<String>,
     current: Option<Version>,
     previous: Option<Version>,
     releases: Vec<Version>,
@@ -80,6 +82,7 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
     let status = Status {
         product: node.settings.product.clone(),
         repository: node.settings.repository.clone(),
+        mirrors: node.settings.mirrors.clone(),
         current,
         previous: Standings::load(&node.root)?.previous,
         releases: node.sealed()?.into_iter().collect(),
@@ -128,6 +131,7 @@ fn describe(node: &Node, status: &Status) -> String {
         ("releases", releases.join(", ")),
         ("gate", describe_gate(node, status.gate.as_ref())),
     ];
+    lines.splice(2..2, status.mirrors.iter().map(|mirror| ("mirror", mirror.clone())));
     if let Some(gate) = &status.gate {
         if let Some(running) = &gate.running {
             let pid = running.pid.map_or_else(String::new, |pid| format!(", process {pid}"));

@@ -76,11 +76,11 @@ impl UnderWay<'_> {
     }
 
     fn bring(&mut self, stage: BuiltIn, step: &Step) -> Result<Option<String>, StageError> {
-        let (Some(release), Some(store)) = (self.release, self.store) else {
+        let (Some(release), Some(mirrors)) = (self.release, self.mirrors) else {
             return Err(NodeError::NotHere(self.plan.to.clone()).into());
         };
         let inputs = self.inputs.as_ref();
-        let bring = bring::Bring { root: &self.node.root, release, store, inputs };
+        let bring = bring::Bring { root: &self.node.root, release, mirrors, inputs };
         bring.act(stage, step, &mut self.brought)
     }
 

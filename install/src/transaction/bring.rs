@@ -7,7 +7,7 @@ use cutover_formats::filelist::FileList;
 use cutover_formats::period::Period;
 use cutover_formats::stage::BuiltIn;
 use cutover_formats::version::Version;
-use cutover_repository::store::Read;
+use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Progress, bytes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ impl Brought {
 pub(super) struct Bring<'a> {
     pub(super) root: &'a Root,
     pub(super) release: &'a Release,
-    pub(super) store: &'a dyn Read,
+    pub(super) mirrors: &'a Mirrors<'a>,
     pub(super) inputs: Option<&'a Inputs>,
 }
 
@@ -78,17 +78,17 @@ impl Bring<'_> {
         step: &Step,
         brought: &mut Brought,
     ) -> Result<Option<String>, StageError> {
-        let Self { root, release, store, inputs } = *self;
+        let Self { root, release, mirrors, inputs } = *self;
         let descriptor = &release.descriptor;
         let prefix = root.prefix(&descriptor.version);
         match stage {
             BuiltIn::Fetch => {
-                let (fetched, words) = fetch(root, release, store)?;
+                let (fetched, words) = fetch(root, release, mirrors)?;
                 brought.fetched = Some(fetched);
                 return Ok(Some(words));
             }
             BuiltIn::Verify => {
-                let (list, signed) = fetch::file_list(store, descriptor)?;
+                let (list, signed) = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
                 let links = Links::plan(root, descriptor, &list)?;
                 put_on_record(root, release, &signed)?;
                 brought.contents = Some((list, links));
@@ -120,11 +120,12 @@ impl Bring<'_> {
 fn fetch(
     root: &Root,
     release: &Release,
-    store: &dyn Read,
+    mirrors: &Mirrors<'_>,
 ) -> Result<(Fetched, String), StageError> {
     let size = release.descriptor.bundle().size;
     let progress = Progress::bytes("fetch", size);
-    let fetched = fetch::bundle(store, root, &release.descriptor, &|count| progress.add(count))?;
+    let add = |count| progress.add(count);
+    let fetched = mirrors.ask(|store| fetch::bundle(store, root, &release.descriptor, &add))?;
     let words = if fetched.transferred == size {
         bytes(size)
     } else {

@@ -47,7 +47,7 @@ pub fn resume(
         own,
         output,
         release: None,
-        store: None,
+        mirrors: None,
         pool: pool::open(node)?,
         gate,
         recorder: Recorder::after_crash(Journal::reopen(&node.root)?, output),

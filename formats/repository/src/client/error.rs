@@ -8,6 +8,7 @@ use cutover_formats::descriptor::InvalidDescriptor;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::tuf::refusal::Refusal;
 
+use crate::mirrors::Blame;
 use crate::store::StoreError;
 
 /// Why a repository, or a file of it, is not trusted or cannot be had.
@@ -73,6 +74,24 @@ pub enum TrustError {
     /// A release's descriptor, though signed, cannot be used.
     #[error(transparent)]
     Descriptor(#[from] InvalidDescriptor),
+}
+
+impl Blame for TrustError {
+    fn is_theirs(&self) -> bool {
+        match self {
+            Self::Refused { .. }
+            | Self::Store(_)
+            | Self::NoRepository { .. }
+            | Self::Incomplete { .. } => true,
+            // The same everywhere, or of this machine.
+            Self::TooManyRoots { .. }
+            | Self::NoRoot { .. }
+            | Self::OtherRoot { .. }
+            | Self::Local { .. }
+            | Self::Pointer(_)
+            | Self::Descriptor(_) => false,
+        }
+    }
 }
 
 impl Explain for TrustError {

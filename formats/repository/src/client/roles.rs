@@ -58,16 +58,13 @@ fn load(
     {
         return Ok(targets);
     }
-    let refused = |file: &str, refusal| {
-        let file = format!("{file} of {}", source.store.describe());
+    let wanted = trusted.wanted(role).map_err(|refusal| {
+        let file = format!("{role} of {}", source.mirrors.describe());
         TrustError::Refused { file, refusal }
-    };
-    let wanted = trusted.wanted(role).map_err(|refusal| refused(role, refusal))?;
+    })?;
     let path = path_in(trusted.root(), role, wanted.version);
     let cap = wanted.length.unwrap_or(caps::TARGETS).min(caps::TARGETS);
-    let bytes = source.get(&path, cap)?;
-    let targets =
-        trusted.role(role, delegator, &bytes).map_err(|refusal| refused(&path, refusal))?;
+    let (bytes, targets) = source.get(&path, cap, |bytes| trusted.role(role, delegator, bytes))?;
     source.folder.keep(role, &bytes)?;
     Ok(targets)
 }

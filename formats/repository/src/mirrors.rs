@@ -1,0 +1,145 @@
+//! Several places that hold the same repository.
+//!
+//! None of them is trusted, so that it does not matter which of them a file comes from: what is wrong,
+//! missing or late is asked of the next one, by whoever verifies it.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::store::{Read, StoreError};
+
+/// The places, in the order in which they are asked; the one that was good last comes first.
+#[derive(Clone)]
+pub struct Mirrors<'a> {
+    stores: Vec<&'a dyn Read>,
+    good: Arc<AtomicUsize>,
+    tell: &'a (dyn Fn(&str) + Sync),
+}
+
+/// Whose fault a failure is.
+pub trait Blame: Display {
+    /// Whether another place could do better.
+    fn is_theirs(&self) -> bool;
+}
+
+impl Blame for StoreError {
+    fn is_theirs(&self) -> bool {
+        true
+    }
+}
+
+fn silent(_: &str) {}
+
+impl<'a> Mirrors<'a> {
+    /// These places, of which there must be one; `tell` hears of each that is passed over.
+    #[must_use]
+    pub fn new(stores: Vec<&'a dyn Read>, tell: &'a (dyn Fn(&str) + Sync)) -> Self {
+        Self { stores, good: Arc::default(), tell }
+    }
+
+    /// A single place.
+    #[must_use]
+    pub fn only(store: &'a dyn Read) -> Self {
+        Self::new(vec![store], &silent)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.stores.len()
+    }
+
+    /// Lets the one after the one that was good last come first.
+    pub(crate) fn advance(&self) {
+        self.good.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The name of the one that comes first.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.in_order().next().map(|(_, store)| store.describe()).unwrap_or_default()
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = (usize, &'a dyn Read)> {
+        let (count, good) = (self.stores.len(), self.good.load(Ordering::Relaxed));
+        (0..count).map(move |at| (good + at) % count).map(|at| (at, self.stores[at]))
+    }
+
+    /// Asks one after the other for something, and for its verification, until one gives what is
+    /// wanted. If none does, the first failure counts.
+    pub fn ask<T, E: Blame + From<StoreError>>(
+        &self,
+        mut ask: impl FnMut(&'a dyn Read) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut first = None;
+        for (at, store) in self.in_order() {
+            match ask(store) {
+                Ok(found) => {
+                    self.good.store(at, Ordering::Relaxed);
+                    return Ok(found);
+                }
+                Err(error) if !error.is_theirs() => return Err(error),
+                Err(error) => {
+                    if self.count() > 1 {
+                        (self.tell)(&format!("passing over {}: {error}", store.describe()));
+                    }
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        let what = "the repository".to_owned();
+        Err(first.unwrap_or_else(|| {
+            StoreError::Unreachable { what, why: "no place of it is known".to_owned() }.into()
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    struct Named(&'static str);
+
+    impl Read for Named {
+        fn get(&self, path: &str, _cap: u64) -> Result<Vec<u8>, StoreError> {
+            Err(StoreError::NotFound { what: path.to_owned() })
+        }
+
+        fn stream(
+            &self,
+            path: &str,
+            _from: u64,
+            _cap: u64,
+        ) -> Result<Box<dyn std::io::Read + Send + '_>, StoreError> {
+            Err(StoreError::NotFound { what: path.to_owned() })
+        }
+
+        fn describe(&self) -> String {
+            self.0.to_owned()
+        }
+    }
+
+    #[test]
+    fn the_good_one_is_asked_first_next_time() {
+        let (one, two, three) = (Named("one"), Named("two"), Named("three"));
+        let told = Mutex::new(Vec::new());
+        let tell = |line: &str| told.lock().unwrap().push(line.to_owned());
+        let mirrors = Mirrors::new(vec![&one, &two, &three], &tell);
+        let only_two = |store: &dyn Read| match store.describe().as_str() {
+            "two" => Ok(2),
+            _ => store.get("x", 1).map(|_| 0),
+        };
+        assert_eq!(mirrors.ask(only_two).unwrap(), 2);
+        assert_eq!(mirrors.ask(only_two).unwrap(), 2);
+        assert_eq!(*told.lock().unwrap(), ["passing over one: x does not exist"]);
+        let mut asked = Vec::new();
+        let none: Result<(), StoreError> = mirrors.ask(|store| {
+            asked.push(store.describe());
+            Err(StoreError::NotFound { what: store.describe() })
+        });
+        assert_eq!(asked, ["two", "three", "one"]);
+        assert_eq!(none.unwrap_err().to_string(), "two does not exist");
+    }
+}
