@@ -69,26 +69,29 @@ pub enum Problem {
     },
 }
 
-impl std::fmt::Display for Finding {
+impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let path = self.path.display();
-        match &self.problem {
-            Problem::Missing => write!(f, "{path}: is missing"),
-            Problem::Unexpected => write!(f, "{path}: should not be there"),
-            Problem::Changed { expected, found } => {
-                write!(f, "{path}: has contents with sha256 {found} instead of {expected}")
+        match self {
+            Self::Missing => f.write_str("is missing"),
+            Self::Unexpected => f.write_str("should not be there"),
+            Self::Changed { expected, found } => {
+                write!(f, "has contents with sha256 {found} instead of {expected}")
             }
-            Problem::Edited => write!(f, "{path}: has other contents than were rendered"),
-            Problem::WrongMode { expected, found } => {
-                write!(f, "{path}: has mode {found:o} instead of {expected:o}")
+            Self::Edited => f.write_str("has other contents than were rendered"),
+            Self::WrongMode { expected, found } => {
+                write!(f, "has mode {found:o} instead of {expected:o}")
             }
-            Problem::WrongKind { expected, found } => {
-                write!(f, "{path}: is {found}, should be {expected}")
-            }
-            Problem::WrongLink { expected, found } => {
-                write!(f, "{path}: links to {found:?} instead of {expected:?}")
+            Self::WrongKind { expected, found } => write!(f, "is {found}, should be {expected}"),
+            Self::WrongLink { expected, found } => {
+                write!(f, "links to {found:?} instead of {expected:?}")
             }
         }
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.problem)
     }
 }
 
@@ -106,6 +109,65 @@ pub fn audit(
         .map(|entry| (&entry.path, Standing::from(&entry.kind)))
         .collect();
     compare(&Folder::open(prefix)?, None, &expected, ignore)
+}
+
+/// What should stand at one path, and what is wrong with what does.
+#[derive(Clone, Debug, Serialize)]
+pub struct Look {
+    #[serde(flatten)]
+    expected: Standing,
+    problems: Vec<Problem>,
+}
+
+impl Look {
+    /// At a path of a file list; `None` where the list has nothing there.
+    pub fn listed(
+        list: &FileList,
+        prefix: &Path,
+        path: &RelPath,
+    ) -> Result<Option<Self>, DiskError> {
+        let entries = list.entries();
+        let Ok(index) = entries.binary_search_by(|entry| entry.path.cmp(path)) else {
+            return Ok(None);
+        };
+        Self::at(prefix, path, Standing::from(&entries[index].kind)).map(Some)
+    }
+
+    /// At a path where a link to `target` should be.
+    pub fn link(prefix: &Path, path: &RelPath, target: String) -> Result<Self, DiskError> {
+        Self::at(prefix, path, Standing::Link { target })
+    }
+
+    fn at(prefix: &Path, path: &RelPath, expected: Standing) -> Result<Self, DiskError> {
+        let found = Standing::read(&Folder::open(prefix)?, path)?;
+        let problems = expected.problems(found);
+        Ok(Self { expected, problems })
+    }
+
+    /// The same, where more is wrong.
+    #[must_use]
+    pub fn with(mut self, problems: impl IntoIterator<Item = Problem>) -> Self {
+        self.problems.extend(problems);
+        self
+    }
+
+    /// What is wrong; nothing where it is as it should be.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl std::fmt::Display for Look {
+    /// What should be there.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.expected {
+            Standing::Folder { mode } => write!(f, "a folder, mode {mode:o}"),
+            Standing::File { mode, sha256 } => write!(f, "a file, mode {mode:o}, sha256 {sha256}"),
+            Standing::Link { target } => write!(f, "a link to {target}"),
+            Standing::Other => f.write_str("something else than a file, a folder or a link"),
+        }
+    }
 }
 
 /// Whether `path` is one of `paths` or below one.

@@ -47,6 +47,10 @@ pub enum Command {
     Status,
     /// Show the releases on this node
     List,
+    /// Show what installs did: when, how long it took, what clients felt
+    Log(commands::log::Args),
+    /// Say which release, package, commit and signer an installed file came from
+    Explain(commands::explain::Args),
     /// Hold installed files against what was signed
     Verify(commands::verify::Args),
     /// Go back to the release that ran before

@@ -1,10 +1,12 @@
 //! The commands, one file each: `Args`, what may be typed, and `run`.
 
+pub mod explain;
 pub mod fetch;
 pub mod gate;
 pub mod init;
 pub mod install;
 pub mod list;
+pub mod log;
 pub mod maintenance;
 pub mod plan;
 pub mod prune;

@@ -17,6 +17,7 @@ pub mod commands;
 pub mod configure;
 pub mod disk;
 pub mod etcd;
+pub mod explain;
 pub mod fetch;
 pub mod gate;
 pub mod installer;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use cutover_install::cli::{Command, Install};
 use cutover_install::commands::{
-    fetch, gate, init, install, list, maintenance, plan, prune, resume, rollback, status, verify,
+    explain, fetch, gate, init, install, list, log, maintenance, plan, prune, resume, rollback,
+    status, verify,
 };
 
 fn main() -> ExitCode {
@@ -17,6 +18,8 @@ fn main() -> ExitCode {
         Some(Command::Plan(args)) => plan::run(&args, &root, output),
         Some(Command::Status) => status::run(&root, output),
         Some(Command::List) => list::run(&root, output),
+        Some(Command::Log(args)) => log::run(&args, &root, output),
+        Some(Command::Explain(args)) => explain::run(&args, &root, output),
         Some(Command::Verify(args)) => verify::run(&args, &root, output),
         Some(Command::Rollback(args)) => rollback::run(&args, &root, output),
         Some(Command::Prune(args)) => prune::run(&args, &root, output),

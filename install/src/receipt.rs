@@ -143,6 +143,32 @@ impl Receipt {
     }
 }
 
+/// What the history tells, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Each install that ended, once: as it ended last.
+    pub receipts: Vec<Receipt>,
+    /// How many lines cannot be understood: a newer program wrote them, or the disk spoiled them.
+    pub unreadable: usize,
+}
+
+impl History {
+    /// Reads it; nothing where nothing was ever installed.
+    pub fn load(root: &Root) -> Result<Self, DiskError> {
+        let mut all = Self::default();
+        for line in history(root)?.lines() {
+            match serde_json::from_str::<Receipt>(line) {
+                Ok(receipt) => {
+                    all.receipts.retain(|earlier| earlier.id != receipt.id);
+                    all.receipts.push(receipt);
+                }
+                Err(_) => all.unreadable += 1,
+            }
+        }
+        Ok(all)
+    }
+}
+
 /// How long the site was usually dark in this node's own last swaps, whole seconds, at least one:
 /// what clients are told before the next one. `None` where it never was.
 pub fn usual_dark(root: &Root) -> Result<Option<u64>, DiskError> {

@@ -470,7 +470,7 @@ fn an_inventory_of_what_was_built() {
     fs::write(prefix.join("env/bin/A"), b"upper").unwrap();
     fs::write(prefix.join("env/bin/a"), b"lower").unwrap();
     fs::set_permissions(prefix.join("env/bin/a"), fs::Permissions::from_mode(0o600)).unwrap();
-    let taken = Inventory::take(&prefix, &env).unwrap();
+    let taken = Inventory::take(&prefix, &env, "a test").unwrap();
     let text = serde_json::to_string(&taken).unwrap();
     let inventory: Inventory = serde_json::from_str(&text).unwrap();
     assert_eq!(inventory, taken);

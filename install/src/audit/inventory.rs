@@ -5,8 +5,8 @@ use std::path::Path;
 use cutover_formats::path::RelPath;
 use serde::{Deserialize, Serialize};
 
-use super::Finding;
 use super::standing::{Standing, compare, in_parallel, walk};
+use super::{Finding, Look};
 use crate::disk::{DiskError, Folder};
 
 /// What stood in a folder that the node built itself (a Python environment, say) when it was built.
@@ -16,6 +16,9 @@ use crate::disk::{DiskError, Folder};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
     folder: RelPath,
+    /// What built it.
+    #[serde(default)]
+    builder: Option<String>,
     entries: Vec<Item>,
 }
 
@@ -27,8 +30,8 @@ struct Item {
 }
 
 impl Inventory {
-    /// Records what stands in `folder` of `prefix`, in the order of paths.
-    pub fn take(prefix: &Path, folder: &RelPath) -> Result<Self, DiskError> {
+    /// Records what `builder` has made to stand in `folder` of `prefix`, in the order of paths.
+    pub fn take(prefix: &Path, folder: &RelPath, builder: &str) -> Result<Self, DiskError> {
         let held = Folder::open(prefix)?;
         let mut paths: Vec<RelPath> = Vec::new();
         walk(&held, Some(folder), &mut |path, _| {
@@ -47,13 +50,30 @@ impl Inventory {
         let entries = there
             .filter_map(|(path, standing)| standing.map(|standing| Item { path, standing }))
             .collect();
-        Ok(Self { folder: folder.clone(), entries })
+        Ok(Self { folder: folder.clone(), builder: Some(builder.to_owned()), entries })
     }
 
     /// The folder that was recorded.
     #[must_use]
     pub fn folder(&self) -> &RelPath {
         &self.folder
+    }
+
+    /// What built it; `None` where an older program wrote this down.
+    #[must_use]
+    pub fn builder(&self) -> Option<&str> {
+        self.builder.as_deref()
+    }
+
+    /// Everything that was there, by path.
+    pub fn paths(&self) -> impl Iterator<Item = &RelPath> {
+        self.entries.iter().map(|item| &item.path)
+    }
+
+    /// What stood at `path`, and whether it still does; `None` where nothing stood there.
+    pub fn look(&self, prefix: &Path, path: &RelPath) -> Result<Option<Look>, DiskError> {
+        let found = self.entries.iter().find(|item| item.path == *path);
+        found.map(|item| Look::at(prefix, path, item.standing.clone())).transpose()
     }
 
     /// Everything in the folder that is not as it was, in the order of paths.

@@ -76,7 +76,7 @@ impl Standing {
     }
 
     /// What is wrong with `found` where this should be.
-    fn problems(&self, found: Option<Self>) -> Vec<Problem> {
+    pub(super) fn problems(&self, found: Option<Self>) -> Vec<Problem> {
         let Some(found) = found else { return vec![Problem::Missing] };
         let mode =
             |expected, found| (expected != found).then_some(Problem::WrongMode { expected, found });

@@ -152,7 +152,10 @@ fn build(root: &Root, release: &Release, step: &Step) -> Result<Option<String>, 
     let builder = Builder::find();
     let limit = step.timeout.map(Period::as_duration);
     builder.build(root, &prefix, python, limit)?;
-    disk::write_json(&root.built(version), &Inventory::take(&prefix, &python.env)?)?;
+    disk::write_json(
+        &root.built(version),
+        &Inventory::take(&prefix, &python.env, builder.name())?,
+    )?;
     Ok(Some(format!("{} by {}", python.env, builder.name())))
 }
 
