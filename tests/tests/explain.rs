@@ -36,7 +36,9 @@ fn release_with_wheel(world: &World) -> String {
     tree.write("requirements.lock", &format!("demo-app==1.0 --hash=sha256:{sha256}\n"));
     let toml = std::fs::read_to_string(tree.folder.join("release.toml")).expect("it is there");
     let vendor = "[vendor.python]\nrequirements = \"requirements.lock\"\nfind-links = \"wheels\"\n";
-    let config = "[config]\n\"etc/tiny.ini\" = { from = \"tiny.ini\" }\n";
+    let config = "[config]\n\"etc/tiny.ini\" = { from = \"tiny.ini\" }\n\
+        \"etc/made.ini\" = { template = \"made.ini.j2\" }\n";
+    tree.write("made.ini.j2", "made = yes\n");
     tree.write("release.toml", &format!("{toml}\n{vendor}\n{config}"));
     tree.write("run.sh", "#!/bin/sh\n");
     let mode = Command::new("chmod").arg("+x").arg(tree.folder.join("run.sh")).status();
@@ -81,6 +83,16 @@ fn explains_all(node: &NodeDir<'_>, builder: &str, wheel: &str) {
     assert_eq!((&config["origin"]["from"], &config["kind"]), (&"config".into(), &"link".into()));
     let file = node.root.join("shared/tiny.ini");
     assert_eq!(config["origin"]["file"].as_str().map(Path::new), Some(file.as_path()));
+
+    let made = explain(node, "etc/made.ini");
+    assert_eq!(
+        (&made["origin"]["template"], &made["problems"]),
+        (&"made.ini.j2".into(), &Value::Array(Vec::new()))
+    );
+    let rendered = made["origin"]["file"].as_str().expect("a path").to_owned();
+    assert_eq!(std::fs::read_to_string(&rendered).expect("it is there"), "made = yes\n");
+    std::fs::write(&rendered, "made = no\n").expect("written");
+    assert_eq!(explain(node, "etc/made.ini")["problems"][0]["problem"], "edited");
 
     // In the environment: a module, what was compiled of it, a script, and what is of no wheel.
     let site = Run::of(Command::new("find").arg(node.root.join("current/env/")).args([
