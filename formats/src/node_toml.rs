@@ -5,6 +5,7 @@
 mod etcd;
 mod gate;
 mod inputs;
+mod manager;
 mod pool;
 mod service;
 
@@ -22,6 +23,7 @@ use crate::stage::{self, Author, Check, Objection, Stages};
 pub use etcd::{Etcd, EtcdEndpoint, EtcdIdentity, EtcdLogin, EtcdTls, InvalidEtcdEndpoint};
 pub use gate::{AccessLog, BackoffHeader, Gate, InvalidOpenPath, OpenPath};
 pub use inputs::{Given, SecretSource};
+pub use manager::{Manager, Orders};
 pub use pool::{
     BackendServer, CommandPool, EtcdPool, HaproxyPool, InvalidBackendServer, InvalidRuntimeSocket,
     Lingering, Pool, RuntimeSocket, Then,
@@ -126,7 +128,14 @@ impl NodeToml {
             key: keys.join("."),
             why,
         })?;
-        Ok(parsed)
+        match parsed.service.contradiction() {
+            None => Ok(parsed),
+            Some((key, why)) => {
+                let keys = ["service".to_owned(), key.to_owned()];
+                let (line, key) = (line(&keys), keys.join("."));
+                Err(InvalidNodeToml::Value { line, key, why })
+            }
+        }
     }
 }
 

@@ -69,6 +69,12 @@ pub enum Command {
     /// Become a service's process; started by `mind`
     #[command(hide = true)]
     Enter,
+    /// Stand in for a service that another manager runs; started by `mind`
+    #[command(hide = true)]
+    Steward {
+        /// What to tell the manager, as JSON
+        orders: String,
+    },
     /// Write man pages and shell completions
     #[command(hide = true)]
     Documents {

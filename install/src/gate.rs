@@ -36,6 +36,7 @@ mod reload;
 mod run;
 mod service;
 mod session;
+pub mod steward;
 mod stream;
 mod succession;
 mod supervisor;

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Some(Command::Gate(args)) => gate::run(&args, &root),
         Some(Command::Mind) => gate::mind(),
         Some(Command::Enter) => gate::enter(),
+        Some(Command::Steward { orders }) => gate::steward(&orders),
         Some(Command::Maintenance(args)) => maintenance::run(&args, &root, output),
         Some(Command::Documents { folder }) => {
             cutover_terminal::documents(Install::command(), "cutover-install", &folder)

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use super::manager::Manager;
 use crate::descriptor::Swap;
 use crate::period::Period;
 use crate::size::Size;
@@ -19,6 +20,9 @@ pub struct NodeService {
     /// Environment variables; they win over the release's.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Who starts and stops its processes, where the gate does not itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Manager>,
     /// Whom the service runs as, where that is not the gate's own user; needs a gate run by root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -43,6 +47,33 @@ pub struct NodeService {
 }
 
 impl NodeService {
+    /// What of it cannot be had together: the key, and what is wrong with it.
+    pub(super) fn contradiction(&self) -> Option<(&'static str, String)> {
+        let manager = self.manager.as_ref()?;
+        let orders = manager.orders();
+        if orders.start.is_empty() || orders.stop.is_empty() || orders.status.is_empty() {
+            return Some(("manager", "has an empty command".to_owned()));
+        }
+        if !manager.tells_releases_apart() && matches!(self.swap, None | Some(Swap::BlueGreen)) {
+            let why = "starts every release in the same way, so that two cannot run at once: name \
+                       {version} or {port} in it, or say swap = \"hold\" or \"backoff\"";
+            return Some(("manager", why.to_owned()));
+        }
+        let said = [
+            ("user", self.user.is_some()),
+            ("group", self.group.is_some()),
+            ("limits", self.limits != Limits::default()),
+            ("umask", self.umask.is_some()),
+        ];
+        let (key, _) = said.into_iter().find(|(_, said)| *said)?;
+        match manager {
+            Manager::Systemd { .. } => {
+                Some((key, "is the unit's to say where systemd starts the service".to_owned()))
+            }
+            Manager::Command { .. } => None,
+        }
+    }
+
     /// Whether the node adds nothing.
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -194,6 +225,20 @@ mod tests {
         assert_eq!(journal.log, Log::Journal(Journal::Journal));
         let nothing: NodeService = toml::from_str("").unwrap();
         assert!(nothing.is_empty() && toml::to_string(&nothing).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_manager_must_tell_releases_apart_to_run_two() {
+        let parse = |text: &str| toml::from_str::<NodeService>(text).unwrap().contradiction();
+        let unit = |unit: &str| format!("manager = {{ kind = \"systemd\", unit = \"{unit}\" }}\n");
+        assert_eq!(parse(&unit("weave@{version}.service")), None);
+        assert!(parse(&unit("weave.service")).unwrap().1.contains("two cannot run"));
+        assert_eq!(parse(&(unit("weave.service") + "swap = \"hold\"")), None);
+        let user = parse(&(unit("weave@{port}.service") + "user = \"web\""));
+        assert_eq!(user.unwrap().0, "user");
+        let command = "user = \"web\"\nmanager = { kind = \"command\", start = [\"up\", \"{port}\"], \
+                       stop = [\"down\"], status = [\"is-up\"] }";
+        assert_eq!(parse(command), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `install gate`, and the two hidden steps between it and a service.
+//! `install gate`, and the hidden steps between it and a service.
 
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
@@ -72,4 +72,10 @@ pub fn mind() -> Result<(), Failure> {
 /// Becomes a service's process.
 pub fn enter() -> Result<(), Failure> {
     minder::enter().map_err(|error| Failure::new(Exit::of_io(&error), format!("enter: {error}")))
+}
+
+/// Stands in for a service that another manager runs.
+pub fn steward(orders: &str) -> Result<(), Failure> {
+    gate::steward::steward(orders)
+        .map_err(|error| Failure::new(Exit::Unexpected, format!("the service: {error}")))
 }

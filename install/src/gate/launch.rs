@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_formats::descriptor::{Health, Service};
-use cutover_formats::node_toml::{Log, NodeService};
+use cutover_formats::node_toml::{Log, Manager, NodeService};
 use cutover_formats::version::Version;
 
 use super::minder::{LogFiles, Program, Task, Who};
+use super::steward::{SHORTLY, Stewardship};
 use super::upstream::Address;
 use crate::placeholders::fill;
 use crate::root::Root;
@@ -54,9 +55,11 @@ pub(super) struct Recipe {
 
 impl Recipe {
     /// Whether the service is reached by a unix socket.
-    pub(super) fn uses_socket(&self) -> bool {
-        let mut texts = self.service.command.iter().chain(self.service.env.values());
-        texts.any(|text| text.contains("{socket}"))
+    pub(super) fn uses_socket(&self, node: &NodeService) -> bool {
+        let orders = node.manager.as_ref().map(Manager::orders);
+        let command = orders.map_or_else(|| self.service.command.clone(), |orders| orders.start);
+        let env = self.service.env.values().chain(node.env.values());
+        command.iter().chain(env).any(|text| text.contains("{socket}"))
     }
 
     /// Puts this node's values into the recipe.
@@ -85,6 +88,16 @@ impl Recipe {
             // A relative path means one in the prefix; an absolute one stays what it is.
             *program = folder.join(&*program).display().to_string();
         }
+        let mut drain = self.service.drain.as_duration();
+        if let Some(manager) = &node.manager {
+            for (name, value) in &values {
+                env.insert(format!("CUTOVER_{}", name.to_ascii_uppercase()), value.clone());
+            }
+            let fill = |text: &str| fill(text, &values);
+            command = Stewardship::new(manager, fill, &env, drain, root.run()).command();
+            // The steward has means of its own before it is killed.
+            drain += 2 * SHORTLY;
+        }
         Launch {
             version: self.version.clone(),
             command,
@@ -95,7 +108,7 @@ impl Recipe {
             who,
             node: node.clone(),
             health: self.service.health.clone(),
-            drain: self.service.drain.as_duration(),
+            drain,
         }
     }
 
@@ -191,8 +204,9 @@ mod tests {
 
     #[test]
     fn a_socket_is_used_where_it_is_named() {
+        let node = NodeService::default();
         let with = recipe(&["serve", "--bind", "unix:{socket}"]);
-        assert!(with.uses_socket() && !recipe(&["serve", "{listen}"]).uses_socket());
+        assert!(with.uses_socket(&node) && !recipe(&["serve", "{listen}"]).uses_socket(&node));
         let address = Address::Unix("/r/run/s.sock".into());
         let launch = with.launch(&Root::new("/r".into()), &NodeService::default(), None, address);
         assert_eq!(launch.command, ["serve", "--bind", "unix:/r/run/s.sock"]);

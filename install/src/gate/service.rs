@@ -243,7 +243,7 @@ impl Service {
     }
 
     fn address(&self, ground: &Ground, who: Option<&Who>) -> io::Result<Address> {
-        if !self.recipe.uses_socket() {
+        if !self.recipe.uses_socket(&ground.node) {
             // Bound and let go of: the service binds it itself, from what the system has free.
             return Ok(Address::Tcp(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?));
         }

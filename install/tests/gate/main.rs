@@ -18,6 +18,7 @@ mod node;
 mod numbers;
 mod proxy;
 mod service;
+mod steward;
 mod succession;
 mod swap;
 
