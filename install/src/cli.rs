@@ -58,7 +58,7 @@ pub enum Command {
     /// Remove releases that are no longer needed
     Prune(commands::prune::Args),
     /// End an install that a crash cut off
-    Resume,
+    Resume(commands::resume::Args),
     /// Run the gate and the service, in the foreground
     Gate(commands::gate::Args),
     /// Hold the site in maintenance: clients get 503 with Retry-After

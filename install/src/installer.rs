@@ -45,9 +45,10 @@ use crate::plan::{Added, Changeover, Place, Plan, Wishes, plan};
 use crate::receipt::{Operation, Outcome, Receipt, StageTime};
 use crate::recover::recover;
 use crate::resolve::{Release, resolve};
+use crate::schema;
 use crate::stage::{Own, Stage};
 use crate::standing::Standings;
-use crate::transaction::{Transaction, report, run as transact};
+use crate::transaction::{Transaction, Undoing, report, run as transact};
 
 /// A node, and what its installer adds to the stages.
 pub struct Installer {
@@ -156,15 +157,15 @@ impl Installer {
     }
 
     /// Ends an install that a crash cut off: in the new release or in the old.
-    pub fn resume(&self, output: &Output) -> Result<Option<Receipt>, Failure> {
+    pub fn resume(&self, undoing: Undoing, output: &Output) -> Result<Option<Receipt>, Failure> {
         let _lock = NodeLock::take(&self.node.root, "install resume", Timestamp::now())?;
-        Ok(recover(&self.node, &self.own, output)?)
+        Ok(recover(&self.node, &self.own, undoing, output)?)
     }
 
     /// Takes the node's lock and ends what a crash cut off.
     pub fn lock(&self, doing: &str, output: &Output) -> Result<NodeLock, Failure> {
         let lock = NodeLock::take(&self.node.root, doing, Timestamp::now())?;
-        if let Some(receipt) = recover(&self.node, &self.own, output)? {
+        if let Some(receipt) = recover(&self.node, &self.own, Undoing::Must, output)? {
             output.note(match &receipt.outcome {
                 Outcome::Done => format!("the node is on {}", receipt.to),
                 Outcome::Unchanged { .. } | Outcome::SwitchedBack { .. } => match &receipt.from {
@@ -184,7 +185,8 @@ impl Installer {
     ) -> Result<Prepared, Failure> {
         let mut gate = self.node.gate()?;
         let situation = self.node.situation(gate.as_mut())?;
-        let plan = plan(operation, &situation, &release.descriptor, &self.wishes(swap))?;
+        let mut plan = plan(operation, &situation, &release.descriptor, &self.wishes(swap))?;
+        plan.notes.extend(schema::notes(&self.node, &plan, &release.descriptor)?);
         Ok(Prepared { release, plan, gate })
     }
 

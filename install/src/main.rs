@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Some(Command::Verify(args)) => verify::run(&args, &root, output),
         Some(Command::Rollback(args)) => rollback::run(&args, &root, output),
         Some(Command::Prune(args)) => prune::run(&args, &root, output),
-        Some(Command::Resume) => resume::run(&root, output),
+        Some(Command::Resume(args)) => resume::run(&args, &root, output),
         Some(Command::Gate(args)) => gate::run(&args, &root),
         Some(Command::Mind) => gate::mind(),
         Some(Command::Enter) => gate::enter(),

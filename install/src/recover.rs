@@ -6,13 +6,18 @@ use crate::journal;
 use crate::node::Node;
 use crate::receipt::Receipt;
 use crate::stage::Own;
-use crate::transaction::{StageError, resume};
+use crate::transaction::{StageError, Undoing, resume};
 
 /// Ends a transaction that was left behind, if there is one: in the new release where the symlink
 /// names it, else in the old. The node's lock is held. The receipt says which.
 ///
 /// `own` are the stages that the installer adds in code, as they were when it was cut off.
-pub fn recover(node: &Node, own: &[Own], output: &Output) -> Result<Option<Receipt>, StageError> {
+pub fn recover(
+    node: &Node,
+    own: &[Own],
+    undoing: Undoing,
+    output: &Output,
+) -> Result<Option<Receipt>, StageError> {
     let root = &node.root;
     let Some(trace) = journal::read(root)? else {
         // Litter of a crash before the first line was whole.
@@ -27,5 +32,5 @@ pub fn recover(node: &Node, own: &[Own], output: &Output) -> Result<Option<Recei
         trace.opening.to,
         trace.stages.last().map_or("resolve", |stage| stage.as_str())
     ));
-    resume(node, &trace, own, output).map(Some)
+    resume(node, &trace, own, undoing, output).map(Some)
 }

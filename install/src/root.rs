@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cutover_formats::name::StageName;
 use cutover_formats::version::Version;
 
 /// A node's root folder, e.g. `/srv/weave`. Only computes paths; touches nothing.
@@ -20,6 +21,7 @@ use cutover_formats::version::Version;
 /// state/journal                  the transaction under way, if any
 /// state/lock                     held while a command changes the node
 /// state/standings.json           which releases ran well here, which failed
+/// state/once/<stage>@<version>.json  stages that run once, and did so here
 /// state/pool.json                how the node stood in its pool, while it is taken out of it
 /// state/history.jsonl            every install that ended, one line each
 /// state/receipts/<id>.json       what each did
@@ -177,6 +179,18 @@ impl Root {
     #[must_use]
     pub fn standings(&self) -> PathBuf {
         self.state().join("standings.json")
+    }
+
+    /// What ran once here.
+    #[must_use]
+    pub fn all_once(&self) -> PathBuf {
+        self.state().join("once")
+    }
+
+    /// That a stage of a version, which runs once, did so here.
+    #[must_use]
+    pub fn once(&self, version: &Version, stage: &StageName) -> PathBuf {
+        self.all_once().join(format!("{stage}@{version}.json"))
     }
 
     /// Every install that ended.

@@ -9,7 +9,9 @@
 mod act;
 mod back;
 mod bring;
+mod database;
 mod failure;
+mod once;
 mod recorder;
 mod resume;
 
@@ -19,6 +21,7 @@ use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::Output;
 use jiff::Timestamp;
 
+pub use back::Undoing;
 pub use bring::Seal;
 pub use failure::{Failed, StageError};
 pub use recorder::report;
@@ -82,6 +85,7 @@ struct UnderWay<'a> {
     begun: Vec<usize>,
     reached: Reached,
     resumed: bool,
+    undoing: Undoing,
 }
 
 /// How far it came.
@@ -128,6 +132,7 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         begun: Vec::new(),
         reached: Reached::Nothing,
         resumed: false,
+        undoing: Undoing::Must,
     };
     match under_way.go() {
         Ok(()) => under_way.settle().map_err(|error| {
@@ -154,18 +159,24 @@ impl UnderWay<'_> {
         match step.act {
             // What settles is not undone, so it comes when everything else is over.
             Act::BuiltIn(BuiltIn::Settle) => return Ok(()),
-            Act::Skip => self.output.note(format!("{:<9} {}", step.stage, step.what)),
-            _ => {
-                self.recorder.journal.stage(&step.stage).map_err(Broken::at(&step.stage))?;
-                if !self.begun.contains(&index) {
-                    self.begun.push(index);
-                }
-                let began = Instant::now();
-                let words = self.attempts(step)?;
-                self.recorder.over(step, began.elapsed(), words);
-            }
+            Act::Skip => self.output.note(format!("{:<9} {}", step.stage.as_str(), step.what)),
+            _ if step.once => self.once(index, step)?,
+            _ => self.begin(index, step)?,
         }
+        self.database_brought(step).map_err(Broken::at(&step.stage))?;
         self.checks(step, &step.after)
+    }
+
+    /// Announces the step and does it.
+    fn begin(&mut self, index: usize, step: &Step) -> Result<(), Broken> {
+        self.recorder.journal.stage(&step.stage).map_err(Broken::at(&step.stage))?;
+        if !self.begun.contains(&index) {
+            self.begun.push(index);
+        }
+        let began = Instant::now();
+        let words = self.attempts(step)?;
+        self.recorder.over(step, began.elapsed(), words);
+        Ok(())
     }
 
     /// The step, as often as it may be tried.

@@ -6,15 +6,25 @@ use serde::Serialize;
 use crate::cli::RootArgs;
 use crate::installer::Installer;
 use crate::receipt::{Outcome, Receipt};
+use crate::transaction::Undoing;
 
 #[derive(Serialize)]
 struct Resumed {
     receipt: Option<Receipt>,
 }
 
+/// How to end it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// End it although a stage cannot be undone, and leave that as it is
+    #[arg(long)]
+    pub leave_undone: bool,
+}
+
 /// Ends an install that a crash cut off: in the new release or in the old.
-pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
-    let resumed = Resumed { receipt: Installer::of(root.node()?).resume(output)? };
+pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
+    let undoing = if args.leave_undone { Undoing::May } else { Undoing::Must };
+    let resumed = Resumed { receipt: Installer::of(root.node()?).resume(undoing, output)? };
     output.result(&resumed, || match &resumed.receipt {
         None => "nothing was cut off".to_owned(),
         Some(receipt) => match (&receipt.outcome, &receipt.from) {

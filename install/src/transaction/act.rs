@@ -72,7 +72,7 @@ impl UnderWay<'_> {
         if self.plan.brings() {
             requires::check_space(&self.node.root, &release.descriptor)?;
         }
-        Ok(())
+        self.database_fits(&release.descriptor)
     }
 
     fn bring(&mut self, stage: BuiltIn, step: &Step) -> Result<Option<String>, StageError> {

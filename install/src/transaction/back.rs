@@ -15,6 +15,16 @@ use crate::receipt::{Outcome, Receipt};
 use crate::standing::Standings;
 use crate::swap;
 
+/// What becomes of a transaction whose stages cannot all be undone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Undoing {
+    /// It stays in the journal until they are.
+    #[default]
+    Must,
+    /// It ends. A node that is out of its pool goes on having to be put back.
+    May,
+}
+
 /// Why it goes back.
 pub(super) struct Reason {
     pub(super) words: String,
@@ -63,6 +73,9 @@ impl UnderWay<'_> {
             standings.failed(&self.opening.to, &reason.words, Timestamp::now());
             standings.save(&node.root)?;
         }
+        if self.begun.iter().any(|index| matches!(self.plan.steps[*index].act, Act::Run(_))) {
+            self.warn_of_database();
+        }
         prune::remove_litter(node)?;
         let reason = reason.words.clone();
         let outcome = match self.reached {
@@ -90,9 +103,14 @@ impl UnderWay<'_> {
             if step.act == Act::BuiltIn(BuiltIn::Switch) {
                 self.point_back()?;
             }
-            if let Err(error) = self.take_back(step) {
-                self.output.warn(format!("cannot undo {}: {error}", step.stage));
-                trouble.get_or_insert(error);
+            if let Err(cause) = self.take_back(step) {
+                let undone =
+                    StageError::Undone { stage: step.stage.clone(), cause: Box::new(cause) };
+                self.output.warn(undone.to_string());
+                let pool = matches!(step.act, Act::BuiltIn(_));
+                if pool || self.undoing == Undoing::Must {
+                    trouble.get_or_insert(undone);
+                }
             }
             if gate_at == Some(at) {
                 figures = self.return_gate()?;
@@ -117,6 +135,7 @@ impl UnderWay<'_> {
             Act::BuiltIn(BuiltIn::Depool | BuiltIn::Repool) | Act::Program => {
                 self.drive(step, Verb::Undo)
             }
+            Act::Run(_) if step.once => self.take_back_once(step),
             Act::Run(_) if step.undo.is_some() => {
                 self.output.note(format!("{:<9} undo", step.stage));
                 self.drive(step, Verb::Undo)

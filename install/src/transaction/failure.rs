@@ -13,8 +13,10 @@ use crate::disk::DiskError;
 use crate::fetch::FetchError;
 use crate::gate::ControlError;
 use crate::node::NodeError;
+use crate::once::OnceError;
 use crate::pool::PoolError;
 use crate::requires::Lacking;
+use crate::schema::SchemaError;
 use crate::unpack::UnpackError;
 
 /// Why a stage failed.
@@ -50,15 +52,35 @@ pub enum StageError {
     /// Something does not hold.
     #[error(transparent)]
     Check(#[from] CheckFailed),
+    /// The database.
+    #[error(transparent)]
+    Schema(#[from] Box<SchemaError>),
+    /// The fleet.
+    #[error(transparent)]
+    Once(#[from] OnceError),
     /// A command, or a stage in code.
     #[error("{}", .0.message)]
     Stage(Failure),
     /// A stage that this program does not have: another began it, or the node left its pool for good.
     #[error("this program has no stage `{0}`")]
     Stranger(StageName),
+    /// A stage that was begun cannot be taken back.
+    #[error("cannot undo {stage}: {cause}")]
+    Undone {
+        /// The stage.
+        stage: StageName,
+        /// Why not.
+        cause: Box<StageError>,
+    },
     /// A stage without the one that it builds on.
     #[error("the plan comes here without `{0}`")]
     Disordered(BuiltIn),
+}
+
+impl From<SchemaError> for StageError {
+    fn from(error: SchemaError) -> Self {
+        Self::Schema(Box::new(error))
+    }
 }
 
 impl StageError {
@@ -77,7 +99,7 @@ impl StageError {
 
     /// Whether something that was to hold does not, or something that was to be done was not.
     pub(super) fn is_checked(&self) -> bool {
-        matches!(self, Self::Check(_) | Self::Stage(_))
+        matches!(self, Self::Check(_) | Self::Stage(_) | Self::Schema(_))
     }
 
     /// Whether a crash is ended by going back from here, rather than by trying again.
@@ -97,6 +119,9 @@ impl StageError {
             Self::Disk(error) => error,
             Self::Pool(error) => error,
             Self::Check(error) => error,
+            Self::Schema(error) => &**error,
+            Self::Once(error) => error,
+            Self::Undone { cause, .. } => &**cause,
             Self::Stage(_) | Self::Stranger(_) | Self::Disordered(_) => return None,
         })
     }
@@ -114,6 +139,13 @@ impl Explain for StageError {
 
     fn hints(&self) -> Vec<String> {
         match (self, self.explain()) {
+            (Self::Undone { cause, .. }, _) => {
+                let again =
+                    "`install resume` tries again; `install resume --leave-undone` lets it be";
+                let mut hints = cause.hints();
+                hints.push(again.to_owned());
+                hints
+            }
             (_, Some(error)) => error.hints(),
             (Self::Stage(failure), None) => failure.hints.clone(),
             (Self::Stranger(_), None) => vec![

@@ -8,7 +8,7 @@ use super::back::Reason;
 use super::bring::Brought;
 use super::failure::{Broken, StageError};
 use super::recorder::Recorder;
-use super::{Reached, UnderWay};
+use super::{Reached, UnderWay, Undoing};
 use crate::journal::{self, Journal, Recovery, Trace};
 use crate::node::Node;
 use crate::plan::{Act, Plan};
@@ -23,6 +23,7 @@ pub fn resume(
     node: &Node,
     trace: &Trace,
     own: &[Own],
+    undoing: Undoing,
     output: &Output,
 ) -> Result<Receipt, StageError> {
     // What the killed installer left running would act beside its own undoing.
@@ -57,6 +58,7 @@ pub fn resume(
         begun,
         reached: if switched { Reached::Switch } else { Reached::Gate },
         resumed: true,
+        undoing,
     };
     match recovery {
         Recovery::Forward => match under_way.finish() {
