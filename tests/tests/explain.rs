@@ -164,6 +164,12 @@ fn files_are_found_from_anywhere_and_strangers_are_not_in_a_release() {
     assert_eq!(from("releases/1.0.0", "app.py").ok().json()["version"], "1.0.0");
     assert_eq!(from("shared", "app.py").ok().json()["version"], "1.1.0");
 
+    // A root that is named through a link, from a folder that is not.
+    let mut linked = node.command();
+    linked.env("CUTOVER_ROOT", &other).args(["explain", "app.py", "--json"]);
+    linked.current_dir(node.root.join("releases/1.0.0"));
+    assert_eq!(Run::of(&mut linked).ok().json()["version"], "1.0.0");
+
     let refused = |file: &str, words: &[&str]| {
         let _ = node.install(["explain", file]).refused(4, words);
     };

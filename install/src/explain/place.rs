@@ -21,8 +21,8 @@ pub struct Place {
     pub path: RelPath,
 }
 
-/// Where `typed` may be meant, the likeliest first: as it was typed, from `folder` on, or below the
-/// current prefix; then the same with all links on the way followed.
+/// Where `typed` may be meant, the likeliest first: from `folder` on, then below the current prefix;
+/// each as it was typed, then with all links on the way followed.
 ///
 /// The last component is never followed: a link is to be explained itself.
 pub fn places(node: &Node, folder: &Path, typed: &Path) -> Result<Vec<Place>, NodeError> {
@@ -31,11 +31,11 @@ pub fn places(node: &Node, folder: &Path, typed: &Path) -> Result<Vec<Place>, No
     paths.extend(current.as_ref().map(|version| node.root.prefix(version).join(typed)));
     let real = std::fs::canonicalize(node.root.path());
     let real = Root::new(real.map_err(|error| DiskError::new("find", node.root.path(), error))?);
-    let followed: Vec<_> = paths.iter().filter_map(|path| follow(path)).collect();
-    let as_typed = paths.iter().map(|path| (&node.root, plain(path)));
-    let candidates = as_typed.chain(followed.into_iter().map(|path| (&real, path)));
+    let candidates = paths
+        .iter()
+        .flat_map(|path| [Some((&node.root, plain(path))), follow(path).map(|path| (&real, path))]);
     let mut places: Vec<Place> = Vec::new();
-    for (root, path) in candidates {
+    for (root, path) in candidates.flatten() {
         let place = place(root, current.as_ref(), &path);
         places.extend(place.filter(|place| !places.contains(place)));
     }
