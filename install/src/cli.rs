@@ -53,6 +53,9 @@ pub enum Command {
     Explain(commands::explain::Args),
     /// Hold installed files against what was signed
     Verify(commands::verify::Args),
+    /// Look at what a release asks this node for, and at what would be rendered for it
+    #[command(subcommand)]
+    Config(commands::config::Command),
     /// Go back to the release that ran before
     Rollback(commands::rollback::Args),
     /// Remove releases that are no longer needed

@@ -4,8 +4,9 @@
 //! In the order of the modules: [`inputs`] settles what the node gives for what the release asks,
 //! [`secret`] reads what must be shown nowhere, [`render`] puts both into templates, [`rendering`]
 //! keeps the outcome outside the prefix and says whether it still stands; [`stale`] whether it would
-//! come out otherwise now.
+//! come out otherwise now; [`compare`] how another release's differ.
 
+pub mod compare;
 pub mod inputs;
 pub mod render;
 pub mod rendering;

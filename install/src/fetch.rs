@@ -1,10 +1,13 @@
 //! Bringing a release's contents to the node: resumable, never longer than signed, hashed as they
 //! come. Where they come from is not trusted.
 
+mod member;
+
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use cutover_formats::bundle::InvalidSeekTable;
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
@@ -14,6 +17,7 @@ use cutover_repository::mirrors::Blame;
 use cutover_repository::store::{Read, StoreError};
 use sha2::Digest as _;
 
+pub use self::member::member;
 use crate::disk::{self, DiskError};
 use crate::root::Root;
 
@@ -58,6 +62,15 @@ pub enum FetchError {
         /// What was signed.
         expected: Digest,
     },
+    /// The bundle is not laid out as the file list says.
+    #[error(transparent)]
+    SeekTable(#[from] InvalidSeekTable),
+    /// A frame does not decode to what the seek table says.
+    #[error("bundle: frame {frame} is corrupt")]
+    Frame {
+        /// Which one, from 0.
+        frame: u64,
+    },
     /// The file list is not acceptable.
     #[error(transparent)]
     FileList(#[from] InvalidFileList),
@@ -66,7 +79,12 @@ pub enum FetchError {
 impl Blame for FetchError {
     fn is_theirs(&self) -> bool {
         match self {
-            Self::Store(_) | Self::Short { .. } | Self::Digest { .. } | Self::FileList(_) => true,
+            Self::Store(_)
+            | Self::Short { .. }
+            | Self::Digest { .. }
+            | Self::SeekTable(_)
+            | Self::Frame { .. }
+            | Self::FileList(_) => true,
             Self::Disk(_) => false,
         }
     }
@@ -78,7 +96,7 @@ impl Explain for FetchError {
             Self::Store(error) => error.exit(),
             Self::Disk(error) => error.exit(),
             Self::Short { .. } => Exit::Unreachable,
-            Self::Digest { .. } => Exit::NotTrusted,
+            Self::Digest { .. } | Self::SeekTable(_) | Self::Frame { .. } => Exit::NotTrusted,
             Self::FileList(error) => error.exit(),
         }
     }
@@ -88,7 +106,7 @@ impl Explain for FetchError {
             Self::Store(error) => error.hints(),
             Self::Disk(error) => error.hints(),
             Self::Short { .. } => vec!["the next try goes on where this one ended".to_owned()],
-            Self::Digest { .. } => {
+            Self::Digest { .. } | Self::SeekTable(_) | Self::Frame { .. } => {
                 vec![
                     "the server or what stands before it sends other files than were released"
                         .to_owned(),

@@ -256,7 +256,7 @@ impl Installer {
 }
 
 /// The release that is asked for, or that the node's channel names, by freshly verified metadata.
-fn resolve_wanted(
+pub(crate) fn resolve_wanted(
     node: &Node,
     mirrors: &Mirrors<'_>,
     wanted: Option<&Wanted>,

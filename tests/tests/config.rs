@@ -259,6 +259,83 @@ fn what_was_rendered_is_audited_and_goes_with_its_release() {
 }
 
 #[test]
+fn what_would_change_is_shown_without_secrets() {
+    let world = World::new();
+    let tree = tree(&world);
+    let node = world.node(None);
+    let run = watched(&node, &["config", "show", "1.0.0"]).ok();
+    assert!(run.stderr.contains("node.toml gives no `hosts` in [inputs]"), "{run}");
+    assert!(run.stdout.contains("processes that answer"), "{run}");
+    let run = watched(&node, &["config", "diff", "1.0.0"]).ok();
+    assert!(run.stderr.contains("node.toml gives no `password`"), "{run}");
+    assert!(run.stdout.contains("\n+password = <missing password>\n"), "{run}");
+    give_all(&world, &node);
+    let shown = watched(&node, &["config", "show", "1.0.0", "--json"]).ok().json();
+    let input = |name: &str| {
+        let inputs = shown["inputs"].as_array().unwrap();
+        inputs.iter().find(|input| input["name"] == name).unwrap().clone()
+    };
+    assert_eq!(
+        (&input("workers")["value"], &input("workers")["from"]),
+        (&2.into(), &"default".into())
+    );
+    assert_eq!(
+        (&input("password")["value"], &input("password")["from"]),
+        (&().into(), &"node".into())
+    );
+    let _ = node.install(["1.0.0"]).ok();
+    let run = watched(&node, &["config", "diff"]).ok();
+    assert_eq!(run.stdout, "nothing changes from 1.0.0 to 1.0.0 now\n");
+
+    // Of a release that is not here only the templates are fetched.
+    tree.replace("etc/tiny.ini.j2", "workers = ", "threads = ");
+    tree.replace("release.toml", "\"own.ini\"", "\"other.ini\"");
+    tree.replace(
+        "release.toml",
+        "[inputs.token]",
+        "[inputs.level]\ndefault = \"info\"\n[inputs.token]",
+    );
+    release(&world, &tree, "1.1.0");
+    let before = node.inventory();
+    let run = watched(&node, &["config", "diff", "stable"]).ok();
+    let expected = "\
+--- 1.0.0/etc/plain.ini
++++ 1.1.0/etc/plain.ini
+@@ -1,2 +1,2 @@
+";
+    assert!(run.stdout.starts_with(expected), "{run}");
+    let expected = "\
+--- 1.0.0/etc/tiny.ini
++++ 1.1.0/etc/tiny.ini
+@@ -1,5 +1,5 @@
+-[tiny 1.0.0]
+-workers = 2
++[tiny 1.1.0]
++threads = 2
+ password = <secret password>
+ host = a
+ host = b
+link etc/own.ini changes: from own.ini to other.ini
+input level is added
+";
+    assert!(run.stdout.ends_with(expected), "{run}");
+    let json = watched(&node, &["config", "diff", "1.1.0", "--json"]).ok().json();
+    assert_eq!(json["files"][1]["change"], "changed");
+    assert_eq!(json["inputs"]["added"], serde_json::json!(["level"]));
+    assert_same(&before, &node.inventory());
+
+    // The node's own values may change as well.
+    let path = node.root.join("node.toml");
+    let toml = fs::read_to_string(&path).unwrap();
+    fs::write(path, toml.replace("hosts = ['a', 'b']", "hosts = ['c']")).unwrap();
+    let run = watched(&node, &["config", "diff"]).ok();
+    assert!(run.stdout.contains("-host = a\n-host = b\n+host = c\n"), "{run}");
+    let run = watched(&node, &["1.0.0"]).ok();
+    assert!(run.stderr.contains("etc/tiny.ini would be rendered otherwise now"), "{run}");
+    node.install(["config", "diff", "9.9.9"]).refused(4, &["no release 9.9.9"]);
+}
+
+#[test]
 fn a_template_that_no_node_could_render_is_not_released() {
     let world = World::new();
     let tree = tree(&world);

@@ -153,7 +153,8 @@ fn node_toml(settings: &NodeToml) -> Result<String, Failure> {
         .map_err(|error| Failure::new(Exit::Unexpected, format!("node.toml: {error}")))?;
     Ok(format!(
         "# What the operator decides for this node. The specification (node-toml.md in the\n\
-         # documentation) describes every setting; `install status` shows what follows.\n\n{body}"
+         # documentation) describes every setting; `install status` shows what follows.\n\
+         # What releases ask for goes into [inputs]: `install config show VERSION` lists it.\n\n{body}"
     ))
 }
 

@@ -104,6 +104,46 @@ fn places_that_are_taken() {
     }
 }
 
+/// A template may be hostile too: what it takes is bounded, and nothing is left of it.
+#[test]
+fn templates_that_do_not_end() {
+    let world = World::new();
+    let scene = Scene::new(&world);
+    let deep = format!("{{{{ {}1{} }}}}", "(".repeat(5_000), ")".repeat(5_000));
+    let long = format!("{{{{ version{} }}}}", "|upper".repeat(5_000));
+    let wide = format!("{{% for a in range(99) %}}{}{{% endfor %}}", "x".repeat(60_000));
+    let nested = format!("{{% set x = [] %}}{}{{{{ x }}}}", "{% set x = [[[[x]]]] %}".repeat(600));
+    for (template, words) in [
+        (
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+            "engine ran out of fuel",
+        ),
+        ("{{ 'x' * 1000000000 }}", "engine ran out of fuel"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion limit"),
+        (&deep, "words and signs"),
+        (&long, "words and signs"),
+        (&wide, "the text it makes is larger"),
+        ("{{ undeclared }}", "`undeclared` is no input of the release"),
+        ("{% include '/etc/passwd' %}", "syntax error"),
+        ("{% if", "syntax error"),
+    ] {
+        let mut evil = scene.with_text("t.j2", template);
+        evil.descriptor["config"] = json!({ "etc/x": { "template": "t.j2" } });
+        scene.refused(&evil, 2, &["template t.j2", words]);
+    }
+    let mut evil = scene.with_text("t.j2", &nested);
+    evil.descriptor["config"] = json!({ "etc/x": { "template": "t.j2" } });
+    scene.harmless(&evil);
+    for (template, words) in [("none", "which is no file"), ("bin", "which is no file")] {
+        let mut evil = scene.evil(&[file("a"), folder("bin")]);
+        evil.descriptor["config"] = json!({ "etc/x": { "template": template } });
+        scene.refused(&evil, 2, &["[config] \"etc/x\"", words]);
+    }
+    let mut evil = scene.evil(&[file("a")]);
+    evil.descriptor["inputs"] = json!({ "a": { "secret": true, "default": "x" } });
+    scene.refused(&evil, 3, &["descriptor: a secret input has no default"]);
+}
+
 #[test]
 fn sizes_beyond_all_bounds() {
     let world = World::new();

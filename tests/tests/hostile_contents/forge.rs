@@ -184,6 +184,25 @@ impl<'a> Scene<'a> {
         (evil, list)
     }
 
+    /// A release of one file that holds `text`, and its honest bundle.
+    pub(crate) fn with_text(&self, path: &str, text: &str) -> Evil {
+        let (size, sha256) = (text.len() as u64, Digest::of(text.as_bytes()));
+        let mut evil = self.evil(&[json!({
+            "path": path, "kind": "file", "mode": "644", "size": size, "sha256": sha256.to_string(),
+        })]);
+        let kind = Kind::File { executable: false, size, sha256 };
+        let entry = Entry { path: path.parse().unwrap(), kind };
+        let product = "tiny".parse().unwrap();
+        let list = FileList::new(product, evil.version.clone(), TIME, vec![entry]).unwrap();
+        let mut whole = tar(&list);
+        let at = Layout::new(&list).contents(0);
+        whole[at.start as usize..at.end as usize].copy_from_slice(text.as_bytes());
+        let (mut bytes, table) = bundle(&whole);
+        bytes.extend(table.to_bytes());
+        evil.set_bundle(bytes);
+        evil
+    }
+
     /// Signs it and puts it into the repository, under the names that it should have.
     pub(crate) fn publish(&self, evil: &Evil) {
         let location = Location::Folder(self.world.repository());

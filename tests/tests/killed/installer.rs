@@ -15,6 +15,29 @@ fn files_only() {
     Trial::new(&node).everywhere(&back, "1.0.0", 2).report("rollback, files");
 }
 
+/// Files are rendered on the way there, and anew on the way back.
+#[test]
+fn rendered_configuration() {
+    let world = World::new();
+    let tree = world.tree("tiny");
+    let toml = std::fs::read_to_string(tree.folder.join("release.toml")).expect("it is there");
+    let rendered =
+        "[config]\n\"etc/a.ini\" = { template = \"a.j2\" }\n[inputs.word]\ndefault = \"a\"\n";
+    tree.write("release.toml", &format!("{toml}\n{rendered}"));
+    for version in ["1.0.0", "1.1.0"] {
+        tree.write("a.j2", &format!("{version} {{{{ word }}}}\n"));
+        tree.tag(version);
+        let _ = world.pack(["release", "--source", "tree"]).ok();
+    }
+    let node = world.node(None);
+    Trial::new(&node).everywhere(&["1.0.0"], "1.0.0", 10).report("first install, rendered");
+    Trial::new(&node).everywhere(&["1.1.0"], "1.1.0", 11).report("upgrade, rendered");
+    let back = ["rollback", "--to", "1.0.0"];
+    Trial::new(&node).everywhere(&back, "1.0.0", 12).report("rollback, rendered");
+    let text = std::fs::read_to_string(node.root.join("current/etc/a.ini"));
+    assert_eq!(text.expect("it is rendered"), "1.0.0 a\n");
+}
+
 #[test]
 fn first_install_behind_a_gate() {
     let world = World::new();

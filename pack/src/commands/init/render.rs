@@ -41,6 +41,13 @@ const CONFIG: &str = r#"
 # relative to <root>/shared on the node.
 # [config]
 # "etc/app.ini" = { from = "app.ini", required = true }
+# Or they are rendered for it, from a template here that takes what the node is asked for.
+# "etc/site.ini" = { template = "etc/site.ini.j2" }
+# [inputs.workers]
+# type = "integer"
+# default = 4
+# [inputs.db_password]
+# secret = true
 "#;
 
 fn release(found: &Found) -> String {
