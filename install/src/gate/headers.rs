@@ -122,8 +122,19 @@ pub(super) fn set_upgrade(headers: &mut HeaderMap, upgrade: HeaderValue) {
     headers.insert(header::UPGRADE, upgrade);
 }
 
+/// Whether a field is meant for one hop only. Looking at the few names that a message has is cheaper
+/// than looking each of these up.
+fn of_one_hop(name: &HeaderName) -> bool {
+    [header::CONNECTION, header::TE, header::UPGRADE, header::TRANSFER_ENCODING].contains(name)
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+}
+
 /// Takes off what is meant for this hop only; tells whether the message was chunked.
 pub(super) fn strip(headers: &mut HeaderMap) -> Framing {
+    if !headers.keys().any(of_one_hop) {
+        return Framing::Plain;
+    }
     if headers.contains_key(header::CONNECTION) {
         strip_nominated(headers);
     }

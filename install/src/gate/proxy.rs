@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use bytes::BytesMut;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
@@ -39,6 +40,9 @@ pub(super) const X_CUTOVER_VERSION: HeaderName = HeaderName::from_static("x-cuto
 /// How often a request that was never written is tried on another connection.
 const ATTEMPTS: usize = 3;
 
+/// Fields that are added to a message, about: so that room for them is made once.
+const OURS: usize = 5;
+
 /// What one thread needs to answer requests.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -48,6 +52,8 @@ pub(super) struct Worker {
     route: RefCell<Rc<Route>>,
     shelves: RefCell<Cache<Arc<ArcSwap<Shelves>>, Arc<Shelves>>>,
     random: Cell<u64>,
+    /// Room for names of requests.
+    names: RefCell<BytesMut>,
 }
 
 /// A client that is there: kept by its connection, and by what its connection was upgraded to.
@@ -134,7 +140,16 @@ impl Worker {
         let route = Rc::new(Route::new(view.load().clone(), &shared, lane, None));
         let random = Cell::new(RandomState::new().build_hasher().finish() | 1);
         let shelves = RefCell::new(Cache::new(shared.assets.shelves.clone()));
-        Self { shared, lane, shelves, view: RefCell::new(view), route: RefCell::new(route), random }
+        let names = RefCell::default();
+        Self {
+            shared,
+            lane,
+            shelves,
+            names,
+            view: RefCell::new(view),
+            route: RefCell::new(route),
+            random,
+        }
     }
 
     /// Answers a request.
@@ -145,6 +160,7 @@ impl Worker {
     ) -> Result<Response<Body>, Infallible> {
         let asked = Asked { at: Instant::now(), accept: Accept::of(request.headers()) };
         let id = headers::request_id(request.headers()).unwrap_or_else(|| self.new_id());
+        request.headers_mut().reserve(OURS);
         request.headers_mut().insert(X_REQUEST_ID, id.clone());
         let entry = self.shared.access_log.as_ref().map(|log| {
             let (client, id) = (visit.client.address().clone(), id.clone());
@@ -304,6 +320,7 @@ impl Worker {
         let label = lease.label();
         let (mut parts, incoming) = response.into_parts();
         headers::strip(&mut parts.headers);
+        parts.headers.reserve(OURS);
         parts.version = Version::HTTP_11;
         parts.headers.insert(X_CUTOVER_VERSION, label);
         parts.headers.extend(self.route.borrow().announce.iter().cloned());
@@ -366,14 +383,21 @@ impl Worker {
         (self.random() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// A name for a request that has none.
+    /// A name for a request that has none. It is cut from a supply, so that giving it to the service
+    /// and to the client takes no memory of its own.
     fn new_id(&self) -> HeaderValue {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let number = u128::from(self.random()) << 64 | u128::from(self.random());
         let digit = |at: usize| DIGITS[(number >> (124 - 4 * at)) as usize & 15];
         let id: [u8; 32] = std::array::from_fn(digit);
+        let mut names = self.names.borrow_mut();
+        if names.capacity() < id.len() {
+            *names = BytesMut::with_capacity(128 * id.len());
+        }
+        names.extend_from_slice(&id);
+        let id = names.split().freeze();
         // Hexadecimal digits are always a value.
-        HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
+        HeaderValue::from_maybe_shared(id).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
     }
 
     /// Xorshift: nothing depends on its being unpredictable.
