@@ -21,7 +21,7 @@ use crate::schema::NodeSchema;
 use crate::stage::{self, Author, Check, Objection, Stages};
 
 pub use etcd::{Etcd, EtcdEndpoint, EtcdIdentity, EtcdLogin, EtcdTls, InvalidEtcdEndpoint};
-pub use gate::{AccessLog, BackoffHeader, Gate, InvalidOpenPath, OpenPath};
+pub use gate::{AccessLog, BackoffHeader, Gate, InvalidOpenPath, OpenPath, Role};
 pub use inputs::{Given, SecretSource};
 pub use manager::{Manager, Orders};
 pub use pool::{

@@ -23,6 +23,9 @@ pub use open_path::{InvalidOpenPath, OpenPath};
 pub struct Gate {
     /// The address that clients reach.
     pub listen: SocketAddr,
+    /// Whether the gate serves the application.
+    #[serde(default)]
+    pub role: Role,
     /// How long a request may wait while the gate holds, before it gets the backoff answer.
     #[serde(default = "default_hold_max")]
     pub hold_max: Period,
@@ -58,12 +61,25 @@ pub struct Gate {
     pub access_log: Option<AccessLog>,
 }
 
+/// What the gate is to the site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// All requests go through it, to the service that it runs.
+    #[default]
+    Serve,
+    /// A front end serves the application, and turns to the gate while `install` changes over. The
+    /// gate runs no service, and answers with the backoff answer whatever reaches it.
+    Maintenance,
+}
+
 impl Gate {
     /// The settings of a gate on `listen` where nothing else is said.
     #[must_use]
     pub fn on(listen: SocketAddr) -> Self {
         Self {
             listen,
+            role: Role::Serve,
             hold_max: default_hold_max(),
             hold_queue: default_hold_queue(),
             backoff_headers: default_backoff_headers(),

@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cutover_formats::node_toml::Role;
 use cutover_formats::version::Version;
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -171,6 +172,7 @@ impl Supervisor {
         let places = self.places.borrow();
         match &places.running {
             Some(service) => service.supply(),
+            None if self.role() == Role::Maintenance => Supply::Elsewhere,
             None if places.stopped => Supply::Stopped,
             None => Supply::Nothing,
         }
@@ -178,8 +180,9 @@ impl Supervisor {
 
     fn count_dark(&self, way: &Way, reason: Reason) -> Instant {
         let mut dark = self.dark.get();
-        // Maintenance is the operator's wish, not a swap's cost.
-        let light = matches!(way, Way::Open(_)) || reason == Reason::Maintenance;
+        // Maintenance is the operator's wish, not a swap's cost; a front end's dark is not seen here.
+        let light = matches!(way, Way::Open(_))
+            || matches!(reason, Reason::Maintenance | Reason::Elsewhere);
         match (light, dark.since) {
             (true, Some(since)) => {
                 dark = Dark { since: None, before: dark.before + since.elapsed() };
@@ -221,6 +224,9 @@ impl Supervisor {
     /// Starts `version` beside what runs, in place of an earlier newcomer.
     pub(super) async fn start(&self, version: &Version) -> Result<(), Fault> {
         self.abandon().await;
+        if self.role() == Role::Maintenance {
+            return Err(Fault::OutOfTurn("its role is maintenance: it runs no service".to_owned()));
+        }
         if self.ends() {
             return Err(Fault::OutOfTurn("it is ending".to_owned()));
         }
@@ -318,8 +324,12 @@ impl Supervisor {
         self.end(newcomer).await;
     }
 
-    /// Runs `version` from nothing, and goes on trying.
+    /// Runs `version` from nothing, and goes on trying; a gate beside a front end runs nothing.
     pub(super) fn run(self: &Rc<Self>, version: &Version) -> Result<(), Fault> {
+        if self.role() == Role::Maintenance {
+            self.refresh();
+            return Ok(());
+        }
         if self.ends() {
             return Err(Fault::OutOfTurn("it is ending".to_owned()));
         }
@@ -390,6 +400,10 @@ impl Supervisor {
     pub(super) fn current(&self) -> Option<Version> {
         let target = fs::read_link(self.ground.root.current()).ok()?;
         target.file_name()?.to_str()?.parse().ok()
+    }
+
+    fn role(&self) -> Role {
+        self.shared.settings.role
     }
 
     fn running_name(&self) -> String {

@@ -70,6 +70,8 @@ pub(super) enum Reason {
     Starting,
     /// There is no service to start.
     Nothing,
+    /// A front end serves the application.
+    Elsewhere,
     /// The service ended by itself.
     Down,
     /// The service was stopped for a swap.
@@ -86,6 +88,7 @@ impl fmt::Display for Reason {
             Self::Swap => "a swap is under way",
             Self::Starting => "the service is starting",
             Self::Nothing => "nothing installed",
+            Self::Elsewhere => "a front end serves the application",
             Self::Down => "the service is down",
             Self::Stopped => "the service was stopped",
             Self::Ending => "the gate is ending",
@@ -109,6 +112,8 @@ pub(super) enum Wish {
 pub(super) enum Supply {
     /// Nothing is installed, or what is has no service.
     Nothing,
+    /// It is none of the gate's business: `role = "maintenance"`.
+    Elsewhere,
     /// It is starting for the first time.
     Starting,
     /// It ended by itself and is being started again.
@@ -132,6 +137,7 @@ pub(super) fn decide(
         (None, Wish::Open, Supply::Up(upstream)) => (Way::Open(upstream.clone()), Reason::Healthy),
         (None, Wish::Open, Supply::Starting) => (Way::Hold, Reason::Starting),
         (None, Wish::Open, Supply::Nothing) => (Way::Backoff, Reason::Nothing),
+        (None, Wish::Open, Supply::Elsewhere) => (Way::Backoff, Reason::Elsewhere),
         (None, Wish::Open, Supply::Down) => (Way::Backoff, Reason::Down),
         (None, Wish::Open, Supply::Stopped) => (Way::Backoff, Reason::Stopped),
     }
@@ -271,5 +277,6 @@ mod tests {
         assert_eq!(state(Wish::Open, Supply::Down, None), State::Backoff);
         assert_eq!(state(Wish::Open, Supply::Nothing, None), State::Backoff);
         assert_eq!(state(Wish::Open, Supply::Stopped, None), State::Backoff);
+        assert_eq!(state(Wish::Open, Supply::Elsewhere, None), State::Backoff);
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use cutover_formats::node_toml::{Gate, Role};
 use jiff::Timestamp;
 
 use super::PoolError;
@@ -30,7 +31,9 @@ pub(super) struct Ready {
 
 impl Ready {
     pub(super) fn of(node: &Node) -> Self {
-        let gate = node.settings.gate.as_ref().map(|gate| reachable(gate.listen));
+        // A gate beside a front end never is; what serves instead is for checks to judge.
+        let serves = |gate: &&Gate| gate.role == Role::Serve;
+        let gate = node.settings.gate.as_ref().filter(serves).map(|gate| reachable(gate.listen));
         Self { gate, root: node.root.clone() }
     }
 
