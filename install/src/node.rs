@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cutover_formats::descriptor::{Descriptor, InvalidDescriptor};
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::input::InputName;
-use cutover_formats::node_toml::{InvalidNodeToml, NodeToml};
+use cutover_formats::node_toml::{InvalidNodeToml, NodeToml, Role};
 use cutover_formats::version::Version;
 
 use crate::disk::DiskError;
@@ -162,9 +162,17 @@ impl Node {
         }
     }
 
-    /// What the gate serves while `current` names `version`: nothing where that has no service.
+    /// Whether the gate is only the maintenance responder beside a front end.
+    #[must_use]
+    pub fn is_beside(&self) -> bool {
+        self.settings.gate.as_ref().is_some_and(|gate| gate.role == Role::Maintenance)
+    }
+
+    /// What the gate serves while `current` names `version`: nothing where that has no service, or
+    /// a front end serves.
     pub fn served(&self, version: Option<&Version>) -> Result<Option<Version>, NodeError> {
         match version {
+            _ if self.is_beside() => Ok(None),
             Some(version) if self.descriptor(version)?.service.is_some() => {
                 Ok(Some(version.clone()))
             }
@@ -197,6 +205,7 @@ impl Node {
     pub fn situation(&self, gate: Option<&mut Session>) -> Result<Situation, NodeError> {
         let gate = match (&self.settings.gate, gate) {
             (None, _) => GateSituation::None,
+            (Some(_), gate) if self.is_beside() => GateSituation::Beside { runs: gate.is_some() },
             (Some(_), None) => GateSituation::Down,
             (Some(_), Some(session)) => GateSituation::Up {
                 serving: session.status()?.running.map(|running| running.version),

@@ -53,6 +53,11 @@ pub enum GateSituation {
         /// The release that it serves.
         serving: Option<Version>,
     },
+    /// It is the maintenance responder beside a front end, which serves.
+    Beside {
+        /// Whether it runs.
+        runs: bool,
+    },
 }
 
 /// What the node, and the installer itself, want of a plan.

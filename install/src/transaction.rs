@@ -138,6 +138,10 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         Ok(()) => under_way.settle().map_err(|error| {
             Broken::at(&BuiltIn::Settle.name())(error).leaves(Left::Unsettled(plan.to.clone()))
         }),
+        // The journal stays: what is missing is done by whoever comes next.
+        Err(broken) if broken.is_only_depooled() => {
+            Err(broken.leaves(Left::Depooled(plan.to.clone())))
+        }
         Err(broken) => {
             let left = under_way.go_back(&broken);
             Err(broken.leaves(left))

@@ -389,7 +389,7 @@ impl<'w> NodeDir<'w> {
     /// Where it does not.
     #[must_use]
     pub fn start_gate(&self) -> Running {
-        let log = std::fs::File::create(self.world.path("gate.log")).expect("a log");
+        let log = std::fs::File::create(self.root.with_extension("gate.log")).expect("a log");
         let running = Running::start(self.command().arg("gate").stderr(log));
         let gate = self.gate.expect("the node has a gate");
         wait_until("the gate answers", || get(gate, "/.cutover/alive").is_some());

@@ -1,6 +1,8 @@
 //! `[gate]`: where clients reach the node, and what they are told during a swap.
 //!
 #![doc = include_str!("../../docs/gate.md")]
+#![doc = ""]
+#![doc = include_str!("../../docs/front-ends.md")]
 
 mod access_log;
 mod backoff;

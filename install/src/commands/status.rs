@@ -11,6 +11,7 @@ use crate::cli::RootArgs;
 use crate::gate::GateStatus;
 use crate::journal;
 use crate::node::Node;
+use crate::pool::{self, Depooled};
 use crate::receipt::Operation;
 use crate::standing::Standings;
 
@@ -27,6 +28,8 @@ struct Status {
     gate: Option<GateStatus>,
     /// An install that a crash cut off, or that is under way.
     unfinished: Option<Unfinished>,
+    /// How the node stood in its pool, while it is out of it.
+    depooled: Option<Depooled>,
     /// Until when what this node knows of its repository holds; as of the last look at it.
     metadata: Vec<Metadata>,
     /// Why `current` should not run any more, as of the last look at the repository.
@@ -88,6 +91,7 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
         releases: node.sealed()?.into_iter().collect(),
         gate,
         unfinished,
+        depooled: pool::depooled(&node)?,
         metadata: metadata.collect(),
         withdrawn: withdrawal.map(|Withdrawal { channel, reason }| Withdrawn {
             channel: channel.to_string(),
@@ -149,6 +153,9 @@ fn describe(node: &Node, status: &Status) -> String {
     if let Some(Unfinished { operation, to, stage }) = &status.unfinished {
         let stage = stage.as_ref().map_or("its begin", StageName::as_str);
         lines.push(("unfinished", format!("{operation} of {to}, at {stage}")));
+    }
+    if let Some(Depooled { since, .. }) = &status.depooled {
+        lines.push(("pool", format!("out of it since {since}")));
     }
     lines.iter().map(|(label, value)| format!("{label:<11} {value}\n")).collect()
 }

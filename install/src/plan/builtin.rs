@@ -127,6 +127,12 @@ fn change(changeover: Changeover, situation: &Situation, release: &Descriptor) -
             steps.extend(begin(release));
             steps.extend(end(BuiltIn::Drain));
         }
+        Changeover::Beside => {
+            if situation.gate == (GateSituation::Beside { runs: true }) {
+                steps.push(step(BuiltIn::Backoff, "the gate counts from here on"));
+                steps.push(step(BuiltIn::Open, "the gate has learned how long it took"));
+            }
+        }
         Changeover::Hold | Changeover::Backoff => {
             steps.push(match changeover {
                 Changeover::Hold => step(BuiltIn::Hold, "requests wait"),

@@ -20,13 +20,15 @@ pub enum Changeover {
     Hold,
     /// Stop, switch, start; requests are refused.
     Backoff,
+    /// A front end serves: it is turned to the gate, and back when the new release answers.
+    Beside,
 }
 
 impl Changeover {
     /// Whether the old release stops before the new one starts.
     #[must_use]
     pub fn pauses(self) -> bool {
-        matches!(self, Self::Hold | Self::Backoff)
+        matches!(self, Self::Hold | Self::Backoff | Self::Beside)
     }
 
     /// The places of all built-in stages, in order. A stage that this change-over leaves out keeps
@@ -37,7 +39,7 @@ impl Changeover {
         let moved: &[BuiltIn] = match self {
             // The newcomer is started and seen to be healthy first.
             Self::BlueGreen | Self::None => return places,
-            Self::Hold | Self::Backoff => &[Switch, Start, Health],
+            Self::Hold | Self::Backoff | Self::Beside => &[Switch, Start, Health],
             // There is no newcomer to be stopped for.
             Self::Files => &[Switch, Stop, Start, Health],
         };
@@ -58,7 +60,11 @@ pub(super) fn choose(
     let is_current =
         situation.current.as_ref() == Some(version) && situation.sealed.contains(version);
     match (&situation.gate, &release.service) {
-        (GateSituation::None | GateSituation::Down, _) | (_, None) if is_current => {
+        (GateSituation::Beside { .. }, _) if !is_current => Changeover::Beside,
+        (GateSituation::None | GateSituation::Down | GateSituation::Beside { .. }, _)
+        | (_, None)
+            if is_current =>
+        {
             Changeover::None
         }
         (GateSituation::Up { serving }, Some(_))
@@ -66,7 +72,8 @@ pub(super) fn choose(
         {
             Changeover::None
         }
-        (GateSituation::None | GateSituation::Down, _) | (_, None) => Changeover::Files,
+        (GateSituation::None | GateSituation::Down | GateSituation::Beside { .. }, _)
+        | (_, None) => Changeover::Files,
         (GateSituation::Up { serving: None }, Some(_)) => Changeover::BlueGreen,
         (GateSituation::Up { serving: Some(_) }, Some(service)) => {
             match swap.unwrap_or(service.swap) {
@@ -86,6 +93,9 @@ pub(super) fn notes(situation: &Situation, release: &Descriptor) -> Vec<String> 
              the next `install gate` serves what `current` names"
                 .to_owned(),
         ],
+        (GateSituation::Beside { runs: false }, _) => {
+            vec!["the gate is not running: the front end has nobody to turn to".to_owned()]
+        }
         _ => Vec::new(),
     }
 }

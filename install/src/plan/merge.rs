@@ -83,6 +83,7 @@ fn has_place(stage: BuiltIn, changeover: Changeover, brings: bool) -> bool {
     match stage {
         BuiltIn::Build | BuiltIn::Configure => brings,
         BuiltIn::Depool | BuiltIn::Repool => changeover.pauses(),
+        BuiltIn::Stop | BuiltIn::Start | BuiltIn::Health => changeover == Changeover::Beside,
         _ => false,
     }
 }

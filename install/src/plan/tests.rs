@@ -120,6 +120,18 @@ fn a_node_leaves_its_pool_for_a_pause() {
     assert!(!beside.contains(&Depool) && !beside.contains(&Repool));
 }
 
+#[test]
+fn beside_a_front_end_the_gate_only_answers() {
+    for (runs, told) in [(true, &[Backoff, Switch, Open][..]), (false, &[Switch])] {
+        let mut node = situation(Some("1.0.0"), GateSituation::Beside { runs });
+        node.pool = Some("the front end".to_owned());
+        let stages = stages(&node, &release("1.1.0", "blue-green"), None);
+        assert_eq!(stages, [&BRING[..], &[Depool], told, &[Repool, Settle]].concat());
+        let again = plan(Operation::Install, &node, &release("1.0.0", "hold"), &Wishes::default());
+        assert_eq!(again.unwrap().changeover, Changeover::None);
+    }
+}
+
 /// `release.toml` and `node.toml`, put together for a node that serves 1.0.0.
 struct Case<'a> {
     release: &'a str,

@@ -167,6 +167,7 @@ fn tell(gate: &mut Session, stage: BuiltIn, plan: &Plan) -> Result<(), ControlEr
             gate.promote()?;
             gate.open()
         }
+        BuiltIn::Open if plan.changeover == Changeover::Beside => gate.open(),
         BuiltIn::Open => {
             gate.promote()?;
             gate.open()

@@ -190,9 +190,17 @@ pub(super) enum Left {
     Stranded(Box<StageError>),
     /// The new release runs, but that could not be written down.
     Unsettled(Version),
+    /// The new release runs, but the pool could not be told.
+    Depooled(Version),
 }
 
 impl Broken {
+    /// Whether the new release serves, and only a pool that cannot be reached does not know yet.
+    /// To go back would not reach it either.
+    pub(super) fn is_only_depooled(&self) -> bool {
+        self.stage == BuiltIn::Repool.name() && self.cause.exit() == Exit::Unreachable
+    }
+
     pub(super) fn leaves(self, left: Left) -> Failed {
         Failed { stage: self.stage, cause: self.cause, left }
     }
@@ -201,7 +209,7 @@ impl Broken {
 impl Explain for Failed {
     fn exit(&self) -> Exit {
         match &self.left {
-            Left::Unswitched(_) | Left::Unsettled(_) => self.cause.exit(),
+            Left::Unswitched(_) | Left::Unsettled(_) | Left::Depooled(_) => self.cause.exit(),
             Left::WentBack(_) => Exit::CheckFailed,
             Left::Stranded(_) => Exit::Unexpected,
         }
@@ -222,6 +230,10 @@ impl Explain for Failed {
             Left::Unsettled(version) => {
                 format!("{version} runs, but this could not be put on record; run `install resume`")
             }
+            Left::Depooled(version) => format!(
+                "{version} runs and is kept, but the node is out of its pool; once the pool can be \
+                 reached, `install resume` puts it back"
+            ),
         });
         hints
     }

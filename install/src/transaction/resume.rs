@@ -64,7 +64,9 @@ pub fn resume(
         Recovery::Forward => match under_way.finish() {
             Ok(()) => under_way.settle(),
             // Not the release's fault: it is tried again by the next `install resume`.
-            Err(broken) if !broken.cause.decides() => Err(*broken.cause),
+            Err(broken) if !broken.cause.decides() || broken.is_only_depooled() => {
+                Err(*broken.cause)
+            }
             Err(broken) => {
                 let reason = under_way.reason(&broken);
                 under_way.undo(&reason)

@@ -1,0 +1,228 @@
+//! The recipes of `packaging/recipes`, as they are but for ports and paths: a front end serves the
+//! application and turns to the gate only while `install` changes over.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cutover_tests::parts::haproxy::Haproxy;
+use cutover_tests::parts::{apache, nginx};
+use cutover_tests::traffic::{Tally, Traffic};
+use cutover_tests::world::{NodeDir, Run, World, free_address, get, source, wait_until};
+
+/// Where things are, in place of where the recipes have them.
+struct Places {
+    site: SocketAddr,
+    app: SocketAddr,
+    gate: SocketAddr,
+}
+
+/// A file of a recipe, with these words in place of its own.
+/// A check that will fail is not waited for as long as on a node.
+fn recipe(path: &str, words: &[(&str, &str)]) -> String {
+    let text = std::fs::read_to_string(source("../packaging/recipes").join(path)).expect(path);
+    let text = text.replace("retries = 60", "retries = 20");
+    words.iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "{path} does not hold `{from}`");
+        text.replace(from, to)
+    })
+}
+
+/// A service manager for one service, as `systemctl` is one: `start NAME`, `stop NAME`.
+struct Manager {
+    script: PathBuf,
+}
+
+impl Manager {
+    fn new(folder: &Path, root: &Path, app: SocketAddr) -> Self {
+        let script = folder.join("manager");
+        let (root, pid) = (root.display(), folder.join("app.pid").display().to_string());
+        let text = format!(
+            "#!/bin/sh\ncase $1 in\nstart)\n  export TINY_VERSION=$(cat {root}/current/VERSION)\n  \
+             setsid python3 {root}/current/app.py {app} </dev/null >/dev/null 2>&1 &\n  \
+             echo $! >{pid};;\nstop)\n  [ -e {pid} ] || exit 0\n  kill -TERM $(cat {pid})\n  \
+             while kill -0 $(cat {pid}) 2>/dev/null; do sleep 0.02; done\n  rm {pid};;\nesac\n"
+        );
+        std::fs::write(&script, text).expect("the folder is writable");
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&script, executable).expect("the script is ours");
+        Self { script }
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        let _ = Command::new(&self.script).args(["stop", "weave"]).status();
+    }
+}
+
+/// A world with three releases: 1.2.0 answers, but is never healthy.
+fn world() -> (World, Places) {
+    let world = World::new();
+    // Front ends look into it as another user.
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(world.path(""), open).expect("the folder is ours");
+    let tree = world.tree("tiny");
+    // The gate would say which release answered; here the application has to.
+    let length = "self.send_header(\"Content-Length\", str(len(body)))";
+    let version = "self.send_header(\"X-Cutover-Version\", WHO[\"version\"])";
+    tree.replace("app.py", length, &format!("{length}\n        {version}"));
+    tree.write("wsgi.py", WSGI);
+    for version in ["1.0.0", "1.1.0"] {
+        tree.tag(version);
+        let _ = world.pack(["release", "--source", "tree"]).ok();
+    }
+    tree.replace("app.py", "os.environ.get(\"TINY_UNHEALTHY\") != \"1\"", "False");
+    tree.write("wsgi.py", &WSGI.replace("\"200 OK\"", "\"500 No\""));
+    tree.tag("1.2.0");
+    let _ = world.pack(["release", "--source", "tree"]).ok();
+    (world, Places { site: free_address(), app: free_address(), gate: free_address() })
+}
+
+const WSGI: &str = "\
+import os
+with open(os.path.join(os.path.dirname(__file__), 'VERSION')) as file:
+    VERSION = file.read().strip()
+
+def application(environ, start_response):
+    length = int(environ.get('CONTENT_LENGTH') or 0)
+    environ['wsgi.input'].read(length)
+    body = VERSION.encode()
+    headers = [('Content-Length', str(len(body))), ('X-Cutover-Version', VERSION)]
+    start_response(\"200 OK\", headers)
+    return [body]
+";
+
+/// A node whose settings end in a recipe's.
+fn node<'a>(world: &'a World, places: &Places, settings: &str) -> NodeDir<'a> {
+    let mut node = world.node(None);
+    node.gate = Some(places.gate);
+    let file = node.root.join("node.toml");
+    let text = std::fs::read_to_string(&file).expect("node.toml") + settings;
+    std::fs::write(file, text).expect("the folder is writable");
+    node
+}
+
+/// Runs `install` with these arguments while the front end is asked all the time.
+fn under_traffic(node: &NodeDir<'_>, site: SocketAddr, arguments: &[&str]) -> (Run, Tally) {
+    let pause = Duration::from_millis(5);
+    let traffic = Traffic::gets(site, "/", 4, pause);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| traffic.run(&stop));
+        std::thread::sleep(Duration::from_millis(300));
+        let run = node.install(arguments.iter().copied());
+        std::thread::sleep(Duration::from_millis(500));
+        stop.store(true, Ordering::Relaxed);
+        (run, asking.join().expect("traffic does not panic"))
+    })
+}
+
+fn serves(site: SocketAddr, version: &str) {
+    wait_until("the front end serves the release", || {
+        get(site, "/").is_some_and(|(status, body)| status == 200 && body.contains(version))
+    });
+}
+
+/// What every recipe has to stand: a first install, an upgrade, a way back, a release that fails,
+/// all under traffic but the first.
+fn goes_through(node: &NodeDir<'_>, site: SocketAddr) {
+    let (status, _) = get(site, "/").expect("the front end answers");
+    assert!(status >= 500, "nothing is there yet: {status}");
+    let _ = node.install(["1.0.0"]).ok();
+    serves(site, "1.0.0");
+
+    let (run, tally) = under_traffic(node, site, &["1.1.0", "--json"]);
+    let receipt = run.ok().json();
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    assert!(tally.refused > 0, "the gate answered in between: {tally:?}");
+    assert!(tally.served["1.0.0"] > 0 && tally.served["1.1.0"] > 0, "{tally:?}");
+    // A front end may ask the gate again where a kept connection to it was just being closed.
+    assert!(receipt["gate"]["refused"].as_u64() >= Some(tally.refused), "{receipt} {tally:?}");
+    assert!(receipt["gate"]["dark"].as_f64().expect("a number") > 0.0);
+
+    let (run, tally) = under_traffic(node, site, &["rollback"]);
+    let _ = run.ok();
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    serves(site, "1.0.0");
+
+    let (run, tally) = under_traffic(node, site, &["1.2.0"]);
+    run.refused(5, &["switched back: the node is on 1.0.0"]);
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    serves(site, "1.0.0");
+    assert!(!node.root.join("state/pool.json").exists());
+    let status = node.status();
+    assert_eq!(status["gate"]["reason"], "a front end serves the application");
+}
+
+#[test]
+fn nginx_turns_to_the_gate() {
+    let (world, places) = world();
+    let manager = Manager::new(&world.path(""), &world.path("node"), places.app);
+    let (root, app) = (world.path("node").display().to_string(), places.app.to_string());
+    let (gate, script) = (places.gate.to_string(), manager.script.display().to_string());
+    let words = [("127.0.0.1:8080", gate.as_str()), ("127.0.0.1:8001", &app)];
+    let settings = [("systemctl", script.as_str())];
+    let settings = recipe("nginx/node.toml", &[&words[..], &settings].concat());
+    let node = node(&world, &places, &settings);
+    let listen = format!("listen {};", places.site);
+    let site = [("listen 80;", listen.as_str()), ("/srv/weave", &root)];
+    let site = recipe("nginx/weave.conf", &[&words[..], &site].concat());
+    let _nginx = nginx::start(&world.path(""), &site);
+    let _gate = node.start_gate();
+    goes_through(&node, places.site);
+    // An application that is gone outside of any swap is announced as well.
+    drop(manager);
+    let (status, body) = get(places.site, "/").expect("nginx answers");
+    assert!(status == 503 && body.contains("retry_after"), "{status} {body}");
+}
+
+#[test]
+fn haproxy_turns_to_the_gate() {
+    let (world, places) = world();
+    let manager = Manager::new(&world.path(""), &world.path("node"), places.app);
+    let (app, bind) = (places.app.to_string(), format!("bind {}", places.site));
+    let (gate, script) = (places.gate.to_string(), manager.script.display().to_string());
+    let socket = world.path("haproxy.sock").display().to_string();
+    let state = world.path("servers.state").display().to_string();
+    let words = [("127.0.0.1:8080", gate.as_str()), ("127.0.0.1:8001", &app)];
+    let words = [&words[..], &[("/run/haproxy/admin.sock", &socket)]].concat();
+    let settings = [("systemctl", script.as_str())];
+    let settings = recipe("haproxy/node.toml", &[&words[..], &settings].concat());
+    let node = node(&world, &places, &settings);
+    let site = [("bind :80", bind.as_str()), ("/run/haproxy/servers.state", &state)];
+    let site = recipe("haproxy/haproxy.cfg", &[&words[..], &site].concat());
+    let _gate = node.start_gate();
+    let haproxy = Haproxy::start(&world.path(""), "haproxy", &site);
+    goes_through(&node, places.site);
+    assert!(haproxy.status("weave/app").starts_with("UP"));
+    drop(manager);
+    let refused = || get(places.site, "/").is_some_and(|(status, _)| status == 503);
+    assert!(refused(), "the first request that finds the application gone gets the gate's answer");
+    let (_, body) = get(places.site, "/").expect("haproxy answers");
+    assert!(body.contains("retry_after"), "{body}");
+}
+
+#[test]
+fn apache_turns_to_the_gate() {
+    let (world, places) = world();
+    let root = world.path("node").display().to_string();
+    let (gate, check) = (places.gate.to_string(), places.app.to_string());
+    let words = [("127.0.0.1:8080", gate.as_str()), ("127.0.0.1:8082", &check)];
+    let settings = recipe("apache/node.toml", &words);
+    let node = node(&world, &places, &settings);
+    let script = recipe("apache/weave.wsgi", &[("/srv/weave", &root)]);
+    std::fs::create_dir_all(node.root.join("shared")).unwrap();
+    std::fs::write(node.root.join("shared/weave.wsgi"), script).unwrap();
+    let port = format!("*:{}", places.site.port());
+    let site = [("*:80", port.as_str()), ("/srv/weave", &root)];
+    // The releases of this test bring no environment of their own.
+    let site = recipe("apache/weave.conf", &[&words[..], &site].concat())
+        .replace(&format!("python-home={root}/current/env "), "");
+    let _apache = apache::start(&world.path(""), places.site.port(), &site);
+    let _gate = node.start_gate();
+    goes_through(&node, places.site);
+}
