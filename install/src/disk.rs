@@ -74,6 +74,8 @@ impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
 pub enum Permissions {
     /// 600, for what only the node itself should read.
     Private,
+    /// 640, for what its group may read as well.
+    Shared,
     /// 644.
     Plain,
     /// 755.
@@ -86,6 +88,7 @@ impl Permissions {
     pub fn bits(self) -> u32 {
         match self {
             Self::Private => 0o600,
+            Self::Shared => 0o640,
             Self::Plain => 0o644,
             Self::Executable => 0o755,
         }

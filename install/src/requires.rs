@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::node_toml::NodeService;
+use nix::unistd::{Group, User};
 
 use crate::configure::inputs::{Inputs, settle};
 use crate::disk::{self, DiskError};
@@ -123,10 +125,30 @@ pub fn check_things(node: &Node, release: &Descriptor) -> Result<Inputs, Lacking
 pub fn check_inputs(node: &Node, release: &Descriptor) -> Result<Inputs, Lacking> {
     let elsewhere = node.inputs_elsewhere(release)?;
     let settlement = settle(&release.inputs, &node.settings.inputs, &elsewhere);
-    Inputs::read(&node.root, release, settlement).map_err(|problems| Lacking::Things {
-        what: Vec::new(),
-        inputs: problems.iter().map(ToString::to_string).collect(),
-    })
+    let inputs = Inputs::read(&node.root, release, settlement);
+    let lacks = |inputs| Lacking::Things { what: Vec::new(), inputs };
+    let inputs =
+        inputs.map_err(|problems| lacks(problems.iter().map(ToString::to_string).collect()))?;
+    let readers = readers(&node.settings.service).map_err(|why| lacks(vec![why]))?;
+    Ok(inputs.read_by(readers))
+}
+
+/// The group that the service runs in, where the node names a user or a group for it.
+fn readers(service: &NodeService) -> Result<Option<u32>, String> {
+    let unknown = |what: &str, name: &str| {
+        format!("[service] names the {what} `{name}`, which this node does not have")
+    };
+    match (&service.group, &service.user) {
+        (Some(name), _) => match Group::from_name(name) {
+            Ok(Some(group)) => Ok(Some(group.gid.as_raw())),
+            _ => Err(unknown("group", name)),
+        },
+        (None, Some(name)) => match User::from_name(name) {
+            Ok(Some(user)) => Ok(Some(user.gid.as_raw())),
+            _ => Err(unknown("user", name)),
+        },
+        (None, None) => Ok(None),
+    }
 }
 
 /// Sees that there is room for `release`.

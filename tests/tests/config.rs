@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -125,6 +126,10 @@ fn watched(node: &NodeDir<'_>, arguments: &[&str]) -> Run {
     })
 }
 
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
 fn rendered(node: &NodeDir<'_>, version: &str) -> String {
     fs::read_to_string(node.root.join("releases").join(version).join("etc/tiny.ini")).unwrap()
 }
@@ -237,11 +242,23 @@ fn what_was_rendered_is_audited_and_goes_with_its_release() {
     std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
     node.install(["verify"]).refused(3, &["etc/own.ini points to /etc/passwd"]);
 
+    // A service that runs in a group reads its secrets through it.
+    let file_of = |name: &str| node.root.join("config/1.0.0/current/files").join(name);
+    let group = Run::of(std::process::Command::new("id").arg("-gn")).ok().stdout;
+    let path = node.root.join("node.toml");
+    let toml = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{toml}\n[service]\ngroup = \"{}\"\n", group.trim())).unwrap();
+    assert_eq!(mode(&file_of("etc/tiny.ini")), 0o600);
+    let run = node.install(["verify"]).ok();
+    assert!(run.stderr.contains("etc/tiny.ini would be rendered otherwise now"), "{run}");
+
     // An edited file is rendered anew by the next install of its release.
     fs::write(&file, "root = elsewhere\n").unwrap();
     release(&world, &tree, "1.1.0");
     let _ = node.install(["1.1.0"]).ok();
     let _ = node.install(["rollback"]).ok();
+    assert_eq!(mode(&file_of("etc/tiny.ini")), 0o640);
+    assert_eq!(mode(&file_of("etc/plain.ini")), 0o644);
     let again = node.root.join("current/etc/plain.ini");
     assert!(!fs::read_to_string(again).unwrap().contains("elsewhere"));
 

@@ -178,9 +178,22 @@ pub struct Inputs {
     real: Values,
     masked: Values,
     secrets: BTreeSet<InputName>,
+    readers: Option<u32>,
 }
 
 impl Inputs {
+    /// The same for a service whose group, by its number, has to read what is rendered.
+    #[must_use]
+    pub fn read_by(self, readers: Option<u32>) -> Self {
+        Self { readers, ..self }
+    }
+
+    /// The group that has to read what is rendered, where it is another than the installer's.
+    #[must_use]
+    pub fn readers(&self) -> Option<u32> {
+        self.readers
+    }
+
     /// Reads the secrets; all that is wrong, if anything is.
     pub fn read(
         root: &Root,
@@ -221,7 +234,7 @@ impl Inputs {
                 }
             }
         }
-        Self { real: masked.clone(), masked, secrets }
+        Self { real: masked.clone(), masked, secrets, readers: None }
     }
 
     /// The values as they are.

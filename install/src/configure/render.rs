@@ -32,8 +32,19 @@ pub struct Rendered {
     pub text: Secret,
     /// The same with a stand-in for each secret.
     pub masked: String,
-    /// Whether it holds any.
-    pub holds_secrets: bool,
+    /// Who may read it.
+    pub access: Access,
+}
+
+/// Who may read a rendered file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever can reach it: it holds no secret.
+    Everybody,
+    /// Only the one who installs, who runs the service too.
+    Owner,
+    /// The service's group as well, by its number.
+    Group(u32),
 }
 
 /// What the list signs for a template.
@@ -104,5 +115,10 @@ fn render_one(source: &Source, inputs: &Inputs) -> Result<Rendered, ConfigError>
     } else {
         masked.clone()
     };
-    Ok(Rendered { path: path.clone(), text: Secret::new(text), masked, holds_secrets })
+    let access = match (holds_secrets, inputs.readers()) {
+        (false, _) => Access::Everybody,
+        (true, None) => Access::Owner,
+        (true, Some(group)) => Access::Group(group),
+    };
+    Ok(Rendered { path: path.clone(), text: Secret::new(text), masked, access })
 }

@@ -15,7 +15,7 @@ use cutover_formats::version::Version;
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
-use super::render::Rendered;
+use super::render::{Access, Rendered};
 use crate::audit::{Finding, Problem};
 use crate::disk::{self, DiskError, Folder, Permissions};
 use crate::root::Root;
@@ -32,6 +32,9 @@ pub struct Record {
 pub struct Standing {
     /// Permission bits.
     mode: u32,
+    /// The group that may read it, where that is given to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<u32>,
     /// Of the whole text.
     sha256: Digest,
     /// The text with a stand-in for each secret.
@@ -52,7 +55,11 @@ impl Record {
     #[must_use]
     pub fn of(rendered: &[Rendered]) -> Self {
         let standing = |file: &Rendered| Standing {
-            mode: permissions(file).bits(),
+            mode: permissions(file.access).bits(),
+            group: match file.access {
+                Access::Group(group) => Some(group),
+                Access::Everybody | Access::Owner => None,
+            },
             sha256: Digest::of(file.text.reveal().as_bytes()),
             masked: file.masked.clone(),
         };
@@ -118,8 +125,12 @@ impl Standing {
     }
 }
 
-fn permissions(file: &Rendered) -> Permissions {
-    if file.holds_secrets { Permissions::Private } else { Permissions::Plain }
+fn permissions(access: Access) -> Permissions {
+    match access {
+        Access::Everybody => Permissions::Plain,
+        Access::Owner => Permissions::Private,
+        Access::Group(_) => Permissions::Shared,
+    }
 }
 
 fn record_of(rendering: &Path) -> PathBuf {
@@ -176,10 +187,12 @@ fn write(place: &Path, rendered: &[Rendered], record: &Record) -> Result<(), Dis
                 files.create_folder(&above)?;
             }
         }
-        files
-            .create_file(&file.path, permissions(file))?
-            .write_all(file.text.reveal().as_bytes())
-            .map_err(|error| DiskError::new("write", &place.join(file.path.as_path()), error))?;
+        let mut new = files.create_file(&file.path, permissions(file.access))?;
+        let failed = |error| DiskError::new("write", &place.join(file.path.as_path()), error);
+        if let Access::Group(group) = file.access {
+            std::os::unix::fs::fchown(&new, None, Some(group)).map_err(failed)?;
+        }
+        new.write_all(file.text.reveal().as_bytes()).map_err(failed)?;
     }
     let json = serde_json::to_vec_pretty(record).map_err(io::Error::from);
     let json = json.map_err(|error| DiskError::new("write", &record_of(place), error))?;

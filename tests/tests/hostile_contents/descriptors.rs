@@ -131,9 +131,6 @@ fn templates_that_do_not_end() {
         evil.descriptor["config"] = json!({ "etc/x": { "template": "t.j2" } });
         scene.refused(&evil, 2, &["template t.j2", words]);
     }
-    let mut evil = scene.with_text("t.j2", &nested);
-    evil.descriptor["config"] = json!({ "etc/x": { "template": "t.j2" } });
-    scene.harmless(&evil);
     for (template, words) in [("none", "which is no file"), ("bin", "which is no file")] {
         let mut evil = scene.evil(&[file("a"), folder("bin")]);
         evil.descriptor["config"] = json!({ "etc/x": { "template": template } });
@@ -142,6 +139,9 @@ fn templates_that_do_not_end() {
     let mut evil = scene.evil(&[file("a")]);
     evil.descriptor["inputs"] = json!({ "a": { "secret": true, "default": "x" } });
     scene.refused(&evil, 3, &["descriptor: a secret input has no default"]);
+    let mut evil = scene.with_text("t.j2", &nested);
+    evil.descriptor["config"] = json!({ "etc/x": { "template": "t.j2" } });
+    scene.harmless(&evil);
 }
 
 #[test]
