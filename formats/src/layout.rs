@@ -46,6 +46,18 @@ pub fn withdrawn(channel: &Channel, product: &Product, version: &Version) -> Str
     format!("channels/{channel}/{product}.{version}.withdrawn")
 }
 
+/// The release that a target path of a channel says is withdrawn, if it is such a mark.
+#[must_use]
+pub fn withdrawn_release(channel: &Channel, path: &str) -> Option<(Product, Version)> {
+    let mark = path.strip_prefix("channels/")?.strip_prefix(channel.as_str())?.strip_prefix('/')?;
+    let release = mark.strip_suffix(".withdrawn")?;
+    // Both a product and a version may have dots: where both can be read, it is this mark's.
+    release.match_indices('.').find_map(|(at, _)| {
+        let (product, version) = (release[..at].parse().ok()?, release[at + 1..].parse().ok()?);
+        (withdrawn(channel, &product, &version) == path).then_some((product, version))
+    })
+}
+
 /// File name of a release's bundle.
 ///
 /// # Panics
@@ -134,5 +146,12 @@ mod tests {
         let path = stored("releases/weave/1.1.4/release.json", digest);
         assert_eq!(path, format!("targets/releases/weave/1.1.4/{digest}.release.json"));
         assert_eq!(stored("x", digest), format!("targets/{digest}.x"));
+        let (channel, product): (Channel, Product) =
+            ("stable".parse().unwrap(), "a.b-1".parse().unwrap());
+        let version: Version = "1.2.3-rc.1+x".parse().unwrap();
+        let mark = withdrawn(&channel, &product, &version);
+        assert_eq!(withdrawn_release(&channel, &mark), Some((product, version)));
+        assert_eq!(withdrawn_release(&channel, "channels/stable/a.json"), None);
+        assert_eq!(withdrawn_release(&"next".parse().unwrap(), &mark), None);
     }
 }

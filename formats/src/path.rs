@@ -180,6 +180,10 @@ impl fmt::Display for FileName {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Component;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -202,5 +206,27 @@ mod tests {
             assert!(bad.parse::<RelPath>().is_err(), "{bad:?}");
         }
         assert!("a".repeat(256).parse::<RelPath>().is_err());
+    }
+
+    proptest! {
+        /// Whatever is accepted stays below any folder that it is joined to, component by component.
+        #[test]
+        fn what_is_accepted_is_confined(path in r"([./aé \\]|\.\.|\PC|[\x00-\x1f]){0,12}") {
+            let base = Path::new("/base/folder");
+            if let Ok(accepted) = path.parse::<RelPath>() {
+                let joined = base.join(accepted.as_path());
+                prop_assert!(joined.starts_with(base) && joined != base);
+                let is_plain = |part: std::path::Component<'_>| matches!(part, Component::Normal(_));
+                prop_assert!(accepted.as_path().components().all(is_plain));
+                // Nothing was normalised away: it is the same path for the kernel and for us.
+                prop_assert_eq!(accepted.as_path().components().count(), path.split('/').count());
+                prop_assert!(!path.chars().any(char::is_control));
+                prop_assert_eq!(accepted.to_string(), path.as_str());
+            }
+            if let Ok(name) = path.parse::<FileName>() {
+                let joined = base.join(name.as_str());
+                prop_assert_eq!(joined.parent(), Some(base));
+            }
+        }
     }
 }

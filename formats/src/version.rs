@@ -123,6 +123,10 @@ impl fmt::Display for Wanted {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -147,5 +151,65 @@ mod tests {
         assert!(matches!("1".parse(), Ok(Wanted::Requirement(_))));
         assert!(matches!("stable".parse(), Ok(Wanted::Channel(_))));
         assert!("Not A Thing".parse::<Wanted>().is_err());
+    }
+
+    /// A version as Semantic Versioning writes it, by its parts.
+    fn version() -> impl Strategy<Value = Version> {
+        let number = prop_oneof![0_u64..20, Just(u64::MAX)];
+        let tail = "([0a-z]|[1-9][0-9]{0,2}|rc|[0-9]*[a-z-][0-9a-z-]{0,3})(\\.(0|[1-9][0-9]?|[a-z]{1,2})){0,2}";
+        (
+            number.clone(),
+            number.clone(),
+            number,
+            prop::option::of(tail),
+            prop::option::of("[0-9a-z]{1,3}"),
+        )
+            .prop_map(|(major, minor, patch, pre, build)| {
+                let pre = pre.map_or_else(String::new, |pre| format!("-{pre}"));
+                let build = build.map_or_else(String::new, |build| format!("+{build}"));
+                format!("{major}.{minor}.{patch}{pre}{build}")
+            })
+            .prop_filter_map("it is a version", |text| text.parse().ok())
+    }
+
+    /// The order of the specification (11.2 to 11.4), in its words.
+    fn specified(a: &Version, b: &Version) -> Ordering {
+        let numbers = |v: &Version| (v.major, v.minor, v.patch);
+        let pre = |v: &Version| v.pre.as_str().to_owned();
+        numbers(a).cmp(&numbers(b)).then_with(|| match (pre(a), pre(b)) {
+            (a, b) if a == b => Ordering::Equal,
+            (a, _) if a.is_empty() => Ordering::Greater,
+            (_, b) if b.is_empty() => Ordering::Less,
+            (a, b) => {
+                let pairs = a.split('.').zip(b.split('.'));
+                let differing = pairs.map(|(a, b)| match (a.parse::<u64>(), b.parse::<u64>()) {
+                    (Ok(a), Ok(b)) => a.cmp(&b),
+                    (Ok(_), Err(_)) => Ordering::Less,
+                    (Err(_), Ok(_)) => Ordering::Greater,
+                    (Err(_), Err(_)) => a.cmp(b),
+                });
+                let first = differing.into_iter().find(|order| order.is_ne());
+                first.unwrap_or_else(|| a.split('.').count().cmp(&b.split('.').count()))
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn versions_have_the_order_of_the_specification(a in version(), b in version()) {
+            prop_assert_eq!(a.cmp_precedence(&b), specified(&a, &b), "{} {}", a, b);
+            // That of lists is total, and differs only where the build does.
+            prop_assert_eq!(a.cmp(&b).reverse(), b.cmp(&a));
+            prop_assert_eq!(a.cmp(&b).is_eq(), a == b);
+            if specified(&a, &b).is_ne() {
+                prop_assert_eq!(a.cmp(&b), specified(&a, &b));
+            }
+        }
+
+        #[test]
+        fn versions_are_read_as_written(a in version()) {
+            prop_assert_eq!(a.to_string().parse::<Version>().ok(), Some(a.clone()));
+            prop_assert_eq!(TagPattern::default().version(&format!("v{a}")), Ok(a));
+        }
     }
 }

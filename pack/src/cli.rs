@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use cutover_terminal::OutputArgs;
 
-use crate::commands::{init, keys, list, promote, refresh, release, repo, withdraw};
+use crate::commands::{channels, init, keys, list, promote, refresh, release, repo, withdraw};
 
 /// Turns a tagged source tree and its vendored dependencies into a signed release.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Keys(keys::Args),
     /// Make a repository, show its state, publish what waited for signatures.
     Repo(repo::Args),
+    /// Add a channel with promoters of its own, or remove one.
+    Channels(channels::Args),
     /// Release a tag: check, vendor, pack, sign, publish.
     Release(release::Args),
     /// Point a channel at a release.

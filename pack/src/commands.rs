@@ -1,5 +1,6 @@
 //! The commands, one file each: `Args`, what may be typed, and `run`.
 
+pub(crate) mod channels;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod list;

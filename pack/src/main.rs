@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::{Command, Pack};
-use crate::commands::{init, keys, list, promote, refresh, release, repo, withdraw};
+use crate::commands::{channels, init, keys, list, promote, refresh, release, repo, withdraw};
 
 fn main() -> ExitCode {
     let pack = Pack::parse();
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Init(args) => init::run(&args, output),
         Command::Keys(args) => keys::run(&args, output),
         Command::Repo(args) => repo::run(&args, output),
+        Command::Channels(args) => channels::run(&args, output),
         Command::Release(args) => release::run(&args, output),
         Command::Promote(args) => promote::run(&args, output),
         Command::Withdraw(args) => withdraw::run(&args, output),

@@ -46,7 +46,7 @@ pub(crate) fn fetch(
 
 /// Whether these are the bytes of a requirements file in which everything is pinned and hashed.
 pub(crate) fn is_lock(bytes: &[u8]) -> bool {
-    python::lock::Lock::parse(bytes).is_ok()
+    cutover_pack::lock::Lock::parse(bytes).is_ok()
 }
 
 #[cfg(test)]

@@ -124,6 +124,11 @@ impl Scene {
 
     /// A node that trusts what `folder` holds, and looks now.
     fn node(&self, folder: &str) -> Result<Option<String>, (Exit, String)> {
+        self.follow(folder, "stable")
+    }
+
+    /// The same, of another channel than stable.
+    fn follow(&self, folder: &str, channel: &str) -> Result<Option<String>, (Exit, String)> {
         let trust = self.path(folder);
         let failed =
             |error: cutover_repository::client::TrustError| (error.exit(), error.to_string());
@@ -134,7 +139,7 @@ impl Scene {
         let store = open_read(&address).unwrap();
         let mut client = Client::open(store.as_ref(), trust, Timestamp::now()).map_err(failed)?;
         client.refresh().map_err(failed)?;
-        let pointer = client.channel(&"stable".parse().unwrap(), &"weave".parse().unwrap());
+        let pointer = client.channel(&channel.parse().unwrap(), &"weave".parse().unwrap());
         Ok(pointer.map_err(failed)?.map(|pointer| pointer.version.to_string()))
     }
 }
@@ -458,4 +463,119 @@ fn a_withdrawn_release_is_not_promoted_and_shown() {
     scene.release("1.0.1").done();
     scene.pack(&["promote", "1.0.1", "stable"]).done();
     assert_eq!(scene.node("node").unwrap().as_deref(), Some("1.0.1"));
+}
+
+/// Promoters make their keys on their own machines; what the folder of keys has is not theirs.
+#[test]
+fn a_channel_with_promoters_of_its_own() {
+    let scene = Scene::new();
+    scene.release("1.0.0").done();
+    let role = "channel-train-7";
+    let mut publics = Vec::new();
+    for who in ["anna", "bert", "carl"] {
+        let made = ["keys", "new", "--unencrypted", "--keys", who, "--role", role, "--json"];
+        let made = scene.pack(&made).json();
+        publics.push(format!("{who}={}", made["keys"][0]["public"].as_str().unwrap()));
+        fs::copy(scene.path("keys/root.json"), scene.path(who).join("root.json")).unwrap();
+    }
+    let shown = scene.pack(&["keys", "show", "--keys", "bert", "--json"]).json();
+    assert!(publics[1].ends_with(shown["keys"][0]["public"].as_str().unwrap()));
+    let keys: Vec<_> = publics.iter().flat_map(|key| ["--key", key]).collect();
+    let add =
+        |extra: &[&str]| scene.pack(&[&["channels", "add", "train-7"], &keys[..], extra].concat());
+    add(&["--threshold", "4"]).refused(2, "4 signatures of 3 keys");
+    scene.node("node").unwrap();
+    // Two promoters sign that it begins, on two machines.
+    let waiting = scene.pending(add(&["--threshold", "2"]));
+    scene.pack(&["promote", "1.0.0", "train-7"]).refused(4, "no channel `train-7`");
+    scene.pack(&["repo", "apply", text(&waiting)]).refused(3, "channel-train-7 needs 2 more of");
+    for who in ["bert", "anna"] {
+        scene.pack(&["keys", "sign", text(&waiting), "--keys", who]).done();
+    }
+    scene.pack(&["repo", "apply", text(&waiting)]).done();
+    let found = scene.role(role);
+    assert_eq!((&found["threshold"], found["keys"].as_array().unwrap().len()), (&2.into(), 3));
+    assert!(found["keys"].as_array().unwrap().iter().any(|key| key["name"] == "carl"));
+    add(&["--threshold", "2"]).refused(2, "it is there already");
+
+    // A promotion by two of the three, in copies; one of them alone moves nothing.
+    scene
+        .pack(&["promote", "1.0.0", "train-7"])
+        .refused(2, "is not one that the repository trusts");
+    let promotion = scene.pending(scene.pack(&["promote", "1.0.0", "train-7", "--keys", "anna"]));
+    let copy = scene.path("carls.json");
+    fs::copy(&promotion, &copy).unwrap();
+    scene.pack(&["repo", "apply", "carls.json"]).refused(3, "needs 1 more of");
+    scene.pack(&["keys", "sign", "carls.json", "--keys", "carl"]).done();
+    scene.pack(&["repo", "apply", "carls.json", text(&promotion)]).done();
+    assert_eq!(scene.follow("node", "train-7").unwrap().as_deref(), Some("1.0.0"));
+    // It is one role like others: a stolen key is replaced, without the thief.
+    let annas = scene.role(role)["keys"][0]["id"].as_str().unwrap().to_owned();
+    let revoke = scene.pack(&["keys", "revoke", role, &annas]);
+    scene.signed_by(&["anna", "bert", "carl"], revoke);
+    assert_eq!(scene.role(role)["keys"].as_array().unwrap().len(), 2);
+
+    // It goes, and nodes find nothing there; a new one of that name begins empty, not older.
+    let version = scene.role(role)["version"].as_u64().unwrap();
+    scene.pack(&["channels", "remove", "train-7"]).done();
+    assert_eq!(scene.follow("node", "train-7").unwrap(), None);
+    scene.pack(&["channels", "remove", "train-7"]).refused(4, "no role `channel-train-7`");
+    scene.pack(&["channels", "add", "train-7"]).done();
+    assert!(scene.role(role)["version"].as_u64().unwrap() > version);
+    assert_eq!(scene.follow("node", "train-7").unwrap(), None);
+    scene.pack(&["promote", "1.0.0", "train-7"]).done();
+    assert_eq!(scene.follow("node", "train-7").unwrap().as_deref(), Some("1.0.0"));
+}
+
+#[test]
+fn channels_that_cannot_be_added_or_removed() {
+    let scene = Scene::new();
+    scene.release("1.0.0").done();
+    scene.pack(&["channels", "add", "b.feature"]).refused(2, "a branch's channel");
+    scene.pack(&["channels", "add", "x", "--key", "nonsense"]).refused(2, "no ed25519 public key");
+    scene.pack(&["channels", "add", "x", "--threshold", "0"]).refused(2, "0 signatures");
+    scene
+        .pack(&["keys", "new", "--role", "nobody", "--unencrypted"])
+        .refused(2, "`nobody` is no role");
+    scene
+        .pack(&["keys", "new", "--role", "channel-../x", "--unencrypted"])
+        .refused(2, "is no role");
+    // What only this channel says nodes must not forget.
+    scene.pack(&["withdraw", "1.0.0", "--reason", "a hole", "--channel", "next"]).done();
+    scene.pack(&["channels", "remove", "next"]).refused(2, "weave 1.0.0 is withdrawn");
+    scene.pack(&["withdraw", "1.0.0", "--reason", "a hole", "--channel", "stable"]).done();
+    scene.pack(&["channels", "remove", "next"]).done();
+    scene.pack(&["promote", "1.0.0", "stable"]).refused(2, "was withdrawn");
+}
+
+/// A node that was away while every role got other keys, thresholds rose and keys were revoked goes
+/// on; the keys that went count no more.
+#[test]
+fn nodes_that_were_offline_while_everything_changed() {
+    let scene = Scene::new();
+    scene.release("1.0.0").done();
+    scene.pack(&["promote", "1.0.0", "stable"]).done();
+    assert_eq!(scene.node("offline").unwrap().as_deref(), Some("1.0.0"));
+    for role in ["releases", "branches", "channels", "targets", "snapshot", "timestamp", "root"] {
+        scene.pack(&["keys", "rotate", role, "--unencrypted"]).done();
+        let _ = fs::remove_file(scene.path("keys").join(format!("{role}.pem")));
+    }
+    // Two of two, then of three, then one is revoked: the rest still reaches the threshold.
+    for role in ["root", "targets", "snapshot", "timestamp", "channel-stable"] {
+        for _ in 0..2 {
+            let made = ["keys", "new", "--unencrypted", "--role", role, "--json"];
+            let made = scene.pack(&made).json();
+            let public = made["keys"][0]["public"].as_str().unwrap();
+            scene.pack(&["keys", "add", role, public]).done();
+        }
+        scene.pack(&["keys", "threshold", role, "2"]).done();
+        let first = scene.role(role)["keys"][0]["id"].as_str().unwrap().to_owned();
+        scene.pack(&["keys", "revoke", role, &first]).done();
+        let found = scene.role(role);
+        assert_eq!((&found["threshold"], found["keys"].as_array().unwrap().len()), (&2.into(), 2));
+    }
+    scene.release("1.1.0").done();
+    scene.pack(&["promote", "1.1.0", "stable"]).done();
+    assert_eq!(scene.node("offline").unwrap().as_deref(), Some("1.1.0"));
+    assert_eq!(scene.node("fresh").unwrap().as_deref(), Some("1.1.0"));
 }

@@ -12,6 +12,7 @@ use cutover_formats::tuf::expiry::warning;
 use cutover_formats::tuf::metadata::Head;
 use cutover_formats::tuf::names;
 use cutover_formats::tuf::snapshot::Snapshot;
+use cutover_formats::tuf::targets::Targets;
 use cutover_formats::tuf::timestamp::Timestamp;
 use cutover_repository::client::{RememberedRole, caps};
 use cutover_repository::store::Read;
@@ -87,10 +88,21 @@ fn read(
         file("snapshot", timestamp.snapshot.version)?.read::<Snapshot>().ok()
     });
     if let Some(snapshot) = snapshot {
+        // A channel that was removed stays in the snapshot, but is no concern any more.
+        let top = snapshot.meta.get("targets.json").and_then(|meta| file("targets", meta.version));
+        let top = top.and_then(|top| top.read::<Targets>().ok());
+        let is_there = |name: &str| {
+            let delegated = top.iter().flat_map(|top| top.delegated());
+            !name.starts_with("channel-") || delegated.into_iter().any(|role| role.name == name)
+        };
         let named = snapshot.meta.iter();
         let named =
             named.filter_map(|(file, meta)| Some((file.strip_suffix(".json")?, meta.version)));
-        roles.extend(named.filter_map(|(name, version)| role(name, version)));
+        roles.extend(
+            named
+                .filter(|(name, _)| is_there(name))
+                .filter_map(|(name, version)| role(name, version)),
+        );
         roles.push(remembered("snapshot", snapshot.head));
     }
     roles.into_iter().map(|role| (role.name.clone(), role)).collect()

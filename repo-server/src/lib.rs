@@ -8,6 +8,7 @@
 pub mod args;
 mod body;
 mod coding;
+pub mod condition;
 pub mod confined;
 mod download;
 mod expiry;

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover_formats::digest::Digest;
 use cutover_formats::minisign;
 use cutover_repository::store::StoreError;
 use http_body_util::BodyExt as _;
@@ -14,11 +13,12 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{AUTHORIZATION, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE};
 use hyper::{Request, StatusCode};
 
+use crate::condition::{Condition, Unconditional};
 use crate::confined::{Asked, Kind};
 use crate::name::Name;
 use crate::reply::{Reply, With as _, empty, text};
 use crate::site::Site;
-use crate::upload::{self, Condition, Ended, LARGEST_TIMESTAMP, Shape, Upload};
+use crate::upload::{self, Ended, LARGEST_TIMESTAMP, Shape, Upload};
 
 /// Largest metadata file that is taken.
 const LARGEST_METADATA: u64 = 64 << 20;
@@ -53,7 +53,8 @@ async fn admit(site: &Site, request: &Request<Incoming>) -> Result<(Upload, Stri
         Name::Metadata => (Shape::Metadata, site.max_upload.min(LARGEST_METADATA)),
         Name::Other => return Err(no_place()),
     };
-    let condition = condition(request.headers(), Name::of(&asked.path) == Some(Name::Timestamp))?;
+    let name = Name::of(&asked.path).ok_or_else(no_place)?;
+    let condition = condition(request.headers(), name)?;
     if request.body().size_hint().lower() > limit {
         return Err(Box::new(too_large(limit)));
     }
@@ -83,28 +84,13 @@ fn authorise(site: &Site, headers: &HeaderMap) -> Result<String, Box<Reply>> {
     }
 }
 
-fn condition(headers: &HeaderMap, is_timestamp: bool) -> Result<Condition, Box<Reply>> {
-    let text_of = |name| headers.get(name).map(|value: &hyper::header::HeaderValue| value.to_str());
-    match (text_of(IF_NONE_MATCH), text_of(IF_MATCH)) {
-        (Some(Ok("*")), None) => Ok(Condition::Absent),
-        (None, Some(Ok(tag))) if is_timestamp => {
-            let digest = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-            let digest: Option<Digest> = digest.and_then(|digest| digest.parse().ok());
-            let why = "If-Match takes the quoted sha256 of the file that is to be replaced";
-            digest.map(Condition::Is).ok_or_else(|| refused(StatusCode::BAD_REQUEST, why))
-        }
-        (None, Some(_)) => Err(refused(
-            StatusCode::BAD_REQUEST,
-            "only timestamp.json is ever replaced; use If-None-Match: *",
-        )),
-        (None, None) => Err(refused(
-            StatusCode::PRECONDITION_REQUIRED,
-            "say If-None-Match: *, or for timestamp.json If-Match: \"<sha256>\"",
-        )),
-        (Some(_), _) => {
-            Err(refused(StatusCode::BAD_REQUEST, "If-None-Match takes only *, and alone"))
-        }
-    }
+fn condition(headers: &HeaderMap, name: Name<'_>) -> Result<Condition, Box<Reply>> {
+    // What is no text is no condition either.
+    let text_of = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    Condition::of(text_of(IF_NONE_MATCH), text_of(IF_MATCH), name).map_err(|error| match error {
+        Unconditional::Missing(why) => refused(StatusCode::PRECONDITION_REQUIRED, why),
+        Unconditional::Malformed(why) => refused(StatusCode::BAD_REQUEST, why),
+    })
 }
 
 fn refused(status: StatusCode, why: &str) -> Box<Reply> {

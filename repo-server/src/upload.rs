@@ -18,6 +18,7 @@ use sha2::Digest as _;
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
+use crate::condition::Condition;
 use crate::site::Site;
 
 /// How long a client may send nothing.
@@ -45,15 +46,6 @@ pub(crate) enum Shape {
     Metadata,
     /// A signature for `minisign`, whoever made it.
     Signature,
-}
-
-/// What must be at the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Condition {
-    /// Nothing.
-    Absent,
-    /// The file with this digest.
-    Is(Digest),
 }
 
 /// How an upload ended.

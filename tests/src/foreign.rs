@@ -9,14 +9,21 @@ use cutover_formats::channel::Pointer;
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{Entry, Expected, FileList, Kind};
+use cutover_formats::keys::Signer;
 use cutover_formats::minisign::Minisig;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::node_toml::NodeToml;
 use cutover_formats::release_toml::ReleaseToml;
 use cutover_formats::tuf::canonical::to_canonical;
+use cutover_formats::tuf::draft::Draft;
 use cutover_formats::tuf::json::Json;
+use cutover_formats::tuf::metadata::envelope;
+use cutover_formats::tuf::search::Search;
+use cutover_formats::tuf::targets::Targets;
 use cutover_formats::tuf::trusted::{Delegator, Roots, Timestamps, Trusted};
 use cutover_formats::version::Version;
+use cutover_pack::lock::Lock;
+use cutover_repo_server::condition::Condition;
 use cutover_repo_server::confined::Asked;
 use cutover_repo_server::name::Name;
 use cutover_repo_server::range::Span;
@@ -24,6 +31,7 @@ use cutover_repo_server::range::Span;
 const ROOT: &[u8] = include_bytes!("../../formats/tests/golden/root.json");
 const TIMESTAMP: &[u8] = include_bytes!("../../formats/tests/golden/timestamp.json");
 const SNAPSHOT: &[u8] = include_bytes!("../../formats/tests/golden/snapshot.json");
+const TARGETS_FILE: &[u8] = include_bytes!("../../formats/tests/golden/targets.json");
 
 /// A kind of foreign bytes.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +43,10 @@ pub struct Target {
 }
 
 /// All kinds.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "metadata", run: metadata },
+    Target { name: "signed_metadata", run: signed_metadata },
+    Target { name: "python_lock", run: python_lock },
     Target { name: "file_list", run: file_list },
     Target { name: "descriptor", run: descriptor },
     Target { name: "bundle", run: bundle },
@@ -84,6 +94,50 @@ pub fn metadata(bytes: &[u8]) {
     let trusted = trusted();
     let _ = trusted.role("targets", Delegator::Root, bytes);
     let _ = trusted.successor(2, bytes);
+}
+
+/// Metadata that is well signed, whatever it says: the bytes are what stands below the signature.
+///
+/// A change to a file with a signature only shows that signatures are checked; here what comes after
+/// that is reached.
+pub fn signed_metadata(bytes: &[u8]) {
+    let Ok(signed) = Json::parse(bytes) else { return };
+    let signer = Signer::from_seed([7; 32]);
+    let file = envelope(signed.clone(), &[signer.sign(&to_canonical(&signed))]);
+    metadata(&file);
+    // As the role that comes next, where the ones before it are good.
+    let next = trusted();
+    if let Ok(targets) = next.role("targets", Delegator::Root, TARGETS_FILE) {
+        for role in targets.delegated() {
+            let _ = next.role(&role.name, Delegator::Role(&targets), &file);
+        }
+    }
+    if let Ok(found) = next.role("targets", Delegator::Root, &file) {
+        let draft = Draft::from_bytes(&file).expect("it was read before");
+        assert_eq!(draft.read::<Targets>().ok().as_ref(), Some(&*found));
+        // Written anew, where a publisher edits it, it says the same.
+        assert_eq!(Draft::new(&*found).read::<Targets>().ok().as_ref(), Some(&*found));
+        for path in found.targets.keys() {
+            if let Ok(mut search) = Search::new(path) {
+                let _ = search.step();
+            }
+        }
+    }
+    if let Ok(successor) = next.successor(2, &file) {
+        assert_eq!(successor.head.version, 2);
+    }
+    if let Ok(roots) = Roots::pinned(&file) {
+        let _ = roots.finish("2030-01-01T00:00:00Z".parse().expect("it is a time"));
+    }
+}
+
+/// The lock of Python dependencies.
+pub fn python_lock(bytes: &[u8]) {
+    if let Ok(lock) = Lock::parse(bytes) {
+        assert!(!lock.requirements.is_empty());
+        let lines: String = lock.requirements.iter().map(ToString::to_string).collect();
+        assert_eq!(Lock::parse(lines.as_bytes()).ok().as_ref(), Some(&lock));
+    }
 }
 
 /// A file list: compressed, and as the JSON in it, under a descriptor that signs for it.
@@ -178,6 +232,20 @@ pub fn request(bytes: &[u8]) {
     for size in [0, 1, 10, u64::MAX] {
         if let Span::Part { first, length } = Span::of(text, size) {
             assert!(length > 0 && first.checked_add(length).is_some_and(|end| end <= size));
+        }
+    }
+    // A publish request is a path and a condition: `*` or a quoted digest, in one header or the other.
+    for name in [Name::Timestamp, Name::Metadata] {
+        let (none_match, if_match) = text.split_once('\n').unwrap_or((text, ""));
+        let given = |text: &'_ str| if text.is_empty() { None } else { Some(text.to_owned()) };
+        let (none_match, if_match) = (given(none_match), given(if_match));
+        match Condition::of(none_match.as_deref(), if_match.as_deref(), name) {
+            Ok(Condition::Absent) => assert_eq!(none_match.as_deref(), Some("*")),
+            Ok(Condition::Is(digest)) => {
+                assert_eq!(name, Name::Timestamp);
+                assert_eq!(if_match, Some(format!("\"{digest}\"")));
+            }
+            Err(_) => {}
         }
     }
     if let Some(asked) = Asked::parse(text) {

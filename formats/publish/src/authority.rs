@@ -53,11 +53,14 @@ fn delegated(
     role: &str,
 ) -> Result<(Need, Option<Need>), PublishError> {
     let unknown = || PublishError::NoRole { role: role.to_owned(), known: Vec::new() };
-    let delegation = client.delegation(role)?.ok_or_else(unknown)?;
     let need = |targets: &Targets| {
         let delegations = targets.delegations.as_ref()?;
         let who = delegations.roles.iter().find(|one| one.name == role)?;
         Some(Need::new(&delegations.keys, &who.keys))
+    };
+    let Some(delegation) = client.delegation(role)? else {
+        // A role that begins with this change.
+        return Ok((changed.values().find_map(need).ok_or_else(unknown)?, None));
     };
     let before = need(&delegation.delegator).ok_or_else(unknown)?;
     let after = changed.get(delegation.by.as_str());

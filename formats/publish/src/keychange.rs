@@ -120,24 +120,24 @@ impl KeyChange {
             _ => None,
         }
     }
+}
 
-    /// Keys that nobody is appointed with any more go, and so do their names.
-    fn tidy<'w>(
-        &self,
-        keys: &mut Keys,
-        unknown: &mut Object,
-        who: impl Iterator<Item = &'w RoleKeys> + Clone,
-    ) {
-        keys.retain(|id, _| who.clone().any(|role| role.keyids.contains(id)));
-        let mut names = match unknown.remove(KEY_NAMES) {
-            Some(Json::Object(names)) => names,
-            _ => Object::new(),
-        };
-        names.extend(self.name().map(|(id, name)| (id, name.into())));
-        names.retain(|id, _| keys.contains_key(id));
-        if !names.is_empty() {
-            unknown.insert(KEY_NAMES.to_owned(), Json::Object(names));
-        }
+/// Keys that nobody is appointed with any more go, and so do their names; `new` is one that comes.
+pub(super) fn tidy<'w>(
+    keys: &mut Keys,
+    unknown: &mut Object,
+    new: Option<(String, &str)>,
+    who: impl Iterator<Item = &'w RoleKeys> + Clone,
+) {
+    keys.retain(|id, _| who.clone().any(|role| role.keyids.contains(id)));
+    let mut names = match unknown.remove(KEY_NAMES) {
+        Some(Json::Object(names)) => names,
+        _ => Object::new(),
+    };
+    names.extend(new.map(|(id, name)| (id, name.into())));
+    names.retain(|id, _| keys.contains_key(id));
+    if !names.is_empty() {
+        unknown.insert(KEY_NAMES.to_owned(), Json::Object(names));
     }
 }
 
@@ -165,7 +165,7 @@ fn find(role: &str, who: &RoleKeys, begin: &str) -> Result<String, PublishError>
     }
 }
 
-fn refuse(role: &str, why: String, hint: String) -> PublishError {
+pub(super) fn refuse(role: &str, why: String, hint: String) -> PublishError {
     PublishError::KeyChange { role: role.to_owned(), why, hint }
 }
 
@@ -194,7 +194,7 @@ fn top_level(
     if let Some(appointed) = roles.get_mut(role) {
         change.apply(role, keys, &mut appointed.keys)?;
     }
-    change.tidy(keys, unknown, roles.values().map(|role| &role.keys));
+    tidy(keys, unknown, change.name(), roles.values().map(|role| &role.keys));
     root.head = Head::new(base + 1, in_days(repo.now, OFFLINE_DAYS));
     let mut documents = vec![Document::new("root".to_owned(), base, Draft::new(&root))];
     if role == "targets" && !change.leaves_signatures() {
@@ -254,12 +254,12 @@ fn change_delegations(
     for role in roles.iter_mut().filter(|role| is_meant(&role.name)) {
         change.apply(&role.name, keys, &mut role.keys)?;
     }
-    change.tidy(keys, unknown, roles.iter().map(|role| &role.keys));
+    tidy(keys, unknown, change.name(), roles.iter().map(|role| &role.keys));
     Ok(())
 }
 
 /// A role as it is now, to be signed anew.
-fn touch<'e>(
+pub(super) fn touch<'e>(
     client: &mut Client<'_>,
     editor: &'e mut Editor,
     role: &str,

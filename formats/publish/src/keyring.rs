@@ -178,6 +178,9 @@ impl Keyring {
         role: &str,
         protection: &Protection<'_>,
     ) -> Result<(Signer, PathBuf), PublishError> {
+        let mut builder = fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(&self.folder);
+        made.map_err(PublishError::local(&self.folder))?;
         let (signer, pem) = generate(protection)?;
         let file = self.folder.join(format!("{role}.{}.pem", &signer.id()[..8]));
         write_new(&file, pem.as_bytes())?;
@@ -224,7 +227,8 @@ impl Keyring {
 
     /// Refuses a folder in which a key file, or a pointer to a key, is open to others than its owner.
     pub fn check_private(&self) -> Result<(), PublishError> {
-        for file in self.files(&KeyRole::ALL.map(KeyRole::as_str))? {
+        let roles = self.roles()?;
+        for file in self.files(&roles.iter().map(String::as_str).collect::<Vec<_>>())? {
             let found = fs::metadata(&file).map_err(PublishError::local(&file))?;
             let mode = found.permissions().mode() & 0o777;
             if mode & 0o077 != 0 {
@@ -232,6 +236,19 @@ impl Keyring {
             }
         }
         Ok(())
+    }
+
+    /// The roles of which there is a key here: those of [`KeyRole`], and channels of their own.
+    pub fn roles(&self) -> Result<Vec<String>, PublishError> {
+        let entries = fs::read_dir(&self.folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let names = entries.map_err(PublishError::local(&self.folder))?;
+        let stems = names
+            .into_iter()
+            .filter_map(|entry| Some(entry.file_name().to_str()?.split_once('.')?.0.to_owned()));
+        let mut own: Vec<_> = stems.filter(|stem| stem.starts_with("channel-")).collect();
+        own.sort();
+        own.dedup();
+        Ok(KeyRole::ALL.map(|role| role.as_str().to_owned()).into_iter().chain(own).collect())
     }
 
     /// The files of these roles' keys, in the order of the roles.

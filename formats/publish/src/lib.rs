@@ -16,6 +16,7 @@
 
 pub mod apply;
 mod authority;
+pub mod channels;
 mod edit;
 mod error;
 mod execute;

@@ -33,7 +33,7 @@ pub struct Pending {
 pub struct Document {
     /// Its role.
     pub role: String,
-    /// The version that it was made from.
+    /// The version that it was made from; 0 where there was none.
     pub base: u64,
     /// Who must sign; each of these.
     pub needs: Vec<Need>,
@@ -180,7 +180,7 @@ impl Document {
         let needs = |needs: Vec<Json>| needs.into_iter().map(Need::parse).collect();
         Ok(Self {
             role: fields.text("role")?,
-            base: fields.positive("base")?,
+            base: fields.optional_size("base")?.ok_or_else(|| malformed("base is missing"))?,
             needs: fields.list("needs").and_then(needs)?,
             overlap: fields.list("overlap").and_then(needs)?,
             draft: Draft::parse(fields.required("metadata")?)?,

@@ -8,7 +8,7 @@ use cutover_formats::path::{RelPath, UnsafePath};
 use cutover_repository::location::InvalidLocation;
 use cutover_repository::store::StoreError;
 
-use super::python::lock::InvalidLock;
+use cutover_pack::lock::InvalidLock;
 
 /// Why something cannot be vendored. Nothing was released when one of these is reported.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,6 @@
 //! verified here against the lock all the same. The outcome is noted under the digest of
 //! everything that decided it; the next release with the same lock asks nobody.
 
-pub(super) mod lock;
 mod pip;
 
 use std::collections::BTreeSet;
@@ -24,7 +23,7 @@ use super::cache::{Cache, hash, io_at};
 use super::error::Place;
 use super::{Fetched, VendorError};
 use crate::source::read_capped;
-use lock::{Lock, Requirement};
+use cutover_pack::lock::{self, Lock, Requirement};
 use pip::Pip;
 
 /// The folder of the vendor area for Python distributions.

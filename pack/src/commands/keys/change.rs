@@ -154,7 +154,7 @@ fn generate(args: &Rotate, opened: &Opened, output: &Output) -> Result<Key, Fail
 }
 
 /// A public key as it was typed, or as it stands in the file that was named.
-fn public(text: &str) -> Result<Key, Failure> {
+pub(crate) fn public(text: &str) -> Result<Key, Failure> {
     let found = Key::from_text(text).or_else(|| {
         let file = fs::read_to_string(text).ok()?;
         Key::from_text(&file)

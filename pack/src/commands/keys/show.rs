@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use cutover_formats::channel::DEFAULT_CHANNELS;
-use cutover_publish::keyring::KeyRole;
 use cutover_terminal::{Failure, Output, Table};
 use serde::Serialize;
 
@@ -31,13 +29,9 @@ struct ShownKey {
 
 /// Shows them.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let channels = DEFAULT_CHANNELS.map(|name| format!("channel-{name}"));
-    let roles: Vec<_> = KeyRole::ALL
-        .map(KeyRole::as_str)
-        .into_iter()
-        .chain(channels.iter().map(String::as_str))
-        .collect();
-    let holders = keyring(args.keys.clone())?.holders(&roles)?;
+    let keyring = keyring(args.keys.clone())?;
+    let roles = keyring.roles()?;
+    let holders = keyring.holders(&roles.iter().map(String::as_str).collect::<Vec<_>>())?;
     let keys = holders.iter().map(|holder| ShownKey {
         id: holder.id().to_owned(),
         public: holder.public().public_hex(),

@@ -11,9 +11,9 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use cutover_formats::digest::Digest;
 use cutover_formats::release_toml::VendorPython;
+use cutover_pack::lock::{Lock, Requirement, normalise};
 use cutover_terminal::{Output, Progress};
 
-use super::lock::{Lock, Requirement, normalise};
 use super::place;
 use crate::child;
 use crate::vendor::VendorError;

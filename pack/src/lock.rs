@@ -10,26 +10,26 @@ use std::fmt;
 use cutover_formats::digest::Digest;
 
 /// Most bytes a lock may have.
-pub(crate) const LARGEST: u64 = 16 << 20;
+pub const LARGEST: u64 = 16 << 20;
 
 /// The pinned requirements of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Lock {
+pub struct Lock {
     /// In the order of the file; a name may be there more than once, under different markers.
-    pub(crate) requirements: Vec<Requirement>,
+    pub requirements: Vec<Requirement>,
 }
 
 /// One pinned distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Requirement {
+pub struct Requirement {
     /// Its name, normalised.
-    pub(crate) name: String,
+    pub name: String,
     /// Its version.
-    pub(crate) version: String,
+    pub version: String,
     /// Where it is needed; everywhere without one.
-    pub(crate) marker: Option<String>,
+    pub marker: Option<String>,
     /// The digests that its distributions may have.
-    pub(crate) hashes: BTreeSet<Digest>,
+    pub hashes: BTreeSet<Digest>,
 }
 
 /// A line of a lock, without extras: for downloading this one distribution only.
@@ -46,7 +46,7 @@ impl fmt::Display for Requirement {
 
 /// A lock that does not lock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidLock {
+pub enum InvalidLock {
     /// It is no text.
     #[error("is not UTF-8 text")]
     NotText,
@@ -92,7 +92,7 @@ const HARMLESS: [&str; 4] = ["--require-hashes", "--prefer-binary", "--only-bina
 
 impl Lock {
     /// Reads a lock.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, InvalidLock> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidLock> {
         let text = str::from_utf8(bytes).map_err(|_| InvalidLock::NotText)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut requirements = Vec::new();
@@ -103,13 +103,13 @@ impl Lock {
     }
 
     /// The requirement that a distribution with this digest satisfies.
-    pub(crate) fn by_digest(&self, digest: Digest) -> Option<&Requirement> {
+    pub fn by_digest(&self, digest: Digest) -> Option<&Requirement> {
         self.requirements.iter().find(|requirement| requirement.hashes.contains(&digest))
     }
 }
 
 /// The name as package indexes compare it: lower case, one `-` for each run of `-`, `_`, `.`.
-pub(crate) fn normalise(name: &str) -> String {
+pub fn normalise(name: &str) -> String {
     let parts = name.split(['-', '_', '.']).filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
