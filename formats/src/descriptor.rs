@@ -26,7 +26,7 @@ pub use config::ConfigFile;
 pub use service::{Health, Service, Swap};
 
 /// The descriptor's format.
-pub const FORMAT: Format = Format { name: "cutover.release", major: 1, minor: 0 };
+pub const FORMAT: Format = Format { name: "cutover.release", major: 1, minor: 1 };
 
 /// Most bytes a descriptor may have.
 pub const LARGEST: u64 = 4 << 20;
@@ -34,7 +34,7 @@ pub const LARGEST: u64 = 4 << 20;
 /// A release, described. Equal releases have byte-identical descriptors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
-    /// `cutover.release/1.0`.
+    /// `cutover.release/1.1`.
     pub format: String,
     /// What is released.
     pub product: Product,

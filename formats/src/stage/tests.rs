@@ -34,6 +34,20 @@ fn a_check_is_written_as_it_was_read() {
     assert_eq!(checks[1].retries, 2);
 }
 
+/// The examples of the specification, so that they stay true.
+#[test]
+fn the_documented_examples_are_read() {
+    let docs = include_str!("../../docs/stages.md");
+    let mut examples = docs.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let rules = ReleaseToml::parse(examples.next().unwrap()).unwrap();
+    assert_eq!((rules.stage.len(), rules.check.len()), (2, 1));
+    let release = ReleaseToml::parse(examples.next().unwrap()).unwrap();
+    assert!(release.schema.unwrap().takes(41));
+    let head = "product = 'weave'\nrepository = '/r'\n";
+    let node = NodeToml::parse(&format!("{head}{}", examples.next().unwrap())).unwrap();
+    assert_eq!((node.stage.len(), node.check.len()), (2, 1));
+}
+
 #[test]
 fn entries_are_merged_field_by_field() {
     let entry = |text: &str| toml::from_str::<StageEntry>(text).unwrap();

@@ -149,6 +149,8 @@ fn build(root: &Root, release: &Release, step: &Step) -> Result<Option<String>, 
     let version = &release.descriptor.version;
     let Some(python) = &release.descriptor.python else { return Ok(None) };
     let prefix = root.prefix(version);
+    // What an earlier try may have left there.
+    disk::remove_tree(&prefix.join(python.env.as_path()))?;
     let builder = Builder::find();
     let limit = step.timeout.map(Period::as_duration);
     builder.build(root, &prefix, python, limit)?;
@@ -162,7 +164,16 @@ fn build(root: &Root, release: &Release, step: &Step) -> Result<Option<String>, 
 /// From here on the prefix is whole: all that is in it is on disk before the seal is.
 fn seal(root: &Root, release: &Release, fetched: &Fetched) -> Result<(), StageError> {
     let version = &release.descriptor.version;
-    Folder::open(&root.prefix(version))?.sync_file_system()?;
+    let prefix = root.prefix(version);
+    if let Some(python) = &release.descriptor.python
+        && !root.built(version).exists()
+        && prefix.join(python.env.as_path()).is_dir()
+    {
+        // A command stood in for `build`.
+        let built = Inventory::take(&prefix, &python.env, "a command")?;
+        disk::write_json(&root.built(version), &built)?;
+    }
+    Folder::open(&prefix)?.sync_file_system()?;
     let seal = Seal {
         version: version.clone(),
         sealed: Timestamp::now(),

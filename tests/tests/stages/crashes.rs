@@ -8,9 +8,9 @@ use cutover_tests::world::{Running, World, wait_until};
 use crate::common::{Scene, noting};
 
 /// Starts an install and kills it when its stage `hang` has begun.
-fn kill_in_stage(scene: &Scene<'_>) {
+pub(crate) fn kill_in_stage(scene: &Scene<'_>, arguments: &[&str]) {
     let mut command = scene.node.command();
-    command.arg("1.1.0").stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     let mut install = Running::start(&mut command);
     let begun = scene.node.root.join("shared/pid");
     wait_until("the stage has begun", || begun.exists());
@@ -24,7 +24,7 @@ fn is_gone(pid: &str) -> bool {
 }
 
 /// Hangs the first time.
-fn hanging(place: &str) -> String {
+pub(crate) fn hanging(place: &str) -> String {
     noting("hang", place).replace(
         "echo hang >> {root}/shared/log",
         "echo hang >> {root}/shared/log; test -e {root}/shared/pid || \
@@ -37,7 +37,7 @@ fn before_the_switch_it_is_undone() {
     let world = World::new();
     let release = noting("first", "after = 'unpack'") + &hanging("before = 'switch'");
     let scene = Scene::new(&world, &release, "");
-    kill_in_stage(&scene);
+    kill_in_stage(&scene, &["1.1.0"]);
     let pid = std::fs::read_to_string(scene.node.root.join("shared/pid")).unwrap();
     assert!(!is_gone(&pid), "the stage outlives its installer");
     assert_eq!(scene.node.status()["unfinished"]["stage"], "hang");
@@ -56,7 +56,7 @@ fn after_the_switch_the_rest_is_done() {
         + &noting("last", "before = 'settle'")
         + "[[check]]\nstage = 'last'\nhttp = { path = '/', contains = '1.1.0' }\n";
     let scene = Scene::new(&world, &release, "");
-    kill_in_stage(&scene);
+    kill_in_stage(&scene, &["1.1.0"]);
     // Any command ends it first.
     let run = scene.node.install(["prune"]).ok();
     assert!(run.stderr.contains("the node is on 1.1.0"), "{run}");
@@ -71,7 +71,7 @@ fn after_the_switch_what_cannot_be_done_is_gone_back_from() {
         + &hanging("after = 'switch'")
         + "[[check]]\nstage = 'settle'\nwhen = 'before'\ncommand = 'false'\n";
     let scene = Scene::new(&world, &release, "");
-    kill_in_stage(&scene);
+    kill_in_stage(&scene, &["1.1.0"]);
     let run = scene.node.install(["resume"]).ok();
     assert!(run.stdout.contains("1.0.0 is current, as before"), "{run}");
     assert_eq!(scene.log(), ["first", "hang", "hang", "-hang", "-first"]);

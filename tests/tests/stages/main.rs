@@ -5,7 +5,9 @@
 mod checks;
 mod common;
 mod crashes;
+mod fleet;
 mod going_back;
 mod own;
+mod pooling;
 mod running;
 mod schema;

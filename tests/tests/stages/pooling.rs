@@ -1,0 +1,78 @@
+//! A node that leaves its pool for a pause and comes back, whatever happens after. The pool is two
+//! commands that write down what they were told.
+
+use cutover_tests::world::World;
+
+use crate::common::Scene;
+use crate::crashes::{hanging, kill_in_stage};
+
+const POOL: &str = r#"
+    [pool]
+    driver = "command"
+    depool = ["sh", "-c", 'echo out >> "$0/shared/pool"; test ! -e "$0/shared/refuse"', "{root}"]
+    repool = ["sh", "-c", 'echo in >> "$0/shared/pool"', "{root}"]
+"#;
+
+/// What the pool was told, repetitions left out.
+fn told(scene: &Scene<'_>) -> Vec<String> {
+    let text = std::fs::read_to_string(scene.node.root.join("shared/pool")).unwrap_or_default();
+    let mut told: Vec<String> = text.lines().map(str::to_owned).collect();
+    told.dedup();
+    told
+}
+
+fn is_out(scene: &Scene<'_>) -> bool {
+    scene.node.root.join("state/pool.json").exists()
+}
+
+#[test]
+fn it_leaves_for_a_pause_only() {
+    let world = World::new();
+    let scene = Scene::new(&world, "", POOL);
+    let _ = scene.node.install(["1.1.0", "--swap", "blue-green"]).ok();
+    assert!(told(&scene).is_empty());
+    let run = scene.node.install(["rollback", "--swap", "hold"]).ok();
+    assert_eq!(told(&scene), ["out", "in"], "{run}");
+    assert!(run.stderr.contains("depool") && run.stderr.contains("repool"), "{run}");
+    assert!(!is_out(&scene));
+    scene.is_as_before();
+}
+
+#[test]
+fn a_pool_that_refuses_ends_it_before_anything_is_switched() {
+    let world = World::new();
+    let scene = Scene::new(&world, "", POOL);
+    std::fs::write(scene.node.root.join("shared/refuse"), "").unwrap();
+    let run = scene.node.install(["1.1.0", "--swap", "hold"]);
+    assert_eq!(run.status, 5, "{run}");
+    assert!(run.stderr.contains("nothing was switched: the node is on 1.0.0"), "{run}");
+    assert_eq!(told(&scene), ["out", "in"]);
+    assert!(!is_out(&scene));
+    scene.is_as_before();
+}
+
+#[test]
+fn a_failure_after_that_brings_it_back() {
+    let world = World::new();
+    let release = "[[check]]\nstage = 'open'\ncommand = 'false'\n";
+    let scene = Scene::new(&world, release, POOL);
+    scene.node.install(["1.1.0", "--swap", "backoff"]).refused(5, &["switched back"]);
+    assert_eq!(told(&scene), ["out", "in"]);
+    assert!(!is_out(&scene));
+    scene.is_as_before();
+}
+
+#[test]
+fn a_crash_in_between_is_repaired() {
+    let world = World::new();
+    for (place, back) in [("after = 'stop'", true), ("after = 'open'", false)] {
+        let world = if back { &world } else { &World::new() };
+        let scene = Scene::new(world, &hanging(place), POOL);
+        kill_in_stage(&scene, &["1.1.0", "--swap", "hold"]);
+        assert!(is_out(&scene));
+        let _ = scene.node.install(["resume"]).ok();
+        assert_eq!(told(&scene), ["out", "in"], "{place}");
+        assert!(!is_out(&scene));
+        if back { scene.is_as_before() } else { scene.is_on_the_new() }
+    }
+}
