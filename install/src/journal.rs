@@ -101,9 +101,12 @@ impl Journal {
         self.append(&Line::Stage(stage.clone()))
     }
 
-    /// Announces the way back.
-    pub fn back(&mut self) -> Result<(), DiskError> {
-        self.append(&Line::Back)
+    /// Announces the way back, if it can: going back does not wait for a disk that is full or broken,
+    /// and [`recovery`] decides without this.
+    pub fn back(&mut self) {
+        if let Err(error) = self.append(&Line::Back) {
+            tracing::warn!(%error, "the way back is not in the journal");
+        }
     }
 
     fn append(&mut self, line: &Line) -> Result<(), DiskError> {
@@ -212,7 +215,7 @@ mod tests {
         .unwrap();
         let mut journal = Journal::reopen(&root).unwrap();
         journal.stage(&BuiltIn::Switch.name()).unwrap();
-        journal.back().unwrap();
+        journal.back();
         let expected =
             Trace { plan: Some(plan()), back: true, ..trace(&[BuiltIn::Fetch, BuiltIn::Switch]) };
         assert_eq!(read(&root).unwrap(), Some(expected));

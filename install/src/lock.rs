@@ -57,7 +57,7 @@ impl Explain for LockError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Held { .. } => vec!["nothing was changed; wait for it to end".to_owned()],
-            Self::Io { .. } => Vec::new(),
+            Self::Io { .. } => vec!["nothing was changed".to_owned()],
         }
     }
 }

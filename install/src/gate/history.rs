@@ -19,7 +19,8 @@ struct Learned {
     dark: Vec<f64>,
 }
 
-fn path(root: &Root) -> PathBuf {
+/// Where it is remembered.
+pub(super) fn path(root: &Root) -> PathBuf {
     root.state().join("gate.json")
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,15 +14,30 @@ const LARGEST: u64 = 1 << 20;
 pub(super) fn save(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
-    let new = path.with_extension("json.new");
-    let mut file = File::create(&new)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
+    let new = temporary(path);
+    let replaced = File::create(&new).and_then(|mut file| {
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    });
+    if replaced.is_err() {
+        // What matters is why it failed.
+        let _ = clear(&new);
+    }
+    replaced?;
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// Removes what somebody left who was killed while writing a record, and whom nobody can follow yet.
+pub(super) fn sweep(path: &Path) -> io::Result<()> {
+    clear(&temporary(path))
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    path.with_extension("json.new")
 }
 
 /// Reads a record; `None` where there is none.

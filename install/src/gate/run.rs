@@ -28,7 +28,7 @@ use super::succession::{self, Estate, Inheritance, Predecessor};
 use super::supervisor::{LAST_REQUESTS, Supervisor, first_view};
 use super::view::Shared;
 use super::{
-    GateError, activation, control, history, identity, maintenance, metrics, notify, reload,
+    GateError, activation, control, history, identity, maintenance, metrics, notify, record, reload,
 };
 use crate::root::Root;
 
@@ -101,6 +101,9 @@ fn settle_in(
     };
     let Some(Inheritance { estate, healthy, predecessor }) = inherited else {
         let lock = lock(root)?;
+        for record in [history::path(root), root.maintenance()] {
+            record::sweep(&record).map_err(|why| GateError::at(&record, why))?;
+        }
         return Ok((Estate::new(listener(listen)?, lock), None));
     };
     let address = estate.address().map_err(|why| GateError::at(root.path(), why))?;

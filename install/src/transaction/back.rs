@@ -66,7 +66,7 @@ impl UnderWay<'_> {
     /// Goes back and puts on record why.
     pub(super) fn undo(&mut self, reason: &Reason) -> Result<Receipt, StageError> {
         let node = self.node;
-        self.recorder.journal.back()?;
+        self.recorder.journal.back();
         let figures = self.walk_back()?;
         if reason.blames_release {
             let mut standings = Standings::load(&node.root)?;

@@ -186,7 +186,7 @@ pub(super) enum Left {
     Unswitched(Option<Version>),
     /// The node went back to what ran before.
     WentBack(Option<Version>),
-    /// Going back failed too.
+    /// Going back failed too, or could not be put on record.
     Stranded(Box<StageError>),
     /// The new release runs, but that could not be written down.
     Unsettled(Version),
@@ -211,7 +211,10 @@ impl Explain for Failed {
         match &self.left {
             Left::Unswitched(_) | Left::Unsettled(_) | Left::Depooled(_) => self.cause.exit(),
             Left::WentBack(_) => Exit::CheckFailed,
-            Left::Stranded(_) => Exit::Unexpected,
+            Left::Stranded(error) => match error.exit() {
+                Exit::NoSpace => Exit::NoSpace,
+                _ => Exit::Unexpected,
+            },
         }
     }
 
@@ -225,7 +228,7 @@ impl Explain for Failed {
             Left::Unswitched(version) => format!("nothing was switched: {}", name(version)),
             Left::WentBack(version) => format!("switched back: {}", name(version)),
             Left::Stranded(error) => {
-                format!("going back failed too ({error}); run `install resume`")
+                format!("going back could not be finished ({error}); run `install resume`")
             }
             Left::Unsettled(version) => {
                 format!("{version} runs, but this could not be put on record; run `install resume`")
