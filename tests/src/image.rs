@@ -2,6 +2,7 @@
 //! under running programs, and made to lose what was not written yet. All of it needs root.
 
 use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -78,12 +79,21 @@ impl Image {
     /// # Panics
     /// Where it cannot be filled.
     pub fn fill(&self, leave: u64) {
+        // What was removed is free when that is written, and not before.
+        self.sync();
         let free = rustix::fs::statvfs(&self.mount).expect("it is mounted");
         let free = free.f_bavail * free.f_frsize;
-        let file = File::create(self.filling()).expect("it is writable");
+        let mut file = File::create(self.filling()).expect("it is writable");
         let mode = rustix::fs::FallocateFlags::empty();
-        let filled = rustix::fs::fallocate(&file, mode, 0, free.saturating_sub(leave).max(1));
-        filled.expect("the space is there");
+        // The file system needs some of it to say where the rest is.
+        let mut wanted = free.saturating_sub(leave).max(1);
+        while rustix::fs::fallocate(&file, mode, 0, wanted).is_err() {
+            wanted = wanted.checked_sub(64 << 10).expect("some space is there");
+        }
+        if leave == 0 {
+            file.seek(SeekFrom::End(0)).expect("a file has an end");
+            while file.write_all(&[0; 4096]).is_ok() {}
+        }
     }
 
     /// Gives back what [`Image::fill`] took.

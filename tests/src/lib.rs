@@ -2,7 +2,8 @@
 //!
 //! What tests share is here: [`world`] makes a repository and nodes in a scratch folder and runs
 //! the programs there; [`attacker`] serves the repository as nobody should; [`traffic`] is clients that
-//! keep asking and write down what they got, [`swaps`] changes releases under them; [`parts`] starts what stands around a node; [`strace`] kills
+//! keep asking and write down what they got, [`swaps`] changes releases under them, [`soak`]
+//! sees whether what runs for long grows; [`parts`] starts what stands around a node; [`strace`] kills
 //! programs at chosen system calls, [`image`] is a disk that fills up or loses power, [`trial`] tries
 //! that on a node again and again, and [`aftermath`] says what must hold of a node whatever happened to
 //! it; [`foreign`] is what fuzzers run.
@@ -12,6 +13,7 @@ pub mod attacker;
 pub mod foreign;
 pub mod image;
 pub mod parts;
+pub mod soak;
 pub mod strace;
 pub mod swaps;
 pub mod traffic;

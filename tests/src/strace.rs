@@ -62,7 +62,7 @@ impl std::fmt::Display for Site {
 pub enum Fault {
     /// The program gets SIGKILL before it.
     Kill,
-    /// The program gets SIGSTOP before it; see [`stopped_at`].
+    /// The program gets SIGSTOP with it, and stops right after it; see [`stopped_at`].
     Stop,
     /// It fails so, e.g. `ENOSPC`; that once.
     Error(&'static str),
@@ -112,7 +112,7 @@ pub fn with_fault(command: &Command, site: &Site, fault: Fault) -> Command {
     faulty(command, site, fault, Path::new("/dev/null"))
 }
 
-/// `command`, which gets SIGSTOP before the call at `site`; `trace` says `stopped by SIGSTOP` then.
+/// `command`, which stops right after the call at `site`; `trace` says `stopped by SIGSTOP` then.
 #[must_use]
 pub fn stopped_at(command: &Command, site: &Site, trace: &Path) -> Command {
     faulty(command, site, Fault::Stop, trace)
@@ -194,16 +194,20 @@ fn split(line: &str) -> Option<(&str, &str, &str)> {
     (named && !call.is_empty()).then_some((thread, call, arguments))
 }
 
-/// The first path, of a descriptor or in quotes; a descriptor's own comes before a name below it.
+/// The first whole path, of a descriptor or in quotes; a descriptor's own comes before a name below
+/// it, but what the working folder is does not matter.
 fn file(arguments: &str) -> Option<String> {
-    let first = arguments
-        .strip_prefix("AT_FDCWD")
-        .map_or(arguments, |rest| rest.split_once(", ").map_or(rest, |(_, rest)| rest));
-    let path = match first.strip_prefix('"') {
-        Some(quoted) => quoted.split('"').next()?,
-        None => first.split_once('<')?.1.split('>').next()?,
-    };
-    path.starts_with('/').then(|| path.to_owned())
+    let mut rest = arguments;
+    loop {
+        let at = rest.find(['"', '<'])?;
+        let (before, opened) = (&rest[..at], &rest[at + 1..]);
+        let end = opened.find(if rest[at..].starts_with('"') { '"' } else { '>' })?;
+        let path = &opened[..end];
+        if path.starts_with('/') && !before.ends_with("AT_FDCWD") {
+            return Some(path.to_owned());
+        }
+        rest = &opened[end + 1..];
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +224,7 @@ mod tests {
 7  openat(AT_FDCWD</tmp>, \"/n/read\", O_RDONLY) = 8
 7  openat(AT_FDCWD</tmp>, \"/n/made\", O_RDWR|O_CREAT) = 8
 9  <... write resumed>) = 1
+7  symlink(\"releases/1\", \"/n/.current.new\") = 0
 7  sendto(4<socket:[35983]>, \"{}\", 2, MSG_NOSIGNAL, NULL, 0) = 2
 7  +++ exited with 0 +++
 ";
@@ -230,6 +235,7 @@ mod tests {
             "openat2 1 of it (/n/releases/1)",
             "write 1 of it (/n/releases/1/a)",
             "openat 2 (/n/made)",
+            "symlink 1 (/n/.current.new)",
             "sendto 1 (no file)",
         ];
         assert_eq!(told, expected);

@@ -1,0 +1,81 @@
+//! A gate that is killed before it writes a file or answers an installer: the next gate serves what
+//! `current` names, and nothing of the first is left running.
+
+use std::process::{Command, Stdio};
+
+use cutover_tests::aftermath::{Before, services};
+use cutover_tests::strace::{Fault, Site, read, traced, with_fault};
+use cutover_tests::world::{Run, Running, World, free_address, get, wait_until};
+
+use cutover_tests::trial::{Count, End, Trial, sample};
+
+/// By which a gate changes files, and speaks with installers and services.
+const CALLS: [&str; 9] =
+    ["write", "openat", "rename", "unlink", "mkdir", "symlink", "fsync", "fdatasync", "sendto"];
+
+/// Starts a gate under `strace` and has an install pass through it, as far as it comes.
+fn swap(trial: &Trial<'_>, mut strace: Command, arguments: &[&str]) -> End {
+    let node = trial.node;
+    let mut gate = Running::start(strace.stdout(Stdio::null()).stderr(Stdio::null()));
+    let address = node.gate.expect("the node has a gate");
+    let serves = || get(address, "/").is_some_and(|(status, _)| status == 200);
+    wait_until("the gate serves, or is dead", || gate.has_ended() || serves());
+    if !gate.has_ended() {
+        // It fails where the gate dies under it.
+        let run = node.install(arguments.iter().copied());
+        assert!(!run.stderr.contains("panicked"), "{run}");
+    }
+    if gate.has_ended() {
+        return End::Killed;
+    }
+    let pid = std::fs::read_to_string(node.root.join("run/gate.lock")).expect("it is held");
+    let _ = Run::of(Command::new("kill").arg(pid.trim())).ok();
+    wait_until("the gate has ended", || gate.has_ended());
+    End::Done
+}
+
+fn everywhere(trial: &Trial<'_>, arguments: &[&str], to: &str, salt: usize) -> Count {
+    let node = trial.node;
+    let trace = node.root.with_extension("trace");
+    trial.restore();
+    assert_eq!(
+        swap(trial, traced(&trial.command(&["gate"]), &CALLS, &trace), arguments),
+        End::Done
+    );
+    let root = node.root.display().to_string();
+    let tells = |site: &Site| site.call == "sendto";
+    let files = |site: &Site| site.file.as_ref().is_some_and(|file| file.starts_with(&root));
+    let sites = read(&trace).into_iter().filter(|site| tells(site) || files(site)).collect();
+    let mut count = Count::default();
+    for site in sample(sites, salt, &mut count) {
+        trial.restore();
+        let before = Before::of(node);
+        let fatal = with_fault(&trial.command(&["gate"]), &site, Fault::Kill);
+        count.add(swap(trial, fatal, arguments));
+        let gate = node.start_gate();
+        let at = format!("the gate killed before {site}, {arguments:?}");
+        trial.end(Some(gate), &before, arguments, to, &at);
+        assert_eq!(services(node), Vec::<String>::new(), "{at}: still running");
+    }
+    count
+}
+
+/// Kills gates through which an upgrade passes that changes over by `swap`.
+fn upgrade(swap: &str, salt: usize) {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0", "1.1.0"]);
+    let node = world.node(Some(free_address()));
+    let _ = node.install(["1.0.0"]).ok();
+    let arguments = ["1.1.0", "--swap", swap];
+    everywhere(&Trial::new(&node), &arguments, "1.1.0", salt).report(&format!("gate, {swap}"));
+}
+
+#[test]
+fn in_blue_green() {
+    upgrade("blue-green", 1);
+}
+
+#[test]
+fn in_hold() {
+    upgrade("hold", 7);
+}

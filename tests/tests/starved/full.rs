@@ -1,0 +1,201 @@
+//! Real disks of a few megabytes that fill up, or turn read-only, while an install is stopped.
+
+use std::process::{Child, Command, Stdio};
+
+use cutover_tests::aftermath::{Before, settle, whole};
+use cutover_tests::image::{Image, Kind};
+use cutover_tests::strace::{CHANGES, Fault, Site, sites, stopped_at, with_fault};
+use cutover_tests::world::{NodeDir, Run, World, wait_until};
+
+/// Contents that do not compress.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+/// 1.0.0 is small; 1.1.0 has a file of 3 MiB.
+#[expect(clippy::unwrap_used, reason = "a part of the tests below")]
+fn world() -> World {
+    let world = World::new();
+    let tree = world.release_tiny(&["1.0.0"]);
+    std::fs::write(tree.folder.join("noise"), noise(3 << 20)).unwrap();
+    tree.tag("1.1.0");
+    let _ = world.pack(["release", "--source", "tree"]).ok();
+    world
+}
+
+/// A node on a disk of 32 MiB that runs 1.0.0.
+fn node<'a>(world: &'a World, image: &Image) -> NodeDir<'a> {
+    let node = world.unmade_node(image.path().join("node"), None);
+    let _ = Run::of(&mut node.init()).ok();
+    let _ = node.install(["1.0.0"]).ok();
+    node
+}
+
+/// An install that `strace` has stopped.
+struct Stopped {
+    strace: Child,
+    pid: String,
+}
+
+impl Stopped {
+    /// Starts `command`, and returns once it has stopped at `site`.
+    fn at(node: &NodeDir<'_>, command: &Command, site: &Site) -> Self {
+        // Not on the disk that something is about to happen to.
+        let trace = tempfile::NamedTempFile::new().expect("a scratch file");
+        let mut strace = stopped_at(command, site, trace.path());
+        let strace = strace.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let strace = strace.spawn().expect("strace is installed");
+        wait_until("the install has stopped", || {
+            let trace = std::fs::read_to_string(trace.path()).unwrap_or_default();
+            trace.contains("stopped by SIGSTOP")
+        });
+        let lock = std::fs::read_to_string(node.root.join("state/lock")).expect("it is held");
+        let lock: serde_json::Value = serde_json::from_str(&lock).expect("it says by whom");
+        let pid = lock["pid"].to_string();
+        Self { strace, pid }
+    }
+
+    fn goes_on(self) -> Run {
+        let _ = Run::of(Command::new("kill").args(["-s", "CONT", &self.pid])).ok();
+        let output = self.strace.wait_with_output().expect("strace ends");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("programs print UTF-8");
+        Run {
+            status: output.status.code().expect("it was not killed"),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+#[expect(clippy::unwrap_used, reason = "a part of the tests below")]
+/// Where an install of 1.1.0 first makes `call` on a file whose path ends in `file`.
+fn site(node: &NodeDir<'_>, call: &str, file: &str) -> Site {
+    let pristine = node.root.with_extension("pristine");
+    cutover_tests::trial::copy(&node.root, &pristine);
+    let mut command = node.command();
+    command.arg("1.1.0");
+    let sites = sites(&command, &CHANGES);
+    cutover_tests::trial::copy(&pristine, &node.root);
+    std::fs::remove_dir_all(&pristine).unwrap();
+    let is = |site: &&Site| {
+        site.call == call && site.file.as_ref().is_some_and(|name| name.ends_with(file))
+    };
+    let found = sites.iter().find(is);
+    found.unwrap_or_else(|| panic!("no {call} of {file}: {sites:#?}")).clone()
+}
+
+#[test]
+fn the_disk_fills_up_meanwhile() {
+    let world = world();
+    let image = Image::new(&world.path(""), Kind::Ext4, 32);
+    let node = node(&world, &image);
+    for (stage, call, file, leave) in [
+        ("fetch", "write", ".part", 1 << 20),
+        ("verify", "write", "/.release.json.new", 0),
+        ("unpack", "mkdirat", "/releases/1.1.0", 1 << 20),
+        ("settle", "write", "/.standings.json.new", 0),
+    ] {
+        let site = site(&node, call, file);
+        let before = Before::of(&node);
+        let mut command = node.command();
+        command.arg("1.1.0");
+        let stopped = Stopped::at(&node, &command, &site);
+        image.fill(leave);
+        let run = stopped.goes_on();
+        println!("{stage}: {run}");
+        assert!([5, 7].contains(&run.status), "{stage}: {run}");
+        assert!(run.stderr.contains("No space left"), "{stage}: {run}");
+        // Whatever can be said of the node is said although the disk is full.
+        let _ = node.install(["status"]).ok();
+        let _ = node.install(["verify", "--all"]).ok();
+        image.empty();
+        settle(&node, &before, "1.1.0", stage);
+        let _ = node.install(["1.1.0"]).ok();
+        whole(&node, stage);
+        let _ = node.install(["rollback", "--to", "1.0.0"]).ok();
+        forget(&node);
+    }
+}
+
+#[expect(clippy::unwrap_used, reason = "a part of the tests below")]
+/// Takes 1.1.0 off the node, as if it had never been brought.
+fn forget(node: &NodeDir<'_>) {
+    for folder in ["releases", "state/releases"] {
+        std::fs::remove_dir_all(node.root.join(folder).join("1.1.0")).unwrap();
+    }
+}
+
+#[test]
+fn the_disk_turns_read_only_meanwhile() {
+    let world = world();
+    for (stage, call, file) in [
+        ("fetch", "write", ".part"),
+        ("unpack", "write", "releases/1.1.0/noise"),
+        ("switch", "symlink", "/.current.new"),
+        ("settle", "write", "/.standings.json.new"),
+    ] {
+        let folder = world.path(stage);
+        std::fs::create_dir(&folder).unwrap();
+        let image = Image::new(&folder, Kind::Ext4, 32);
+        let node = node(&world, &image);
+        let site = site(&node, call, file);
+        image.sync();
+        let before = Before::of(&node);
+        let mut command = node.command();
+        command.arg("1.1.0");
+        let stopped = Stopped::at(&node, &command, &site);
+        image.abort();
+        let run = stopped.goes_on();
+        println!("{stage}: {run}");
+        assert!(run.status != 0 && !run.stderr.contains("panicked"), "{stage}: {run}");
+        assert!(run.stderr.contains("Read-only file system"), "{stage}: {run}");
+        image.again();
+        settle(&node, &before, "1.1.0", stage);
+        let _ = node.install(["1.1.0"]).ok();
+        whole(&node, stage);
+    }
+}
+
+/// `ulimit -f` lets a write through in part, and then no more: a short write, for real.
+#[test]
+fn files_may_not_grow_any_further() {
+    let world = world();
+    let node = world.node(None);
+    let _ = node.install(["1.0.0"]).ok();
+    let before = Before::of(&node);
+    let mut limited = Command::new("bash");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 1500; exec \"$@\"", "bash"]);
+    let command = node.command();
+    limited.arg(command.get_program()).arg("1.1.0").env("CUTOVER_ROOT", &node.root);
+    let run = Run::of(&mut limited);
+    run.refused(7, &["File too large", "nothing was switched"]);
+    let part: Vec<_> = std::fs::read_dir(node.root.join("state/downloads")).unwrap().collect();
+    let part = part[0].as_ref().unwrap().metadata().unwrap().len();
+    assert_eq!(part, 1500 << 10, "what came stays, for the next try");
+    settle(&node, &before, "1.1.0", "limited");
+    let _ = node.install(["1.1.0"]).ok();
+    whole(&node, "limited");
+}
+
+/// A disk that says that it wrote what it did not write.
+#[test]
+fn a_disk_that_lies_is_found_out() {
+    let world = world();
+    let node = world.node(None);
+    let _ = node.install(["1.0.0"]).ok();
+    let mut command = node.command();
+    command.arg("1.1.0");
+    let fetched = site(&node, "write", ".part");
+    let run = Run::of(&mut with_fault(&command, &fetched, Fault::Lie(1000)));
+    assert_eq!((run.status, node.current().as_deref()), (3, Some("1.0.0")), "{run}");
+    let unpacked = site(&node, "write", "releases/1.1.0/app.py");
+    let _ = Run::of(&mut with_fault(&command, &unpacked, Fault::Lie(100))).ok();
+    node.install(["verify"]).refused(3, &["app.py"]);
+}
