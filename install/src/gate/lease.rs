@@ -101,6 +101,7 @@ impl Supervisor {
             return;
         }
         self.lease.tidying.set(true);
+        self.withdraw_offer();
         let holder = self.lease.holder.borrow_mut().take();
         let current = self.current();
         let (pid, name) =

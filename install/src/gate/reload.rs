@@ -1,4 +1,5 @@
-//! SIGHUP: what the operator may change while the gate runs. All other settings are read at its start.
+//! SIGHUP: what the operator may change while the gate runs: pages, and `[service]` for the next start
+//! of the service. All other settings are read by the next gate.
 
 use std::io;
 use std::rc::Rc;
@@ -7,9 +8,10 @@ use std::sync::Arc;
 use cutover_formats::node_toml::Gate;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::GateError;
 use super::answer::{PageError, Pages};
 use super::supervisor::Supervisor;
-use super::view::Shared;
+use crate::node::Node;
 use crate::root::Root;
 
 /// The texts of the backoff answer, as the operator has them now.
@@ -26,22 +28,34 @@ pub(super) fn start(supervisor: &Rc<Supervisor>) -> io::Result<()> {
     tokio::task::spawn_local(async move {
         while hangup.recv().await.is_some() {
             supervisor.manager.tell_reloading();
-            reload(&supervisor.ground.root, &supervisor.shared);
+            match reload(&supervisor) {
+                Ok(()) => tracing::info!("got SIGHUP: read pages and settings anew"),
+                Err(error) => tracing::error!(%error, "got SIGHUP: all stays as it was"),
+            }
             supervisor.manager.tell("READY=1");
         }
     });
     Ok(())
 }
 
-fn reload(root: &Root, shared: &Shared) {
+/// All of what may change, or nothing.
+fn reload(supervisor: &Supervisor) -> Result<(), Box<dyn std::error::Error>> {
+    let (root, shared) = (&supervisor.ground.root, &supervisor.shared);
     if let Some(log) = &shared.access_log {
         log.reopen();
     }
-    match pages(root, &shared.settings) {
-        Ok(pages) => {
-            shared.pages.store(Arc::new(pages));
-            tracing::info!("got SIGHUP: read the pages anew");
-        }
-        Err(error) => tracing::error!(%error, "got SIGHUP: the pages stay as they were"),
+    let node = Node::open(root.path())?.settings;
+    let gate = node.gate.ok_or_else(|| GateError::NoGate(root.node_toml()))?;
+    let pages = pages(root, &gate)?;
+    shared.pages.store(Arc::new(pages));
+    *supervisor.ground.node.borrow_mut() = node.service;
+    let same = Gate {
+        page: gate.page.clone(),
+        json_page: gate.json_page.clone(),
+        ..shared.settings.clone()
+    };
+    if gate != same {
+        tracing::warn!("what else has changed in [gate] holds from `install gate --replace` on");
     }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The gate's life: lock and bind, or take another gate's place; go on or start; serve; drain.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
@@ -61,7 +61,7 @@ pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), G
     raise_file_limit();
     let ground = Ground {
         root: root.clone(),
-        node: settings.service.clone(),
+        node: RefCell::new(settings.service.clone()),
         lanes: listen::lanes(),
         serial: Cell::new(0),
     };

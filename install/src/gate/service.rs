@@ -14,6 +14,7 @@ use cutover_formats::descriptor::Descriptor;
 use cutover_formats::node_toml::NodeService;
 use cutover_formats::period::Period;
 use cutover_formats::version::Version;
+use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use super::health;
@@ -38,6 +39,8 @@ pub(super) struct Service {
     recipe: Recipe,
     phase: RefCell<Phase>,
     process: RefCell<Option<Rc<Process>>>,
+    /// Held while a process is being started, which nobody calls off.
+    starting: Arc<Mutex<()>>,
     /// The task that starts it again, for the running service.
     pub(super) keeper: RefCell<Option<AbortHandle>>,
 }
@@ -54,8 +57,8 @@ enum Phase {
 pub(super) struct Ground {
     /// The node.
     pub(super) root: Root,
-    /// What the node says of services.
-    pub(super) node: NodeService,
+    /// What the node says of services, as of the last look.
+    pub(super) node: RefCell<NodeService>,
     /// Threads that will send requests.
     pub(super) lanes: usize,
     /// Numbers unix sockets.
@@ -78,6 +81,7 @@ impl Service {
             recipe: Recipe { version: version.clone(), service, python },
             phase: RefCell::new(Phase::Starting),
             process: RefCell::default(),
+            starting: Arc::default(),
             keeper: RefCell::default(),
         }))
     }
@@ -128,28 +132,42 @@ impl Service {
         }
     }
 
-    /// Starts a process.
-    pub(super) async fn start(&self, ground: &Ground) -> Result<(), Fault> {
+    /// Starts a process. Once begun this goes on where whoever waits for it is called off: a process
+    /// that nobody knew of would run for ever.
+    pub(super) async fn start(self: &Rc<Self>, ground: &Ground) -> Result<(), Fault> {
         let cannot = |error: io::Error| Fault::CannotStart {
             version: self.version().clone(),
             reason: error.to_string(),
         };
-        let node = &ground.node;
+        // Not borrowed across the wait for the start.
+        let node = ground.node.borrow().clone();
         let who = Who::look_up(node.user.as_deref(), node.group.as_deref()).map_err(cannot)?;
-        let address = self.address(ground, who.as_ref()).map_err(cannot)?;
-        let launch = self.recipe.launch(&ground.root, node, who, address);
+        let address = self.address(ground, &node, who.as_ref()).map_err(cannot)?;
+        let launch = self.recipe.launch(&ground.root, &node, who, address);
         tracing::info!(
             version = %launch.version, address = %launch.address, command = ?launch.command,
             "starting the service"
         );
-        let process = Process::start(launch, &ground.root).await.map_err(cannot)?;
-        *self.process.borrow_mut() = Some(Rc::new(process));
-        Ok(())
+        let starting = self.starting.clone().lock_owned().await;
+        let (service, root) = (self.clone(), ground.root.clone());
+        let started = tokio::task::spawn_local(async move {
+            let process = Process::start(launch, &root).await?;
+            *service.process.borrow_mut() = Some(Rc::new(process));
+            drop(starting);
+            Ok(())
+        });
+        started.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(cannot)
+    }
+
+    /// Waits until no process is being started.
+    pub(super) async fn settled(&self) {
+        drop(self.starting.lock().await);
     }
 
     /// Takes on the process of an earlier gate, if it still lives.
     pub(super) fn adopt(&self, ground: &Ground, record: &Record) -> Option<Rc<Process>> {
-        let launch = self.recipe.launch(&ground.root, &ground.node, None, record.address.clone());
+        let node = ground.node.borrow();
+        let launch = self.recipe.launch(&ground.root, &node, None, record.address.clone());
         let process = Rc::new(Process::adopt(launch, record, &ground.root)?);
         *self.process.borrow_mut() = Some(process.clone());
         Some(process)
@@ -230,6 +248,7 @@ impl Service {
                 tracing::warn!(%version, left, ?limit, "requests were still in flight");
             }
         }
+        self.settled().await;
         if let Some(process) = self.process() {
             match process.stop().await {
                 Ended::Before => {}
@@ -242,8 +261,13 @@ impl Service {
         self.down().or(upstream)
     }
 
-    fn address(&self, ground: &Ground, who: Option<&Who>) -> io::Result<Address> {
-        if !self.recipe.uses_socket(&ground.node) {
+    fn address(
+        &self,
+        ground: &Ground,
+        node: &NodeService,
+        who: Option<&Who>,
+    ) -> io::Result<Address> {
+        if !self.recipe.uses_socket(node) {
             // Bound and let go of: the service binds it itself, from what the system has free.
             return Ok(Address::Tcp(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?));
         }

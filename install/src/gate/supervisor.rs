@@ -60,6 +60,8 @@ pub(super) struct Supervisor {
     maintenance: RefCell<Option<Maintenance>>,
     ending: Cell<bool>,
     handed_over: Cell<bool>,
+    /// Another gate is about to take over.
+    on_offer: Cell<bool>,
     dark: Cell<Dark>,
     history: RefCell<Arc<[Duration]>>,
     restarts: Cell<u64>,
@@ -132,6 +134,7 @@ impl Supervisor {
             maintenance: RefCell::default(),
             ending: Cell::default(),
             handed_over: Cell::default(),
+            on_offer: Cell::default(),
             dark: Cell::new(Dark { since: Some(Instant::now()), before: Duration::ZERO }),
             history: RefCell::new(history),
             restarts: Cell::default(),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::Client;
@@ -166,6 +167,80 @@ fn patience_with_a_service_has_bounds() {
     assert_eq!((answer.status(), answer.field("retry-after")), (504, None));
     signal(service, Signal::CONT);
     assert_eq!(Client::connect(node.address).get("/version").status(), 200);
+}
+
+#[test]
+fn sighup_reads_the_service_s_settings_for_its_next_start() {
+    let node = Node::running("");
+    let text = fs::read_to_string(node.root.node_toml()).unwrap();
+    let service = "[service]\nlimits = { nofile = 123 }\n";
+    fs::write(node.root.node_toml(), format!("{text}{service}nonsense = 1\n")).unwrap();
+    let files =
+        || get(&node, "/limits").lines().find(|l| l.starts_with("Max open")).unwrap().to_owned();
+    let restart = |number| {
+        node.signal(Signal::HUP);
+        // The gate obeys before it answers what is asked afterwards, or at worst soon after.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        signal(pid_of_service(&node), Signal::KILL);
+        until("another start", || node.status().restarts == number);
+        node.wait_open();
+    };
+    restart(1);
+    assert!(!files().contains(" 123 "), "wrong settings change nothing");
+    fs::write(node.root.node_toml(), format!("{text}{service}")).unwrap();
+    restart(2);
+    assert!(files().contains(" 123 "), "{}", files());
+}
+
+/// The system's clock is set while the gate runs: what the gate counts by is another one.
+#[test]
+fn a_clock_that_jumps_an_hour_is_no_matter() {
+    let mut node = Node::new("hold-max = \"20s\"");
+    node.release("1.0.0", Mode::Good);
+    node.release("1.1.0", Mode::Good);
+    node.switch("1.0.0");
+    let clock = node.root.path().join("clock");
+    let libraries = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let mut faketime = libraries.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    let faketime = faketime.find(|library| library.exists()).expect("faketime is here");
+    fs::write(&clock, "+0").unwrap();
+    node.start_with(|command| {
+        command
+            .env("LD_PRELOAD", &faketime)
+            .env("FAKETIME_TIMESTAMP_FILE", &clock)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    });
+    node.wait_open();
+    let service = pid_of_service(&node);
+    let mut to = ["1.1.0", "1.0.0"].iter().cycle();
+    for jump in ["+3600", "-3600", "+0"] {
+        let mut session = node.session();
+        session.begin().unwrap();
+        session.hold().unwrap();
+        let address = node.address;
+        let held = std::thread::spawn(move || Client::connect(address).get("/version"));
+        until("a held request", || node.status().waiting == 1);
+        fs::write(&clock, jump).unwrap();
+        let to = to.next().unwrap();
+        session.stop_running().unwrap();
+        node.switch(to);
+        session.start(&to.parse().unwrap()).unwrap();
+        session.wait_healthy().unwrap();
+        session.promote().unwrap();
+        session.open().unwrap();
+        let answer = held.join().unwrap();
+        assert_eq!((answer.status(), answer.text()), (200, *to), "{jump}");
+        // The clock did jump, as the new process was told.
+        let ahead = node.status().running.unwrap().since.unwrap().duration_since(Timestamp::now());
+        let off = ahead.as_secs() - jump.parse::<i64>().unwrap();
+        assert!(off.abs() < 60, "{jump}: {ahead:?}");
+        let figures = session.finish().unwrap();
+        assert!((0.0..10.0).contains(&figures.dark), "{jump}: {figures:?}");
+        assert!((0.0..10.0).contains(&figures.longest_wait), "{jump}: {figures:?}");
+    }
+    assert_ne!(pid_of_service(&node), service);
+    assert_eq!(node.status().restarts, 0);
 }
 
 #[test]

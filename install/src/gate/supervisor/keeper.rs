@@ -30,7 +30,7 @@ impl Supervisor {
 
     /// Starts a process and shows it to requests once it is healthy.
     async fn attempt(&self, service: &Rc<Service>) {
-        if self.ends() {
+        if self.ends() || self.on_offer.get() {
             return;
         }
         let started = match service.start(&self.ground).await {

@@ -17,9 +17,19 @@ impl Supervisor {
     /// Lets nobody change anything any more, and says what there is to hand over.
     pub(in crate::gate) async fn offer(&self, pid: u32) -> Result<Outcome, Fault> {
         self.begin(pid).await?;
-        let places = self.places.borrow();
-        let running = places.running.as_ref().filter(|service| service.answers());
+        // Nothing is started from here on that the other would not know of.
+        self.on_offer.set(true);
+        let running = self.places.borrow().running.clone();
+        if let Some(service) = &running {
+            service.settled().await;
+        }
+        let running = running.filter(|service| service.answers());
         Ok(Outcome::Estate { healthy: running.map(|service| service.version().clone()) })
+    }
+
+    /// The other has gone away: all is as it was.
+    pub(in crate::gate) fn withdraw_offer(&self) {
+        self.on_offer.set(false);
     }
 
     /// Lets go of the services, which are another gate's from now on.
