@@ -23,7 +23,7 @@ use crate::places::Places;
 pub enum Command {
     /// Show what a release asks this node for, and what it gets
     Show(Args),
-    /// Show what would change in rendered files, links and inputs; secrets only as <secret NAME>
+    /// Show what would change in rendered files, links and inputs; secrets only by their names
     Diff(Args),
 }
 
