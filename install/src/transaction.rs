@@ -17,6 +17,8 @@ mod resume;
 
 use std::time::Instant;
 
+use cutover_formats::digest::Digest;
+use cutover_formats::stage::BuiltIn;
 use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::Output;
 use jiff::Timestamp;
@@ -40,8 +42,6 @@ use crate::resolve::Release;
 use crate::stage::{Own, Scene};
 use crate::standing::Standings;
 use bring::Brought;
-use cutover_formats::digest::Digest;
-use cutover_formats::stage::BuiltIn;
 use failure::{Broken, Left};
 use recorder::Recorder;
 
