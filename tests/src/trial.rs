@@ -7,10 +7,10 @@ use crate::aftermath::{Before, served, services, settle};
 use crate::strace::{CHANGES, Fault, Site, sites, with_fault};
 use crate::world::{NodeDir, Running};
 
-/// Of how many places one is tried: `CUTOVER_STRIDE`, or 16.
+/// Of how many places one is tried: `CUTOVER_STRIDE`, or 24.
 #[must_use]
 pub fn stride() -> usize {
-    std::env::var("CUTOVER_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(16)
+    std::env::var("CUTOVER_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(24)
 }
 
 /// Every so many of `all`, from another one for each `salt`.

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use cutover_tests::aftermath::{Before, services};
 use cutover_tests::strace::{Fault, Site, read, traced, with_fault};
-use cutover_tests::world::{Run, Running, World, free_address, get, wait_until};
+use cutover_tests::world::{Running, World, free_address, get, wait_until};
 
 use cutover_tests::trial::{Count, End, Trial, sample};
 
@@ -25,13 +25,16 @@ fn swap(trial: &Trial<'_>, mut strace: Command, arguments: &[&str]) -> End {
         let run = node.install(arguments.iter().copied());
         assert!(!run.stderr.contains("panicked"), "{run}");
     }
-    if gate.has_ended() {
-        return End::Killed;
+    if !gate.has_ended() {
+        // It may die in this very moment, and then needs no word.
+        let pid = std::fs::read_to_string(node.root.join("run/gate.lock")).expect("it is held");
+        let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
     }
-    let pid = std::fs::read_to_string(node.root.join("run/gate.lock")).expect("it is held");
-    let _ = Run::of(Command::new("kill").arg(pid.trim())).ok();
     wait_until("the gate has ended", || gate.has_ended());
-    End::Done
+    match gate.0.wait().expect("it is our child").code() {
+        None => End::Killed,
+        Some(_) => End::Done,
+    }
 }
 
 fn everywhere(trial: &Trial<'_>, arguments: &[&str], to: &str, salt: usize) -> Count {

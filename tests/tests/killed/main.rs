@@ -4,7 +4,7 @@
 //!
 //! A first run tells which calls there are; then one run each is killed there. `CUTOVER_STRIDE` (a
 //! number) says how many of them are passed over each time: 1 tries all, which takes a while; the
-//! default tries every sixteenth, others in each test.
+//! default tries one in twenty-four, others in each test.
 
 mod gate;
 mod installer;
