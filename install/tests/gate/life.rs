@@ -254,14 +254,15 @@ fn output_is_kept_in_bounds_and_beyond_the_gate() {
     for _ in 0..5 {
         assert_eq!(get(&node, "/chatter"), "said");
     }
-    let last = || fs::read_to_string(&names[0]).unwrap().ends_with("chatter 001999\n");
+    // The file may be missing for a moment, while the next takes its place.
+    let last = || fs::read_to_string(&names[0]).is_ok_and(|text| text.ends_with("011999\n"));
     until("all that was said", last);
     let older = names.iter().rev().map(|name| fs::read_to_string(name).unwrap());
     let lines: Vec<String> = older.flat_map(|text| lines(&text)).collect();
     for pair in lines.windows(2) {
         let number = |line: &str| line.strip_prefix("chatter ").unwrap().parse::<u32>().unwrap();
         let (one, next) = (number(&pair[0]), number(&pair[1]));
-        assert_eq!(next, (one + 1) % 2000, "no line is missing or cut");
+        assert_eq!(next, one + 1, "no line is missing or cut");
     }
     let sizes = names.iter().map(|name| fs::metadata(name).unwrap().len());
     assert!(sizes.sum::<u64>() <= 3 * 16 * 1024);

@@ -4,11 +4,14 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Whether somebody has asked for its health.
 static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// The number of the next line of chatter.
+static CHATTER: AtomicU32 = AtomicU32::new(0);
 
 /// Serves for ever, as the environment says.
 pub(crate) fn serve() -> ! {
@@ -162,7 +165,8 @@ fn connection(input: impl Read, mut output: impl Write, mode: &str) -> Option<()
                 answer(&mut output, "200 OK", &std::fs::read_to_string("/proc/self/limits").ok()?)
             }
             "/chatter" => {
-                (0..2000).for_each(|number| println!("chatter {number:06}"));
+                let from = CHATTER.fetch_add(2000, Ordering::Relaxed);
+                (from..from + 2000).for_each(|number| println!("chatter {number:06}"));
                 answer(&mut output, "200 OK", "said")
             }
             // A descendant that leaves the group and the session, and outlives its parent.
