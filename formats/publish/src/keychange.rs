@@ -172,14 +172,23 @@ pub(super) fn refuse(role: &str, why: String, hint: String) -> PublishError {
 /// Changes the keys of `role`, or of all channels where it is `channels`, and gives the version of
 /// the snapshot from which on it holds.
 pub fn change_keys(repo: &Repo<'_>, role: &str, change: &KeyChange) -> Result<u64, PublishError> {
+    offer(repo, plan_change(repo, role, change)?)
+}
+
+/// Refuses what [`change_keys`] would refuse before anybody has signed: so that no key is made, or
+/// written down, for a change that cannot be.
+pub fn check_change(repo: &Repo<'_>, role: &str, change: &KeyChange) -> Result<(), PublishError> {
+    plan_change(repo, role, change).map(drop)
+}
+
+fn plan_change(repo: &Repo<'_>, role: &str, change: &KeyChange) -> Result<Pending, PublishError> {
     let (mut client, _trust) = open(repo)?;
     let documents = if TOP_LEVEL.contains(&role) {
         top_level(repo, &mut client, role, change)?
     } else {
         delegated(repo, &mut client, role, change)?
     };
-    drop(client);
-    offer(repo, Pending { says: change.describe(role), documents, files: Vec::new() })
+    Ok(Pending { says: change.describe(role), documents, files: Vec::new() })
 }
 
 fn top_level(

@@ -165,7 +165,11 @@ impl Keyring {
         {
             return Err(PublishError::KeyExists { file });
         }
-        let made = in_parallel(&KeyRole::ALL, |_| generate(protection))?;
+        let made = in_parallel(&KeyRole::ALL, |_| {
+            let signer = draw()?;
+            let pem = encoded(&signer, protection)?;
+            Ok((signer, pem))
+        })?;
         for (role, (_, pem)) in KeyRole::ALL.iter().zip(&made) {
             write_new(&self.file(*role), pem.as_bytes())?;
         }
@@ -178,13 +182,24 @@ impl Keyring {
         role: &str,
         protection: &Protection<'_>,
     ) -> Result<(Signer, PathBuf), PublishError> {
+        let signer = draw()?;
+        let file = self.keep(role, &signer, protection)?;
+        Ok((signer, file))
+    }
+
+    /// Writes a key that was drawn for a role into the folder: `<role>.<begin of its id>.pem`.
+    pub fn keep(
+        &self,
+        role: &str,
+        signer: &Signer,
+        protection: &Protection<'_>,
+    ) -> Result<PathBuf, PublishError> {
         let mut builder = fs::DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.folder);
         made.map_err(PublishError::local(&self.folder))?;
-        let (signer, pem) = generate(protection)?;
         let file = self.folder.join(format!("{role}.{}.pem", &signer.id()[..8]));
-        write_new(&file, pem.as_bytes())?;
-        Ok((signer, file))
+        write_new(&file, encoded(signer, protection)?.as_bytes())?;
+        Ok(file)
     }
 
     /// All keys that are here for these metadata roles, opened in parallel; maybe none.
@@ -325,18 +340,22 @@ impl Keyring {
     }
 }
 
-fn generate(
+/// A new key, which is nowhere but in memory yet: [`Keyring::keep`] writes it down.
+pub fn draw() -> Result<Signer, PublishError> {
+    Ok(Signer::from_seed(random()?))
+}
+
+fn encoded(
+    signer: &Signer,
     protection: &Protection<'_>,
-) -> Result<(Signer, zeroize::Zeroizing<String>), PublishError> {
-    let signer = Signer::from_seed(random()?);
-    let pem = match protection {
-        Protection::None => write_plain(&signer),
+) -> Result<zeroize::Zeroizing<String>, PublishError> {
+    Ok(match protection {
+        Protection::None => write_plain(signer),
         Protection::Passphrase(passphrase) => {
             let salt = Salt { salt: random()?, iv: random()? };
-            write_encrypted(&signer, passphrase.reveal(), &salt)
+            write_encrypted(signer, passphrase.reveal(), &salt)
         }
-    };
-    Ok((signer, pem))
+    })
 }
 
 /// The key that a file is, or points to.

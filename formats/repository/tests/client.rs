@@ -274,6 +274,26 @@ fn row_2_roots_are_stored_step_by_step() {
 }
 
 #[test]
+fn row_2_one_run_follows_so_many_roots_and_no_more() {
+    let mut scene = Scene::new();
+    let last = 2 * caps::ROOT_STEPS as u64;
+    for version in 2..=last {
+        scene.vendor.root = version;
+        let path = format!("metadata/{version}.root.json");
+        scene.mirror.files.insert(path, scene.vendor.root());
+    }
+    let error = scene.refresh().unwrap_err();
+    assert!(matches!(error, TrustError::TooManyRoots { .. }), "{error:?}");
+    assert_eq!(error.exit(), Exit::NotTrusted);
+    // Where they are a vendor's after all, the next run goes on from there.
+    scene.vendor.root = 1 + caps::ROOT_STEPS as u64;
+    assert_eq!(scene.stored("root.json").unwrap(), scene.vendor.root());
+    scene.vendor.root = last;
+    scene.refresh().unwrap();
+    assert_eq!(scene.stored("root.json").unwrap(), scene.vendor.root());
+}
+
+#[test]
 fn row_5_new_online_keys_undo_a_fast_forward() {
     let mut scene = Scene::new();
     (scene.vendor.timestamp, scene.vendor.snapshot) = (1 << 40, 1 << 40);

@@ -4,8 +4,8 @@ use std::fs;
 
 use cutover_formats::exit::Exit;
 use cutover_formats::tuf::key::Key;
-use cutover_publish::keychange::{KeyChange, change_keys};
-use cutover_publish::keyring::Protection;
+use cutover_publish::keychange::{KeyChange, change_keys, check_change};
+use cutover_publish::keyring::{Protection, draw};
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
@@ -99,12 +99,12 @@ pub(crate) fn add(args: &Add, output: &Output) -> Result<(), Failure> {
 /// Replaces a key.
 pub(crate) fn rotate(args: &Rotate, output: &Output) -> Result<(), Failure> {
     let opened = Opened::new(&args.of.repo)?;
-    let (old, name) = (args.old.clone(), args.name.clone());
-    let new = match &args.to {
-        Some(text) => public(text)?,
-        None => generate(args, &opened, output)?,
+    let rotate = |new| KeyChange::Rotate { old: args.old.clone(), new, name: args.name.clone() };
+    let change = match &args.to {
+        Some(text) => rotate(public(text)?),
+        None => generate(args, &opened, rotate, output)?,
     };
-    run(&opened, &args.of.role, &KeyChange::Rotate { old, new, name }, output)?;
+    run(&opened, &args.of.role, &change, output)?;
     output.note(
         "the old key file signs for this role no more once this is published; destroy it then",
     );
@@ -139,18 +139,25 @@ fn run(opened: &Opened, role: &str, change: &KeyChange, output: &Output) -> Resu
     Ok(())
 }
 
-/// A new key in the folder of keys; a rotation that fails leaves it there for the next attempt.
-fn generate(args: &Rotate, opened: &Opened, output: &Output) -> Result<Key, Failure> {
-    let keyring = opened.keyring();
-    let role = args.of.role.as_str();
-    let (signer, file) = if args.unencrypted {
-        keyring.create_one(role, &Protection::None)?
-    } else {
-        let passphrase = passphrase::choose().map_err(|why| Failure::new(Exit::Usage, why))?;
-        keyring.create_one(role, &Protection::Passphrase(&passphrase))?
+/// The change to a new key, which is in the folder of keys then. A change that cannot be leaves none
+/// there; one that others must sign, too, or that is interrupted, does.
+fn generate(
+    args: &Rotate,
+    opened: &Opened,
+    rotate: impl FnOnce(Key) -> KeyChange,
+    output: &Output,
+) -> Result<KeyChange, Failure> {
+    let (role, signer) = (args.of.role.as_str(), draw()?);
+    let change = rotate(signer.public().clone());
+    check_change(&opened.repo(&notes(output)), role, &change)?;
+    let passphrase = match args.unencrypted {
+        true => None,
+        false => Some(passphrase::choose().map_err(|why| Failure::new(Exit::Usage, why))?),
     };
+    let protection = passphrase.as_ref().map_or(Protection::None, Protection::Passphrase);
+    let file = opened.keyring().keep(role, &signer, &protection)?;
     output.note(format!("new key {}: {}", signer.id(), file.display()));
-    Ok(signer.public().clone())
+    Ok(change)
 }
 
 /// A public key as it was typed, or as it stands in the file that was named.
