@@ -43,6 +43,12 @@ pub enum Command {
     Fetch(commands::fetch::Args),
     /// Print what would be fetched, written, run and switched; change nothing
     Plan(commands::install::Args),
+    /// Try an install aside: fetch, build, start on a spare address, check, take away again; says how
+    /// long the site would be dark and how much disk it takes
+    ///
+    /// Nothing that runs is touched. Exit status 5 where the release does not become healthy or a
+    /// check fails; stages that would change what others use are left out, and named.
+    Rehearse(commands::rehearse::Args),
     /// Show what runs here and how the gate is
     Status,
     /// Show the releases on this node

@@ -11,6 +11,7 @@ pub mod log;
 pub mod maintenance;
 pub mod plan;
 pub mod prune;
+pub mod rehearse;
 pub mod resume;
 pub mod rollback;
 pub mod status;

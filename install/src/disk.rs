@@ -7,6 +7,7 @@
 //! folder. After a power cut there is the old file or the new one.
 
 mod lines;
+mod usage;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -23,6 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use lines::append_line;
+pub use usage::{free_space, taken};
 
 /// A path that the disk would not do something with.
 #[derive(Debug, thiserror::Error)]
@@ -313,6 +315,11 @@ pub fn open_download(path: &Path) -> Result<File, DiskError> {
     options.create(true).truncate(false).read(true).write(true).open(path).doing("open", path)
 }
 
+/// Gives a file a second name, which is free. Not every file system can.
+pub fn name_also(path: &Path, also: &Path) -> Result<(), DiskError> {
+    fs::hard_link(path, also).doing("create", also)
+}
+
 /// Replaces a file whole with `value` as JSON, or creates it.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskError> {
     let mut bytes =
@@ -381,12 +388,6 @@ pub fn remove_tree(path: &Path) -> Result<(), DiskError> {
 /// Makes what was created, renamed or removed in a folder survive a power cut.
 pub fn sync_folder(path: &Path) -> Result<(), DiskError> {
     File::open(path).and_then(|folder| folder.sync_all()).doing("sync", path)
-}
-
-/// Bytes that are free, for this user, on the file system that holds `path`.
-pub fn free_space(path: &Path) -> Result<u64, DiskError> {
-    let found = rustix::fs::statvfs(path).doing("read", path)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Removes the temporaries that a crash left in a folder: `.<name>.new`, as everything here is

@@ -40,6 +40,7 @@ pub mod steward;
 mod stream;
 mod succession;
 mod supervisor;
+mod trial;
 mod upstream;
 mod view;
 
@@ -53,6 +54,7 @@ pub use answer::PageError;
 pub use protocol::{GateStatus, Maintenance, Running, State, SwapFigures};
 pub use run::{Entrance, run};
 pub use session::{ControlError, Session};
+pub use trial::{Trial, end_left_behind};
 
 /// Why the gate does not run.
 #[derive(Debug, thiserror::Error)]

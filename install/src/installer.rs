@@ -44,6 +44,7 @@ use crate::places::Places;
 use crate::plan::{Added, Changeover, Place, Plan, Wishes, plan};
 use crate::receipt::{Operation, Outcome, Receipt, StageTime};
 use crate::recover::recover;
+use crate::rehearse::{self, Rehearsal, rehearse};
 use crate::resolve::{Release, resolve};
 use crate::schema;
 use crate::stage::{Own, Stage};
@@ -135,6 +136,26 @@ impl Installer {
         self.go(prepared, Some(&mirrors), resolved, began, output)
     }
 
+    /// Does an install aside, with the service on a spare address, and sees how it goes: nothing that
+    /// runs is touched, and nothing of it stays but fresher metadata, the download and what package
+    /// builders keep.
+    pub fn rehearse(
+        &self,
+        wanted: Option<&Wanted>,
+        swap: Option<Swap>,
+        output: &Output,
+    ) -> Result<Rehearsal, Failure> {
+        let words = wanted.map_or_else(String::new, |wanted| format!(" {wanted}"));
+        let _lock = self.lock(&format!("install rehearse{words}"), output)?;
+        let places = Places::of(&self.node.settings, output)?;
+        let tell = |line: &str| output.warn(line);
+        let mirrors = places.mirrors(&tell);
+        let release = resolve_wanted(&self.node, &mirrors, wanted)?;
+        let situation = self.node.situation(self.node.gate()?.as_mut())?;
+        let wishes = self.wishes(swap);
+        rehearse(&self.node, &situation, &release, &wishes, &mirrors, output)
+    }
+
     /// What a rollback would do, to `to` or to what ran before. Changes nothing.
     pub fn plan_rollback(&self, to: Option<&Version>, swap: Option<Swap>) -> Result<Plan, Failure> {
         let release = self.stored(&self.destination(to)?)?;
@@ -158,13 +179,13 @@ impl Installer {
 
     /// Ends an install that a crash cut off: in the new release or in the old.
     pub fn resume(&self, undoing: Undoing, output: &Output) -> Result<Option<Receipt>, Failure> {
-        let _lock = NodeLock::take(&self.node.root, "install resume", Timestamp::now())?;
+        let _lock = self.take("install resume", output)?;
         Ok(recover(&self.node, &self.own, undoing, output)?)
     }
 
     /// Takes the node's lock and ends what a crash cut off.
     pub fn lock(&self, doing: &str, output: &Output) -> Result<NodeLock, Failure> {
-        let lock = NodeLock::take(&self.node.root, doing, Timestamp::now())?;
+        let lock = self.take(doing, output)?;
         if let Some(receipt) = recover(&self.node, &self.own, Undoing::Must, output)? {
             output.note(match &receipt.outcome {
                 Outcome::Done => format!("the node is on {}", receipt.to),
@@ -173,6 +194,14 @@ impl Installer {
                     None => "the node is on no release, as before".to_owned(),
                 },
             });
+        }
+        Ok(lock)
+    }
+
+    fn take(&self, doing: &str, output: &Output) -> Result<NodeLock, Failure> {
+        let lock = NodeLock::take(&self.node.root, doing, Timestamp::now())?;
+        if rehearse::sweep(&self.node.root)? {
+            output.note("a rehearsal was cut off; what was left of it is gone");
         }
         Ok(lock)
     }

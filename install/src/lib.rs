@@ -33,6 +33,7 @@ pub mod program;
 pub mod prune;
 pub mod receipt;
 pub mod recover;
+pub mod rehearse;
 pub mod requires;
 pub mod resolve;
 pub mod root;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use cutover_install::cli::{Command, Install};
 use cutover_install::commands::{
-    config, explain, fetch, gate, init, install, list, log, maintenance, plan, prune, resume,
-    rollback, status, verify,
+    config, explain, fetch, gate, init, install, list, log, maintenance, plan, prune, rehearse,
+    resume, rollback, status, verify,
 };
 
 fn main() -> ExitCode {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Some(Command::Init(args)) => init::run(&args, &root, output),
         Some(Command::Fetch(args)) => fetch::run(&args, output),
         Some(Command::Plan(args)) => plan::run(&args, &root, output),
+        Some(Command::Rehearse(args)) => rehearse::run(&args, &root, output),
         Some(Command::Status) => status::run(&root, output),
         Some(Command::List) => list::run(&root, output),
         Some(Command::Log(args)) => log::run(&args, &root, output),

@@ -2,7 +2,7 @@
 
 use cutover_formats::digest::Digest;
 use cutover_formats::name::{Product, StageName};
-use cutover_formats::stage::When;
+use cutover_formats::stage::{BuiltIn, When};
 use cutover_formats::version::Version;
 use cutover_repository::client::SignedBy;
 use jiff::Timestamp;
@@ -172,14 +172,28 @@ impl History {
 /// How long the site was usually dark in this node's own last swaps, whole seconds, at least one:
 /// what clients are told before the next one. `None` where it never was.
 pub fn usual_dark(root: &Root) -> Result<Option<u64>, DiskError> {
+    let dark = |receipt: &Receipt| Some(receipt.gate.as_ref()?.dark);
+    let median = median(root, dark)?;
+    Ok(median.map(|seconds| std::time::Duration::from_secs_f64(seconds.ceil()).as_secs()))
+}
+
+/// How many seconds it usually took on this node to drain and stop what ran. `None` where it never
+/// was stopped.
+pub fn usual_stop(root: &Root) -> Result<Option<f64>, DiskError> {
+    let stops = [BuiltIn::Stop.name(), BuiltIn::Drain.name()];
+    let stop = |time: &&StageTime| stops.contains(&time.stage);
+    median(root, |receipt| Some(receipt.stages.iter().find(stop)?.seconds))
+}
+
+/// The median of a figure in the last receipts in which it is more than nothing.
+fn median(root: &Root, figure: impl Fn(&Receipt) -> Option<f64>) -> Result<Option<f64>, DiskError> {
     const SWAPS: usize = 5;
     let text = history(root)?;
     let receipts = text.lines().rev().filter_map(|line| serde_json::from_str::<Receipt>(line).ok());
-    let dark = receipts.filter_map(|receipt| receipt.gate.map(|figures| figures.dark));
-    let mut dark: Vec<f64> = dark.filter(|seconds| *seconds > 0.0).take(SWAPS).collect();
-    dark.sort_by(f64::total_cmp);
-    let median = dark.get(dark.len() / 2);
-    Ok(median.map(|seconds| std::time::Duration::from_secs_f64(seconds.ceil()).as_secs()))
+    let figures = receipts.filter_map(|receipt| figure(&receipt));
+    let mut last: Vec<f64> = figures.filter(|figure| *figure > 0.0).take(SWAPS).collect();
+    last.sort_by(f64::total_cmp);
+    Ok(last.get(last.len() / 2).copied())
 }
 
 /// Every install that ended, one line each.

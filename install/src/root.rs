@@ -22,6 +22,7 @@ use cutover_formats::version::Version;
 /// state/lock                     held while a command changes the node
 /// state/standings.json           which releases ran well here, which failed
 /// state/once/<stage>@<version>.json  stages that run once, and did so here
+/// state/rehearsal/               a root in small, while a release is rehearsed
 /// state/pool.json                how the node stood in its pool, while it is taken out of it
 /// state/history.jsonl            every install that ended, one line each
 /// state/receipts/<id>.json       what each did
@@ -203,6 +204,12 @@ impl Root {
     #[must_use]
     pub fn receipts(&self) -> PathBuf {
         self.state().join("receipts")
+    }
+
+    /// Where a release is rehearsed: a root like this one, for as long as that takes.
+    #[must_use]
+    pub fn rehearsal(&self) -> Self {
+        Self(self.state().join("rehearsal"))
     }
 
     /// How the node stood in its pool before it was taken out.

@@ -20,6 +20,7 @@ pub(crate) use command::Command;
 pub use command::CommandError;
 pub(crate) use command::{Job, end_leftovers};
 pub(crate) use pooling::{Depool, Repool};
+pub(crate) use scene::own;
 pub use scene::{Answers, Scene};
 
 /// A step of an install.

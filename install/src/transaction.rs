@@ -8,7 +8,7 @@
 
 mod act;
 mod back;
-mod bring;
+pub(crate) mod bring;
 mod database;
 mod failure;
 mod once;
@@ -25,6 +25,7 @@ use jiff::Timestamp;
 
 pub use back::Undoing;
 pub use bring::Seal;
+pub(crate) use database::fits;
 pub use failure::{Failed, StageError};
 pub use recorder::report;
 pub use resume::resume;
@@ -149,6 +150,26 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
     }
 }
 
+/// A step, as often as it may be tried.
+pub(crate) fn attempts<T>(
+    step: &Step,
+    output: &Output,
+    mut act: impl FnMut() -> Result<T, StageError>,
+) -> Result<T, StageError> {
+    let mut left = step.retries;
+    loop {
+        match act() {
+            Err(error) if left > 0 => {
+                let (stage, pause) = (&step.stage, step.pause);
+                output.warn(format!("{stage}: {error}; trying again in {pause}"));
+                std::thread::sleep(pause.as_duration());
+                left -= 1;
+            }
+            ended => return ended,
+        }
+    }
+}
+
 impl UnderWay<'_> {
     fn go(&mut self) -> Result<(), Broken> {
         self.take_gate().map_err(Broken::at(&BuiltIn::Resolve.name()))?;
@@ -178,26 +199,10 @@ impl UnderWay<'_> {
             self.begun.push(index);
         }
         let began = Instant::now();
-        let words = self.attempts(step)?;
+        let words = attempts(step, self.output, || self.act(step));
+        let words = words.map_err(Broken::at(&step.stage))?;
         self.recorder.over(step, began.elapsed(), words);
         Ok(())
-    }
-
-    /// The step, as often as it may be tried.
-    fn attempts(&mut self, step: &Step) -> Result<Option<String>, Broken> {
-        let mut left = step.retries;
-        loop {
-            match self.act(step) {
-                Err(error) if left > 0 => {
-                    let pause = step.pause;
-                    let stage = &step.stage;
-                    self.output.warn(format!("{stage}: {error}; trying again in {pause}"));
-                    std::thread::sleep(pause.as_duration());
-                    left -= 1;
-                }
-                ended => return ended.map_err(Broken::at(&step.stage)),
-            }
-        }
     }
 
     fn checks(&mut self, step: &Step, checks: &[Placed]) -> Result<(), Broken> {
@@ -221,6 +226,7 @@ impl UnderWay<'_> {
             id: &self.opening.id,
             output: self.output,
             gate: self.gate.as_mut(),
+            alone: None,
         }
     }
 

@@ -173,7 +173,7 @@ impl Minder {
     async fn end_descendants(&self) {
         let deadline = Instant::now() + KILLED;
         while let Ok(Some(_)) | Ok(None) = wait(WaitOptions::NOHANG) {
-            for child in children() {
+            for child in children("self") {
                 // It may have ended by itself.
                 let _ = kill_process(child, Signal::KILL);
             }
@@ -205,9 +205,9 @@ async fn pass_on(output: &mut Option<(pipe::Receiver, LogFiles)>, chunk: &mut [u
     }
 }
 
-/// This process's children, zombies among them.
-fn children() -> Vec<Pid> {
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+/// The children of a process, as `/proc` calls that; zombies among them.
+pub(super) fn children(of: &str) -> Vec<Pid> {
+    let threads = std::fs::read_dir(format!("/proc/{of}/task")).into_iter().flatten().flatten();
     let lists =
         threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
     let text: String = lists.collect();

@@ -21,6 +21,8 @@ pub struct Scene<'a> {
     /// Who watches.
     pub output: &'a Output,
     pub(crate) gate: Option<&'a mut Session>,
+    /// Where the new release runs, if it does so without a gate.
+    pub(crate) alone: Option<Answers>,
 }
 
 /// Who answers for the new release now.
@@ -42,6 +44,9 @@ impl Scene<'_> {
     /// Whom a check of the new release asks: the newcomer itself while requests do not go to it,
     /// then the gate; `None` where no gate runs.
     pub fn answers(&mut self) -> Result<Option<Answers>, ControlError> {
+        if self.alone.is_some() {
+            return Ok(self.alone.clone());
+        }
         let Some(status) = self.status()? else { return Ok(None) };
         let newcomer =
             status.newcomer_address.filter(|_| status.newcomer.as_ref() == Some(self.to));
@@ -61,11 +66,7 @@ impl Scene<'_> {
             ("root", root.path().display().to_string()),
             ("from", self.from.map_or_else(|| "none".to_owned(), Version::to_string)),
         ];
-        let Some(status) = self.status()? else { return Ok(values) };
-        let running = status.running.filter(|running| running.version == *self.to);
-        let newcomer =
-            status.newcomer_address.filter(|_| status.newcomer.as_ref() == Some(self.to));
-        match newcomer.or_else(|| running.and_then(|running| running.address)).as_deref().map(own) {
+        match self.itself()? {
             Some(Answers::Tcp(address) | Answers::Gate(address)) => {
                 values.push(("listen", address.to_string()));
                 values.push(("port", address.port().to_string()));
@@ -78,9 +79,22 @@ impl Scene<'_> {
         }
         Ok(values)
     }
+
+    /// Where the new release itself runs, if it does.
+    fn itself(&mut self) -> Result<Option<Answers>, ControlError> {
+        if self.alone.is_some() {
+            return Ok(self.alone.clone());
+        }
+        let Some(status) = self.status()? else { return Ok(None) };
+        let running = status.running.filter(|running| running.version == *self.to);
+        let newcomer =
+            status.newcomer_address.filter(|_| status.newcomer.as_ref() == Some(self.to));
+        let address = newcomer.or_else(|| running.and_then(|running| running.address));
+        Ok(address.as_deref().map(own))
+    }
 }
 
 /// An address as the gate's status has it.
-fn own(address: &str) -> Answers {
+pub(crate) fn own(address: &str) -> Answers {
     address.parse().map_or_else(|_| Answers::Unix(address.into()), Answers::Tcp)
 }

@@ -3,7 +3,7 @@
 use cutover_formats::stage::BuiltIn;
 
 use super::failure::StageError;
-use super::{Reached, UnderWay, bring};
+use super::{Reached, UnderWay, bring, database};
 use crate::configure;
 use crate::fetch;
 use crate::gate::{ControlError, Session};
@@ -72,7 +72,8 @@ impl UnderWay<'_> {
         if self.plan.brings() {
             requires::check_space(&self.node.root, &release.descriptor)?;
         }
-        self.database_fits(&release.descriptor)
+        let mirrors = self.mirrors;
+        database::fits(&release.descriptor, mirrors, &mut self.scene())
     }
 
     fn bring(&mut self, stage: BuiltIn, step: &Step) -> Result<Option<String>, StageError> {

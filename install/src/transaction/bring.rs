@@ -37,19 +37,19 @@ pub struct Seal {
 
 /// What was brought so far.
 #[derive(Default)]
-pub(super) struct Brought {
+pub(crate) struct Brought {
     fetched: Option<Fetched>,
     contents: Option<(FileList, Links)>,
 }
 
 impl Brought {
     /// Bytes that came over the wire.
-    pub(super) fn transferred(&self) -> u64 {
+    pub(crate) fn transferred(&self) -> u64 {
         self.fetched.as_ref().map_or(0, |fetched| fetched.transferred)
     }
 
     /// The bundle on this node, while it is there.
-    pub(super) fn bundle(&self) -> Option<&Path> {
+    pub(crate) fn bundle(&self) -> Option<&Path> {
         self.fetched.as_ref().map(|fetched| fetched.path.as_path())
     }
 
@@ -63,16 +63,16 @@ impl Brought {
 }
 
 /// What a release is brought with.
-pub(super) struct Bring<'a> {
-    pub(super) root: &'a Root,
-    pub(super) release: &'a Release,
-    pub(super) mirrors: &'a Mirrors<'a>,
-    pub(super) inputs: Option<&'a Inputs>,
+pub(crate) struct Bring<'a> {
+    pub(crate) root: &'a Root,
+    pub(crate) release: &'a Release,
+    pub(crate) mirrors: &'a Mirrors<'a>,
+    pub(crate) inputs: Option<&'a Inputs>,
 }
 
 impl Bring<'_> {
     /// One stage; what came of it in words, where the plan could not know.
-    pub(super) fn act(
+    pub(crate) fn act(
         &self,
         stage: BuiltIn,
         step: &Step,

@@ -3,37 +3,50 @@
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::schema::Schema;
 use cutover_formats::version::Version;
+use cutover_repository::mirrors::Mirrors;
 
 use super::UnderWay;
 use super::failure::StageError;
 use crate::plan::Step;
 use crate::schema::{self, SchemaError};
+use crate::stage::Scene;
+
+/// Refuses a release that does not work with the database as it is; the nearest that does is named,
+/// of those on the node and in its repository.
+pub(crate) fn fits(
+    release: &Descriptor,
+    mirrors: Option<&Mirrors<'_>>,
+    scene: &mut Scene<'_>,
+) -> Result<(), StageError> {
+    let Some(wanted) = &release.schema else { return Ok(()) };
+    let Some(found) = ask(scene)? else { return Ok(()) };
+    if wanted.takes(found) {
+        return Ok(());
+    }
+    let (to, from) = (scene.to, scene.from);
+    let mut others = schema::here(scene.node)?;
+    if let Some(mirrors) = mirrors {
+        others.extend(schema::published(scene.node, mirrors, to, from));
+    }
+    let nearest = schema::nearest(to, from, found, &others).cloned();
+    let (version, accepted) = (to.clone(), wanted.accepted());
+    Err(SchemaError::Refused { version, accepted, found, nearest }.into())
+}
+
+/// The version that the database is at; `None` where the node does not say how to ask.
+fn ask(scene: &mut Scene<'_>) -> Result<Option<u64>, StageError> {
+    let Some(settings) = &scene.node.settings.schema else { return Ok(None) };
+    Ok(Some(schema::ask(settings, scene)?))
+}
 
 impl UnderWay<'_> {
-    /// Refuses a release that does not work with the database as it is.
-    pub(super) fn database_fits(&mut self, release: &Descriptor) -> Result<(), StageError> {
-        let Some(wanted) = &release.schema else { return Ok(()) };
-        let Some(found) = self.database()? else { return Ok(()) };
-        if wanted.takes(found) {
-            return Ok(());
-        }
-        let (to, from) = (&self.opening.to, self.opening.from.as_ref());
-        let mut others = schema::here(self.node)?;
-        if let Some(mirrors) = self.mirrors {
-            others.extend(schema::published(self.node, mirrors, to, from));
-        }
-        let nearest = schema::nearest(to, from, found, &others).cloned();
-        let (version, accepted) = (to.clone(), wanted.accepted());
-        Err(SchemaError::Refused { version, accepted, found, nearest }.into())
-    }
-
     /// After the stage that brings the schema forward: it must be what the release is for.
     pub(super) fn database_brought(&mut self, step: &Step) -> Result<(), StageError> {
         let Some(wanted) = self.schema_of(&self.opening.to)? else { return Ok(()) };
         if wanted.migrate != step.stage {
             return Ok(());
         }
-        match self.database()? {
+        match ask(&mut self.scene())? {
             Some(found) if found < wanted.version || !wanted.takes(found) => {
                 let (version, expected) = (self.opening.to.clone(), wanted.version);
                 Err(SchemaError::NotBrought { version, expected, found }.into())
@@ -46,7 +59,8 @@ impl UnderWay<'_> {
     pub(super) fn warn_of_database(&mut self) {
         let Some(from) = self.opening.from.clone() else { return };
         // Only a warning: that the database cannot be asked must not keep anything from going back.
-        let (Ok(Some(wanted)), Ok(Some(found))) = (self.schema_of(&from), self.database()) else {
+        let (Ok(Some(wanted)), Ok(Some(found))) = (self.schema_of(&from), ask(&mut self.scene()))
+        else {
             return;
         };
         if !wanted.takes(found) {
@@ -64,11 +78,5 @@ impl UnderWay<'_> {
             }
             _ => Ok(self.node.descriptor(version)?.schema),
         }
-    }
-
-    /// The version that the database is at; `None` where the node does not say how to ask.
-    fn database(&mut self) -> Result<Option<u64>, StageError> {
-        let Some(settings) = &self.node.settings.schema else { return Ok(None) };
-        Ok(Some(schema::ask(settings, &mut self.scene())?))
     }
 }
