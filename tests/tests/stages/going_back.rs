@@ -60,7 +60,7 @@ fn what_cannot_be_undone_is_said_and_tried_again() {
         + &failing("third", "after = 'second'");
     let scene = Scene::new(&world, &release, "");
     let run = scene.node.install(["1.1.0"]);
-    run.refused(1, &["cannot undo second", "going back failed too", "install resume"]);
+    run.refused(1, &["cannot undo second", "going back could not be finished", "install resume"]);
     // The rest is undone all the same.
     assert_eq!(scene.log(), ["first", "third", "-third", "-first"]);
     scene.node.install(["resume"]).refused(5, &["test -e"]);
