@@ -222,6 +222,21 @@ fn a_tampered_change_is_not_signed_and_not_applied() {
 }
 
 #[test]
+fn a_rotation_that_cannot_be_leaves_no_key() {
+    let scene = Scene::new();
+    let bert = scene.key_of("bert", "root");
+    scene.pack(&["keys", "add", "root", &bert]).done();
+    let keys = || fs::read_dir(scene.path("keys")).unwrap().count();
+    let before = keys();
+    let rotate = |role| scene.pack(&["keys", "rotate", role, "--unencrypted"]);
+    rotate("root").refused(2, "it has 2 keys");
+    rotate("nonsense").refused(4, "no role `nonsense`");
+    fs::remove_file(scene.path("repository/metadata/timestamp.json")).unwrap();
+    assert_ne!(rotate("targets").exit, 0);
+    assert_eq!(keys(), before);
+}
+
+#[test]
 fn nodes_that_were_offline_follow_many_roots() {
     let scene = Scene::new();
     scene.release("1.0.0").done();

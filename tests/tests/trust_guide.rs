@@ -195,7 +195,11 @@ fn timestamp_and_snapshot_stolen() {
         let far = |snapshot: &mut Value| {
             snapshot["meta"]["channel-stable.json"] = json!({ "version": 4000 });
         };
-        for (path, bytes) in forger.online(ahead, far) {
+        let forged = forger.online(ahead, far);
+        let away = world.unmade_node(world.path("away"), None);
+        let _ = Run::of(&mut away.init()).ok();
+        let _ = away.install(["plan", "stable"]).ok();
+        for (path, bytes) in &forged {
             fs::write(world.repository().join(path), bytes).unwrap();
         }
         if is_there {
@@ -208,8 +212,19 @@ fn timestamp_and_snapshot_stolen() {
         let looked = world.pack(["repo", "status"]);
         assert!([0, 3, 8].contains(&looked.status), "{looked}");
 
-        fs::remove_dir_all(&metadata).unwrap();
-        copy(&world.path("backup"), &metadata);
+        if is_there {
+            // Without a backup, from a node that has not looked since.
+            fs::remove_file(metadata.join("4000.channel-stable.json")).unwrap();
+            fs::remove_file(world.repository().join(&forged[0].0)).unwrap();
+            let last = away.root.join("state/trust/timestamp.json");
+            let _ = fs::copy(last, metadata.join("timestamp.json")).unwrap();
+            let same =
+                Command::new("diff").arg("-r").args([&metadata, &world.path("backup")]).status();
+            assert!(same.unwrap().success());
+        } else {
+            fs::remove_dir_all(&metadata).unwrap();
+            copy(&world.path("backup"), &metadata);
+        }
         node.install(["stable"]).refused(3, &["went back from version"]);
         keeper.tries("pack keys rotate timestamp", &[]).refused(3, &["went back from version"]);
         fs::remove_dir_all(world.path("keys/trust")).unwrap();
