@@ -5,9 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
+use cutover_formats::digest::Digest;
 use cutover_tests::attacker::Forger;
 use cutover_tests::world::{NodeDir, Run, World, program, source};
 use serde_json::{Value, json};
@@ -180,6 +183,50 @@ fn the_machine_that_is_on() {
     let (mut server, url) = world.serve(&options.split(' ').collect::<Vec<_>>());
     assert!(url.starts_with("http://"));
     assert_eq!(server.end(), Some(0));
+}
+
+/// The status of a `PUT`.
+fn put(address: &str, path: &str, condition: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!(
+        "PUT /{path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer stolen-token\r\n\
+         {condition}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let answer = std::io::read_to_string(stream).unwrap();
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_token_stolen() {
+    let world = World::new();
+    let (_, node) = scene(&world);
+    fs::write(world.path("tokens"), "ci stolen-token\n").unwrap();
+    let tokens = world.path("tokens").display().to_string();
+    let (_server, url) = world.serve(&["--tokens", &tokens]);
+    let settings = fs::read_to_string(node.root.join("node.toml")).unwrap();
+    let folder = world.repository().display().to_string();
+    fs::write(node.root.join("node.toml"), settings.replace(&folder, &url)).unwrap();
+    installs(&node, "1.0.0", "1.0.0");
+
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let (root, timestamp) = ("metadata/2.root.json", "metadata/timestamp.json");
+    let honest = fs::read(world.repository().join(timestamp)).unwrap();
+    let bad = r#"{"signatures":[],"signed":{"_type":"timestamp","version":99}}"#;
+    assert_eq!(put(address, root, "If-None-Match: *", bad), "201");
+    let seen = format!("If-Match: \"{}\"", Digest::of(&honest));
+    assert_eq!(put(address, timestamp, &seen, bad), "204");
+    let old = put(address, "metadata/1.root.json", "If-None-Match: *", bad);
+    assert_eq!(old, "412", "what is there stays");
+    node.install(["stable"]).refused(3, &["2.root.json", "is not trusted"]);
+    assert_eq!(node.current().as_deref(), Some("1.0.0"));
+
+    fs::remove_file(world.repository().join(root)).unwrap();
+    node.install(["stable"]).refused(3, &["timestamp.json", "is not trusted"]);
+    fs::write(world.repository().join(timestamp), honest).unwrap();
+    installs(&node, "stable", "1.1.0");
 }
 
 /// What the thief serves or writes with the online keys: a version far ahead, or the next one, of a
