@@ -23,7 +23,7 @@ def table(rows):
         print("  ".join(cells))
 
 
-steps = [("install", "1.0.0"), ("upgrade", "upgrade"), ("rollback", "rollback"), ("backoff", "backoff")]
+steps = [("install", "1.0.0"), ("upgrade", "upgrade"), ("rollback", "rollback"), ("backoff", "backoff"), ("hold", "hold")]
 receipts = {step: read(f"install-{name}") for step, name in steps}
 tallies = {step: read(f"traffic-{name}") for step, name in steps if step != "install"}
 
@@ -52,6 +52,11 @@ for step, receipt in receipts.items():
     rows.append([step, *(seconds.get(stage, "") for stage in stages)])
 table(rows)
 
+# The rest is what changing over adds to what any start of this service takes.
+times = {time["stage"]: time["seconds"] for time in receipts["hold"]["stages"]}
+waited, starting = receipts["hold"]["gate"]["longest_wait"], times["start"] + times["health"]
+print(f"\nhold: no request waited longer than {waited:.2f} s, of which the service took {starting:.2f} s to start")
+
 expectations = []
 
 
@@ -67,9 +72,12 @@ for step, tally in tallies.items():
 for step in ("upgrade", "rollback"):
     expect(f"{step}: nothing was refused", tallies[step]["refused"] == 0)
     expect(f"{step}: it was never dark", receipts[step]["gate"]["dark"] == 0)
+expect("hold: nothing was refused", tallies["hold"]["refused"] == 0)
+expect("hold: some waited", receipts["hold"]["gate"]["held"] > 0)
 expect("backoff: some were refused, with Retry-After", tallies["backoff"]["refused"] > 0)
 for step, (before, after) in {
-    "install": (None, OLD), "upgrade": (OLD, NEW), "rollback": (NEW, OLD), "backoff": (OLD, NEW)
+    "install": (None, OLD), "upgrade": (OLD, NEW), "rollback": (NEW, OLD), "backoff": (OLD, NEW),
+    "hold": (NEW, OLD),
 }.items():
     ended = receipts[step]
     expect(f"{step}: {before} to {after}", (ended["from"], ended["to"]) == (before, after))

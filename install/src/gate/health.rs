@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::process::Process;
 use super::upstream::Address;
 
-/// How soon to ask again at first, and how slowly in the end.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
+/// How soon to ask again at first, and how slowly in the end. While requests are held they wait for
+/// the next question too, and one that is refused costs next to nothing.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(50));
 
 /// How long one question may stay open; a service that warms up may take a while.
 const QUESTION: Duration = Duration::from_secs(10);
