@@ -6,6 +6,8 @@
 //! [`recover`] reads after a crash, and a [`receipt`] at the end. [`node`] reads what is there,
 //! [`disk`] is the one module that writes.
 //!
+//! [`rehearse`] does all of that but the change-over aside, and takes it away again.
+//!
 //! Releases and nodes add commands and [`check`]s to that by name; a Rust program that wants an
 //! installer of its own adds [`stage`]s in code, to the [`installer`] that the commands use too.
 

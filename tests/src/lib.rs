@@ -6,7 +6,7 @@
 //! sees whether what runs for long grows; [`parts`] starts what stands around a node; [`strace`] kills
 //! programs at chosen system calls, [`image`] is a disk that fills up or loses power, [`trial`] tries
 //! that on a node again and again, and [`aftermath`] says what must hold of a node whatever happened to
-//! it; [`foreign`] is what fuzzers run.
+//! it; [`wheel`] is one to be vendored, [`foreign`] what fuzzers run.
 
 pub mod aftermath;
 pub mod attacker;
@@ -18,4 +18,5 @@ pub mod strace;
 pub mod swaps;
 pub mod traffic;
 pub mod trial;
+pub mod wheel;
 pub mod world;

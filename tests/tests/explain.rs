@@ -3,43 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use cutover_tests::wheel::{VENDOR, WHEEL, add_wheel};
 use cutover_tests::world::{NodeDir, Run, World, free_address, source};
 use serde_json::Value;
-
-/// A wheel with a module and a script.
-const MAKE_WHEEL: &str = r#"
-import sys, zipfile
-info = "demo_app-1.0.dist-info"
-files = {
-    "demo/__init__.py": "def main():\n    print('demo')\n",
-    f"{info}/METADATA": "Metadata-Version: 2.1\nName: Demo.App\nVersion: 1.0\n",
-    f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    f"{info}/entry_points.txt": "[console_scripts]\ndemo = demo:main\n",
-}
-files[f"{info}/RECORD"] = "".join(f"{it},,\n" for it in files) + f"{info}/RECORD,,\n"
-with zipfile.ZipFile(sys.argv[1], "w") as wheel:
-    for path, text in files.items():
-        wheel.writestr(zipfile.ZipInfo(path), text)
-"#;
-
-const WHEEL: &str = "demo_app-1.0-py3-none-any.whl";
 
 /// Releases an application with a wheel and a config file; the wheel's digest.
 fn release_with_wheel(world: &World) -> String {
     let tree = world.tree("tiny");
-    let wheels = tree.folder.join("wheels");
-    std::fs::create_dir(&wheels).expect("a folder");
-    let mut make = Command::new("python3");
-    let _ = Run::of(make.args(["-c", MAKE_WHEEL]).arg(wheels.join(WHEEL))).ok();
-    let sum = Run::of(Command::new("sha256sum").arg(wheels.join(WHEEL))).ok();
-    let sha256 = sum.stdout[..64].to_owned();
-    tree.write("requirements.lock", &format!("demo-app==1.0 --hash=sha256:{sha256}\n"));
+    let sha256 = add_wheel(&tree);
     let toml = std::fs::read_to_string(tree.folder.join("release.toml")).expect("it is there");
-    let vendor = "[vendor.python]\nrequirements = \"requirements.lock\"\nfind-links = \"wheels\"\n";
     let config = "[config]\n\"etc/tiny.ini\" = { from = \"tiny.ini\" }\n\
         \"etc/made.ini\" = { template = \"made.ini.j2\" }\n";
     tree.write("made.ini.j2", "made = yes\n");
-    tree.write("release.toml", &format!("{toml}\n{vendor}\n{config}"));
+    tree.write("release.toml", &format!("{toml}\n{VENDOR}\n{config}"));
     tree.write("run.sh", "#!/bin/sh\n");
     let mode = Command::new("chmod").arg("+x").arg(tree.folder.join("run.sh")).status();
     assert!(mode.expect("chmod runs").success());

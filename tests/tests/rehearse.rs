@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use cutover_tests::wheel::{VENDOR, add_wheel};
 use cutover_tests::world::{
     NodeDir, Run, Running, Tree, World, assert_same, free_address, get, inventory, wait_until,
 };
@@ -167,6 +168,22 @@ fn a_check_that_fails() {
     let _ = run.refused(5, &["health: the check", "no good", "the node is as it was"]);
     assert_same(&before, &everything(&node));
     assert_eq!(rehearsing(&node), [""; 0]);
+}
+
+#[test]
+fn an_environment_is_built_there() {
+    let world = World::new();
+    release_both(&world, |tree| {
+        let _ = add_wheel(tree);
+        let check = "[[check]]\nstage = 'build'\ncommand = '{prefix}/env/bin/demo'\n";
+        add(tree, &format!("{VENDOR}\n{check}"));
+    });
+    let (node, _gate) = serving(&world);
+    let before = everything(&node);
+    let told = node.install(["rehearse", "1.1.0", "--json"]).ok().json();
+    assert_same(&before, &everything(&node));
+    assert_eq!(names(&told["checks"], "stage"), ["build"]);
+    assert!(told["disk"]["environment"].as_u64() > told["disk"]["files"].as_u64(), "{told}");
 }
 
 #[test]
