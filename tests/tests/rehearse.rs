@@ -143,7 +143,6 @@ fn a_release_that_is_not_healthy() {
             ENV,
             "env = { TINY_VERSION = \"{version}\", TINY_UNHEALTHY = \"1\" }",
         );
-        tree.replace("release.toml", "within = \"10s\"", "within = \"3s\"");
     });
     let (node, _gate) = serving(&world);
     let (before, served) = (everything(&node), who(&node));
