@@ -77,6 +77,14 @@ pub enum InvalidLock {
         /// Name and version.
         requirement: String,
     },
+    /// A marker that pip would read as another, or as a comment.
+    #[error("line {line}: `{requirement}` has a malformed marker")]
+    Marker {
+        /// Where.
+        line: usize,
+        /// Name and version.
+        requirement: String,
+    },
     /// An option that does not belong in a lock.
     #[error("line {line}: `{option}` does not belong in a lock")]
     Option {
@@ -161,11 +169,20 @@ fn parse_line(line: usize, text: &str) -> Result<Option<Requirement>, InvalidLoc
     };
     let (name, version) = pinned(pin)
         .ok_or_else(|| InvalidLock::NotPinned { line, requirement: without_address(pin) })?;
+    if marker.as_deref().is_some_and(|marker| !is_marker(marker)) {
+        return Err(InvalidLock::Marker { line, requirement: pin.to_owned() });
+    }
     let hashes = hashes(line, pin, options)?;
     if hashes.is_empty() {
         return Err(InvalidLock::NoHash { line, requirement: pin.to_owned() });
     }
     Ok(Some(Requirement { name: normalise(name), version: version.to_owned(), marker, hashes }))
+}
+
+/// Whether it may be a marker, so that it says the same in whatever line it is written.
+fn is_marker(text: &str) -> bool {
+    !text.is_empty()
+        && !text.contains(|c: char| matches!(c, '#' | '\\') || (c.is_control() && c != '\t'))
 }
 
 /// The name and version of `name[extra]==version`.
@@ -261,6 +278,9 @@ mod tests {
             ("\n\na==1 --hash=sha256:12", "line 3: `a==1` has a malformed hash"),
             ("a==1 --hash=md5:12", "line 1: `a==1` has a malformed hash"),
             ("a==1 --hash", "line 1: `a==1` has a malformed hash"),
+            ("a==1 ;## os_name == 'nt'", "line 1: `a==1` has a malformed marker"),
+            ("a==1 ;", "line 1: `a==1` has a malformed marker"),
+            ("a==1 ; os_name\0 == 'nt'", "line 1: `a==1` has a malformed marker"),
             ("-r other.txt", "line 1: `-r` does not belong in a lock"),
             ("--index-url=https://u:hunter2@x/", "line 1: `--index-url` does not belong in a lock"),
             ("-e .", "line 1: `-e` does not belong in a lock"),
