@@ -182,6 +182,7 @@ fn parse_line(line: usize, text: &str) -> Result<Option<Requirement>, InvalidLoc
 /// Whether it may be a marker, so that it says the same in whatever line it is written.
 fn is_marker(text: &str) -> bool {
     !text.is_empty()
+        && !text.starts_with("--")
         && !text.contains(|c: char| matches!(c, '#' | '\\') || (c.is_control() && c != '\t'))
 }
 
@@ -280,6 +281,7 @@ mod tests {
             ("a==1 --hash", "line 1: `a==1` has a malformed hash"),
             ("a==1 ;## os_name == 'nt'", "line 1: `a==1` has a malformed marker"),
             ("a==1 ;", "line 1: `a==1` has a malformed marker"),
+            ("a==1;--pre", "line 1: `a==1` has a malformed marker"),
             ("a==1 ; os_name\0 == 'nt'", "line 1: `a==1` has a malformed marker"),
             ("-r other.txt", "line 1: `-r` does not belong in a lock"),
             ("--index-url=https://u:hunter2@x/", "line 1: `--index-url` does not belong in a lock"),
