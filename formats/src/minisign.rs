@@ -126,7 +126,8 @@ impl Minisig {
             trusted: trusted.to_owned(),
             global: global.try_into().ok()?,
         };
-        (!trusted.contains(char::is_control)).then_some(signature)
+        let plain = |comment: &str| !comment.contains(char::is_control);
+        (plain(untrusted) && plain(trusted)).then_some(signature)
     }
 
     /// The trusted comment.

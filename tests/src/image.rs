@@ -92,7 +92,17 @@ impl Image {
         }
         if leave == 0 {
             file.seek(SeekFrom::End(0)).expect("a file has an end");
-            while file.write_all(&[0; 4096]).is_ok() {}
+            // What was set aside for writing the rest comes free when that is written.
+            loop {
+                let mut wrote = 0;
+                while file.write_all(&[0; 4096]).is_ok() {
+                    wrote += 1;
+                }
+                self.sync();
+                if wrote == 0 {
+                    break;
+                }
+            }
         }
     }
 
