@@ -72,18 +72,6 @@ pub enum Command {
     Gate(commands::gate::Args),
     /// Hold the site in maintenance: clients get 503 with Retry-After
     Maintenance(commands::maintenance::Args),
-    /// Watch over one process of a service; started by the gate
-    #[command(hide = true)]
-    Mind,
-    /// Become a service's process; started by `mind`
-    #[command(hide = true)]
-    Enter,
-    /// Stand in for a service that another manager runs; started by `mind`
-    #[command(hide = true)]
-    Steward {
-        /// What to tell the manager, as JSON
-        orders: String,
-    },
     /// Write man pages and shell completions
     #[command(hide = true)]
     Documents {

@@ -10,6 +10,9 @@ use cutover_install::commands::{
 };
 
 fn main() -> ExitCode {
+    if let Some(ended) = cutover_install::gate::errand() {
+        return ended;
+    }
     let Install { command, install: args, root, output } = Install::parse();
     cutover_terminal::run(&output.output(), |output| match command {
         None => install::run(&args, &root, output),
@@ -27,9 +30,6 @@ fn main() -> ExitCode {
         Some(Command::Prune(args)) => prune::run(&args, &root, output),
         Some(Command::Resume(args)) => resume::run(&args, &root, output),
         Some(Command::Gate(args)) => gate::run(&args, &root),
-        Some(Command::Mind) => gate::mind(),
-        Some(Command::Enter) => gate::enter(),
-        Some(Command::Steward { orders }) => gate::steward(&orders),
         Some(Command::Maintenance(args)) => maintenance::run(&args, &root, output),
         Some(Command::Documents { folder }) => {
             cutover_terminal::documents(Install::command(), "cutover-install", &folder)

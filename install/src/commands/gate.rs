@@ -1,4 +1,4 @@
-//! `install gate`, and the hidden steps between it and a service.
+//! `install gate`
 
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use cutover_terminal::{Exit, Failure, Verbosity, log_to_stderr};
 
 use crate::cli::RootArgs;
-use crate::gate::{self, Entrance, Session, minder};
+use crate::gate::{self, Entrance, Session};
 use crate::node::Node;
 
 /// How often it is looked whether the new gate has taken over.
@@ -39,7 +39,7 @@ pub fn run(args: &Args, root: &RootArgs) -> Result<(), Failure> {
 /// A gate that goes on when this process has ended; its errors are this one's.
 fn replace_in_background(node: &Node) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::of_io(&error), error.to_string());
-    let mut gate = minder::myself("gate")
+    let mut gate = gate::myself("gate")
         .arg("--replace")
         .arg("--root")
         .arg(node.root.path())
@@ -61,21 +61,4 @@ fn replace_in_background(node: &Node) -> Result<(), Failure> {
         }
         std::thread::sleep(LOOK_AGAIN);
     }
-}
-
-/// Minds one process of a service.
-pub fn mind() -> Result<(), Failure> {
-    log_to_stderr(Verbosity::Normal);
-    minder::mind().map_err(|error| Failure::new(Exit::of_io(&error), format!("mind: {error}")))
-}
-
-/// Becomes a service's process.
-pub fn enter() -> Result<(), Failure> {
-    minder::enter().map_err(|error| Failure::new(Exit::of_io(&error), format!("enter: {error}")))
-}
-
-/// Stands in for a service that another manager runs.
-pub fn steward(orders: &str) -> Result<(), Failure> {
-    gate::steward::steward(orders)
-        .map_err(|error| Failure::new(Exit::Unexpected, format!("the service: {error}")))
 }

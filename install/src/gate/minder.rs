@@ -6,7 +6,7 @@
 //! a gate may be replaced, or killed, while the service goes on: the next gate finds the minder by
 //! its [record](Record) and goes on from there.
 //!
-//! It is this same program, run as `install mind`, told by one JSON [`Task`] on its standard input,
+//! It is this same program, sent on an [errand](super::errand) as `install mind`, told by one JSON [`Task`] on its standard input,
 //! since arguments are seen by everybody. It answers with one line, [`Told`], on its standard
 //! output. From then on it knows one word: SIGTERM, which has it end the service.
 
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use cutover_terminal::{Verbosity, log_to_stderr};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
@@ -31,9 +32,8 @@ use super::identity::{Identity, Record, RecordedEnd};
 use super::pidfd::signal_group;
 use super::upstream::Address;
 
-pub use enter::enter;
+pub(super) use enter::enter;
 pub(super) use output::LogFiles;
-pub(crate) use program::myself;
 pub(super) use program::{Program, Who};
 
 /// How long descendants that got SIGKILL may take to be gone.
@@ -70,7 +70,8 @@ pub(super) enum Told {
 }
 
 /// Minds the service that standard input tells of, until it has ended.
-pub fn mind() -> io::Result<()> {
+pub(super) fn mind() -> io::Result<()> {
+    log_to_stderr(Verbosity::Normal);
     let mut task = Vec::new();
     io::stdin().read_to_end(&mut task)?;
     let task: Task = serde_json::from_slice(&task)?;

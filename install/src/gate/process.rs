@@ -18,9 +18,10 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::errand::sent_to;
 use super::identity::{Record, remove};
 use super::launch::Launch;
-use super::minder::{Told, myself};
+use super::minder::Told;
 use super::pidfd::PidFd;
 use super::upstream::Address;
 use crate::root::Root;
@@ -202,7 +203,7 @@ impl LogStart {
 /// A minder of its own group, so that a terminal's signals do not reach it.
 fn spawn(launch: &Launch, root: &Root) -> io::Result<Child> {
     let mut child =
-        myself("mind").stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn()?;
+        sent_to("mind")?.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(&serde_json::to_vec(&launch.task(root))?)?;
     }

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cutover_formats::exit::{Exit, Explain};
@@ -23,6 +24,7 @@ const SILENCE: Duration = Duration::from_secs(10 * WORKING_EVERY.as_secs());
 #[derive(Debug)]
 pub struct Session {
     stream: BufReader<UnixStream>,
+    socket: PathBuf,
 }
 
 /// Why the gate did not do what it was asked.
@@ -70,6 +72,18 @@ pub enum ControlError {
     },
 }
 
+impl ControlError {
+    /// What went wrong on the control socket.
+    pub(super) fn lost(socket: &Path, why: io::Error) -> Self {
+        let why = match why.kind() {
+            // What a timeout of a socket is called.
+            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+            _ => why,
+        };
+        Self::Lost { socket: socket.display().to_string(), why }
+    }
+}
+
 impl Explain for ControlError {
     fn exit(&self) -> Exit {
         match self {
@@ -110,23 +124,8 @@ impl From<Fault> for ControlError {
 impl Session {
     /// Finds the gate of `root`; `None` where none is running.
     pub fn connect(root: &Root) -> Result<Option<Self>, ControlError> {
-        let socket = root.control();
-        let lost = |why| ControlError::Lost { socket: socket.display().to_string(), why };
-        let stream = match UnixStream::connect(&socket) {
-            Ok(stream) => stream,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-                ) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(lost(error)),
-        };
-        stream.set_read_timeout(Some(SILENCE)).map_err(lost)?;
-        stream.set_write_timeout(Some(SILENCE)).map_err(lost)?;
-        Ok(Some(Self { stream: BufReader::new(stream) }))
+        let stream = reach(root)?;
+        Ok(stream.map(|stream| Self { stream: BufReader::new(stream), socket: root.control() }))
     }
 
     /// How the gate is.
@@ -260,17 +259,24 @@ impl Session {
     }
 
     fn lost(&self, why: io::Error) -> ControlError {
-        let socket = self
-            .stream
-            .get_ref()
-            .peer_addr()
-            .ok()
-            .and_then(|address| address.as_pathname().map(|path| path.display().to_string()))
-            .unwrap_or_else(|| "its control socket".to_owned());
-        let why = match why.kind() {
-            io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
-            _ => why,
-        };
-        ControlError::Lost { socket, why }
+        ControlError::lost(&self.socket, why)
+    }
+}
+
+/// The control socket of the gate of `root`; `None` where none is running.
+pub(super) fn reach(root: &Root) -> Result<Option<UnixStream>, ControlError> {
+    let socket = root.control();
+    let reached = UnixStream::connect(&socket).and_then(|stream| {
+        stream.set_read_timeout(Some(SILENCE))?;
+        stream.set_write_timeout(Some(SILENCE))?;
+        Ok(stream)
+    });
+    match reached {
+        Err(why)
+            if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+        {
+            Ok(None)
+        }
+        reached => reached.map(Some).map_err(|why| ControlError::lost(&socket, why)),
     }
 }

@@ -3,7 +3,7 @@
 //! To its [minder](super::minder), and so to the gate, it is the service's process: it runs as long as
 //! the service does, and SIGTERM ends both. So everything that holds for a service of the gate's own
 //! holds for one of systemd's: health, two at once, starting again, going on after a gate that died.
-//! It is this same program, run as `install steward ORDERS`.
+//! It is this same program, sent on an [errand](super::errand) as `install steward ORDERS`.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -120,7 +120,7 @@ impl Stewardship {
 }
 
 /// Fulfils `stewardship` until the service has ended.
-pub fn steward(stewardship: &str) -> io::Result<()> {
+pub(super) fn steward(stewardship: &str) -> io::Result<()> {
     let stewardship: Stewardship = serde_json::from_str(stewardship)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(stewardship.fulfil())

@@ -14,7 +14,6 @@ use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use cutover_formats::version::Version;
 use rustix::net::sockopt::socket_peercred;
@@ -26,12 +25,9 @@ use rustix::process::Pid;
 use tokio::io::{AsyncWriteExt, Interest};
 
 use super::pidfd::PidFd;
-use super::protocol::{Call, Fault, Outcome, Reply, WORKING_EVERY};
-use super::session::ControlError;
+use super::protocol::{Call, Fault, Outcome, Reply};
+use super::session::{ControlError, reach};
 use crate::root::Root;
-
-/// How long the predecessor may be silent.
-const SILENCE: Duration = Duration::from_secs(10 * WORKING_EVERY.as_secs());
 
 /// Most bytes of its answer.
 const LONGEST: usize = 64 * 1024;
@@ -78,20 +74,8 @@ pub(super) struct Inheritance {
 
 /// Asks the gate that runs for `root` to hand over; `None` where none runs.
 pub(super) fn inherit(root: &Root) -> Result<Option<Inheritance>, ControlError> {
-    let socket = root.control();
-    let lost = |why| ControlError::Lost { socket: socket.display().to_string(), why };
-    let stream = match UnixStream::connect(&socket) {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-            ) =>
-        {
-            return Ok(None);
-        }
-        stream => stream.map_err(lost)?,
-    };
-    stream.set_read_timeout(Some(SILENCE)).map_err(lost)?;
+    let Some(stream) = reach(root)? else { return Ok(None) };
+    let lost = |why| ControlError::lost(&root.control(), why);
     let pid = socket_peercred(&stream).map_err(|errno| lost(errno.into()))?.pid;
     let predecessor = Predecessor { stream, pid };
     let call = Call::HandOver { pid: std::process::id() };

@@ -19,7 +19,7 @@ use super::program::{Program, Who};
 
 /// Becomes the program that standard input tells of; returns only where that failed, which it has
 /// told standard input's other end by then.
-pub fn enter() -> io::Result<()> {
+pub(in crate::gate) fn enter() -> io::Result<()> {
     // Closed by a successful `exec`, so that the other end can tell.
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut program = Vec::new();

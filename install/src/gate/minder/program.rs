@@ -8,13 +8,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use cutover_formats::node_toml::Limits;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::gate::errand::sent_to;
 use crate::gate::notify;
 
 /// A program to start.
@@ -98,7 +99,7 @@ impl Program {
     /// Starts it in a group of its own; ends when the program itself runs, or why it does not.
     pub(super) fn start(&self, output: Option<PipeWriter>) -> io::Result<Pid> {
         let (mut ours, theirs) = UnixStream::pair()?;
-        let mut command = myself("enter");
+        let mut command = sent_to("enter")?;
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"CUTOVER_") || notify::is_ours(&name) {
                 command.env_remove(name);
@@ -124,11 +125,4 @@ impl Program {
             false => Err(io::Error::other(failed)),
         }
     }
-}
-
-/// This very program, also where another one lies in its place meanwhile.
-pub(crate) fn myself(command: &str) -> Command {
-    let mut myself = Command::new("/proc/self/exe");
-    myself.arg0("cutover-install").arg(command);
-    myself
 }
