@@ -22,6 +22,7 @@ mod inbound;
 mod launch;
 mod lease;
 mod listen;
+mod log_files;
 pub mod maintenance;
 mod meter;
 mod metrics;

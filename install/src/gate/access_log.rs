@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::minder::LogFiles;
+use super::log_files::LogFiles;
 
 /// Lines that may lie before the writer.
 const AHEAD: usize = 8192;
@@ -31,7 +31,7 @@ const GONE: u16 = 499;
 pub(super) struct AccessLog {
     lines: SyncSender<Message>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    lost: AtomicU64,
+    lost: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -47,9 +47,10 @@ impl AccessLog {
         let files = files.open()?;
         let (lines, arrivals) = sync_channel(AHEAD);
         let builder = std::thread::Builder::new().name("access-log".to_owned());
-        let writer = builder.spawn(move || write(files, &arrivals))?;
-        let (writer, lost) = (Mutex::new(Some(writer)), AtomicU64::new(0));
-        Ok(Arc::new(Self { lines, writer, lost }))
+        let lost = Arc::new(AtomicU64::new(0));
+        let writer = Writer { files, lost: lost.clone(), well: true };
+        let writer = builder.spawn(move || writer.write(&arrivals))?;
+        Ok(Arc::new(Self { lines, writer: Mutex::new(Some(writer)), lost }))
     }
 
     /// Opens the file anew, for whoever has renamed it.
@@ -73,34 +74,61 @@ impl AccessLog {
     }
 }
 
-fn write(mut files: LogFiles, arrivals: &Receiver<Message>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut next = arrivals.recv().ok();
-    while let Some(message) = next {
-        let more = match message {
-            Message::Line(line) => {
-                batch.extend_from_slice(line.as_bytes());
-                batch.push(b'\n');
-                true
-            }
-            Message::Reopen => {
-                files.write(&batch);
-                batch.clear();
-                if let Err(error) = files.reopen() {
-                    tracing::error!(%error, "cannot open the access log anew");
+/// The thread that writes.
+struct Writer {
+    files: LogFiles,
+    lost: Arc<AtomicU64>,
+    /// Whether the last lines could be written.
+    well: bool,
+}
+
+impl Writer {
+    fn write(mut self, arrivals: &Receiver<Message>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut next = arrivals.recv().ok();
+        while let Some(message) = next {
+            let more = match message {
+                Message::Line(line) => {
+                    batch.extend_from_slice(line.as_bytes());
+                    batch.push(b'\n');
+                    true
                 }
-                true
+                Message::Reopen => {
+                    self.put(&mut batch);
+                    if let Err(error) = self.files.reopen() {
+                        tracing::error!(%error, "cannot open the access log anew");
+                    }
+                    true
+                }
+                Message::End => false,
+            };
+            next = if more { arrivals.try_recv().ok() } else { None };
+            if next.is_none() || batch.len() >= BATCH {
+                self.put(&mut batch);
             }
-            Message::End => false,
-        };
-        next = if more { arrivals.try_recv().ok() } else { None };
-        if next.is_none() || batch.len() >= BATCH {
-            files.write(&batch);
-            batch.clear();
+            if more && next.is_none() {
+                next = arrivals.recv().ok();
+            }
         }
-        if more && next.is_none() {
-            next = arrivals.recv().ok();
+    }
+
+    fn put(&mut self, batch: &mut Vec<u8>) {
+        if batch.is_empty() {
+            return;
         }
+        let written = self.files.write(batch);
+        batch.clear();
+        let path = self.files.path.display();
+        match &written {
+            Ok(()) if !self.well => tracing::info!(%path, "the access log is written again"),
+            Err(lost) if self.well => {
+                tracing::warn!(%path, error = %lost.why, "lines of the access log are lost");
+            }
+            _ => {}
+        }
+        self.well = written.is_ok();
+        let lost = written.map_or_else(|lost| lost.lines, |()| 0);
+        self.lost.fetch_add(lost, Ordering::Relaxed);
     }
 }
 

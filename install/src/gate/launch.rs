@@ -8,7 +8,8 @@ use cutover_formats::descriptor::{Health, Service};
 use cutover_formats::node_toml::{Log, Manager, NodeService};
 use cutover_formats::version::Version;
 
-use super::minder::{LogFiles, Program, Task, Who};
+use super::log_files::LogFiles;
+use super::minder::{Program, Task, Who};
 use super::steward::{SHORTLY, Stewardship};
 use super::upstream::Address;
 use crate::placeholders::fill;

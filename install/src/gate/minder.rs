@@ -23,24 +23,21 @@ use std::time::Duration;
 use cutover_terminal::{Verbosity, log_to_stderr};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use self::output::{Output, Passed};
 use super::identity::{Identity, Record, RecordedEnd};
+use super::log_files::LogFiles;
 use super::pidfd::signal_group;
 use super::upstream::Address;
 
 pub(super) use enter::enter;
-pub(super) use output::LogFiles;
 pub(super) use program::{Program, Who};
 
 /// How long descendants that got SIGKILL may take to be gone.
 const KILLED: Duration = Duration::from_secs(5);
-
-/// How much output is taken at once.
-const CHUNK: usize = 64 * 1024;
 
 /// What a minder is to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,7 +97,7 @@ struct Minder {
     run: PathBuf,
     drain: Duration,
     leader: Pid,
-    output: Option<(pipe::Receiver, LogFiles)>,
+    output: Option<Output>,
     term: tokio::signal::unix::Signal,
     child: tokio::signal::unix::Signal,
 }
@@ -114,7 +111,7 @@ impl Minder {
             Some(files) => {
                 let (reader, writer) = io::pipe()?;
                 let reader = pipe::Receiver::from_owned_fd(reader.into())?;
-                (Some((reader, files.open()?)), Some(writer))
+                (Some(Output::new(reader, files.open()?)), Some(writer))
             }
             None => (None, None),
         };
@@ -132,7 +129,6 @@ impl Minder {
 
     /// Until the service has ended, with all that it started.
     async fn go_on(mut self) -> io::Result<()> {
-        let mut chunk = vec![0; CHUNK];
         let mut deadline = None;
         let mut killed = false;
         let status = loop {
@@ -149,12 +145,12 @@ impl Minder {
                     killed = true;
                     signal_group(self.leader, Signal::KILL);
                 }
-                () = pass_on(&mut self.output, &mut chunk) => {}
+                () = pass_on(&mut self.output) => {}
             }
         };
         signal_group(self.leader, Signal::KILL);
         self.end_descendants().await;
-        self.pass_on_rest(&mut chunk).await;
+        self.pass_on_rest().await;
         self.record.ended = Some(RecordedEnd { how: status.to_string(), killed });
         self.record.save(&self.run)
     }
@@ -187,9 +183,9 @@ impl Minder {
     }
 
     /// What lies in the pipe when nobody is left to write to it.
-    async fn pass_on_rest(&mut self, chunk: &mut [u8]) {
+    async fn pass_on_rest(&mut self) {
         while self.output.is_some() {
-            let passed = tokio::time::timeout(KILLED, pass_on(&mut self.output, chunk));
+            let passed = tokio::time::timeout(KILLED, pass_on(&mut self.output));
             if passed.await.is_err() {
                 return;
             }
@@ -198,11 +194,10 @@ impl Minder {
 }
 
 /// One piece of output into its file; for ever where there is none to come.
-async fn pass_on(output: &mut Option<(pipe::Receiver, LogFiles)>, chunk: &mut [u8]) {
-    let Some((reader, files)) = output else { return std::future::pending().await };
-    match reader.read(chunk).await {
-        Ok(0) | Err(_) => *output = None,
-        Ok(length) => files.write(&chunk[..length]),
+async fn pass_on(output: &mut Option<Output>) {
+    let Some(some) = output else { return std::future::pending().await };
+    if some.pass_on().await == Passed::Last {
+        *output = None;
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::access_log::AccessLog;
 use super::launch::LONGEST_SOCKET;
 use super::listen::{self, Farewell, Listeners, Manner};
-use super::minder::LogFiles;
+use super::log_files::LogFiles;
 use super::protocol::Maintenance;
 use super::service::Ground;
 use super::succession::{self, Estate, Inheritance, Predecessor};
