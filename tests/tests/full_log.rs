@@ -18,7 +18,7 @@ fn ask(gate: SocketAddr, path: &str) {
 }
 
 fn lines(log: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(log).unwrap();
+    let text = std::fs::read_to_string(log).expect("a log");
     let object =
         |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     text.lines().map(object).collect()
@@ -29,9 +29,10 @@ fn asked(lines: &[Value], path: &str) -> usize {
 }
 
 fn lost(metrics: SocketAddr) -> usize {
-    let (_, text) = get(metrics, "/metrics").unwrap();
+    let (_, text) = get(metrics, "/metrics").expect("numbers");
     let line = text.lines().find(|line| line.starts_with("cutover_gate_access_log_lost_total "));
-    line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    let (_, number) = line.and_then(|line| line.split_once(' ')).expect("how many");
+    number.parse().expect("a number")
 }
 
 #[test]

@@ -6,9 +6,10 @@
 //! a gate may be replaced, or killed, while the service goes on: the next gate finds the minder by
 //! its [record](Record) and goes on from there.
 //!
-//! It is this same program, sent on an [errand](super::errand) as `install mind`, told by one JSON [`Task`] on its standard input,
-//! since arguments are seen by everybody. It answers with one line, [`Told`], on its standard
-//! output. From then on it knows one word: SIGTERM, which has it end the service.
+//! It is this same program, sent on an [errand](mod@super::errand) as `install mind` and told by one
+//! JSON [`Task`] on its standard input, since arguments are seen by everybody. It answers with one
+//! line, [`Told`], on its standard output. From then on it knows one word: SIGTERM, which has it end
+//! the service.
 
 mod enter;
 mod output;

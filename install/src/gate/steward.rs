@@ -3,7 +3,7 @@
 //! To its [minder](super::minder), and so to the gate, it is the service's process: it runs as long as
 //! the service does, and SIGTERM ends both. So everything that holds for a service of the gate's own
 //! holds for one of systemd's: health, two at once, starting again, going on after a gate that died.
-//! It is this same program, sent on an [errand](super::errand) as `install steward ORDERS`.
+//! It is this same program, sent on an [errand](mod@super::errand) as `install steward ORDERS`.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
