@@ -5,6 +5,7 @@
 mod assets;
 mod config;
 mod service;
+mod signal;
 
 use std::collections::BTreeMap;
 
@@ -24,9 +25,10 @@ use crate::stage::{Check, Stages};
 pub use assets::{AssetPath, Assets, InvalidAssetPath};
 pub use config::ConfigFile;
 pub use service::{Health, Service, Swap};
+pub use signal::{InvalidStopSignal, StopSignal};
 
 /// The descriptor's format.
-pub const FORMAT: Format = Format { name: "cutover.release", major: 1, minor: 1 };
+pub const FORMAT: Format = Format { name: "cutover.release", major: 1, minor: 2 };
 
 /// Most bytes a descriptor may have.
 pub const LARGEST: u64 = 4 << 20;
@@ -34,7 +36,7 @@ pub const LARGEST: u64 = 4 << 20;
 /// A release, described. Equal releases have byte-identical descriptors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
-    /// `cutover.release/1.1`.
+    /// `cutover.release/1.2`.
     pub format: String,
     /// What is released.
     pub product: Product,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::signal::StopSignal;
 use crate::period::Period;
 
 /// How a node runs the release.
@@ -28,6 +29,9 @@ pub struct Service {
     /// How long requests in flight may take to end, and then the service itself, before SIGKILL.
     #[serde(default = "default_drain")]
     pub drain: Period,
+    /// What it is sent first when it is to end.
+    #[serde(default, skip_serializing_if = "StopSignal::is_default")]
+    pub stop_signal: StopSignal,
 }
 
 fn default_drain() -> Period {
@@ -80,5 +84,35 @@ impl std::fmt::Display for Swap {
             Self::Hold => "hold",
             Self::Backoff => "backoff",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As 1.1 wrote it, and as it is written still where nothing is said.
+    const SILENT: &str = r#"{"command":["serve","{listen}"],"health":{"path":"/","within":"30s"},"swap":"hold","drain":"10s"}"#;
+
+    #[test]
+    fn a_descriptor_without_a_stop_signal_means_term() {
+        let service: Service = serde_json::from_str(SILENT).unwrap();
+        assert_eq!(service.stop_signal, StopSignal::Term);
+        assert_eq!(serde_json::to_string(&service).unwrap(), SILENT);
+    }
+
+    #[test]
+    fn a_stop_signal_is_written_by_its_short_name() {
+        let said = |signal: &str| {
+            SILENT.replace(
+                r#""drain":"10s"}"#,
+                &format!(r#""drain":"10s","stop-signal":"{signal}"}}"#),
+            )
+        };
+        let service: Service = serde_json::from_str(&said("SIGKILL")).unwrap();
+        assert_eq!(service.stop_signal, StopSignal::Kill);
+        assert_eq!(serde_json::to_string(&service).unwrap(), said("KILL"));
+        let refused = serde_json::from_str::<Service>(&said("9")).unwrap_err().to_string();
+        assert!(refused.starts_with("`9` is not a signal that ends a service"), "{refused}");
     }
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::manager::Manager;
-use crate::descriptor::Swap;
+use crate::descriptor::{StopSignal, Swap};
 use crate::period::Period;
 use crate::size::Size;
 
@@ -17,6 +17,9 @@ pub struct NodeService {
     /// How to change over, whatever the release says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap: Option<Swap>,
+    /// What the service is sent first when it is to end, whatever the release says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<StopSignal>,
     /// Environment variables; they win over the release's.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -58,6 +61,10 @@ impl NodeService {
             let why = "starts every release in the same way, so that two cannot run at once: name \
                        {version} or {port} in it, or say swap = \"hold\" or \"backoff\"";
             return Some(("manager", why.to_owned()));
+        }
+        if self.stop_signal.is_some() {
+            let why = "is for a service that the gate stops itself, and here `manager` does";
+            return Some(("stop-signal", why.to_owned()));
         }
         let said = [
             ("user", self.user.is_some()),
@@ -213,9 +220,10 @@ mod tests {
 
     #[test]
     fn what_is_said_comes_back() {
-        let text = "user = \"web\"\numask = \"0027\"\nlimits = { nofile = 4096, memory = \"2GiB\" }\n\
+        let text = "stop-signal = \"SIGQUIT\"\nuser = \"web\"\numask = \"0027\"\nlimits = { nofile = 4096, memory = \"2GiB\" }\n\
                     log = { size = \"1MiB\", files = 2 }\nliveness = { every = \"5s\" }\n";
         let service: NodeService = toml::from_str(text).unwrap();
+        assert_eq!(service.stop_signal, Some(StopSignal::Quit));
         assert_eq!(service.umask.unwrap().bits(), 0o27);
         assert_eq!(service.limits.memory.unwrap().bytes(), 2 << 30);
         assert_eq!((service.liveness.failures, service.liveness.within), (3, Period::seconds(30)));
@@ -236,6 +244,8 @@ mod tests {
         assert_eq!(parse(&(unit("weave.service") + "swap = \"hold\"")), None);
         let user = parse(&(unit("weave@{port}.service") + "user = \"web\""));
         assert_eq!(user.unwrap().0, "user");
+        let signal = parse(&(unit("weave@{port}.service") + "stop-signal = \"KILL\""));
+        assert_eq!(signal.unwrap().0, "stop-signal");
         let command = "user = \"web\"\nmanager = { kind = \"command\", start = [\"up\", \"{port}\"], \
                        stop = [\"down\"], status = [\"is-up\"] }";
         assert_eq!(parse(command), None);
@@ -244,6 +254,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         for text in [
+            "stop-signal = \"STOP\"",
             "umask = \"0888\"",
             "umask = \"1777\"",
             "log = \"syslog\"",

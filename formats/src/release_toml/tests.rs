@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::descriptor::StopSignal;
 
 fn refused(text: &str) -> String {
     ReleaseToml::parse(text).expect_err(text).to_string()
@@ -22,7 +23,9 @@ fn the_documented_example_is_read() {
     assert_eq!(parsed.release.product.unwrap().as_str(), "weave");
     assert_eq!(parsed.vendor.python.unwrap().requirements.as_str(), "requirements.lock");
     assert_eq!(parsed.vendor.file[0].path.as_str(), "vendor/files/geo.mmdb");
-    assert_eq!(parsed.service.unwrap().health.path, "/__heartbeat__");
+    let service = parsed.service.unwrap();
+    assert_eq!(service.health.path, "/__heartbeat__");
+    assert_eq!(service.stop_signal, StopSignal::Term);
     assert_eq!(parsed.assets.unwrap().folder.as_str(), "static");
     assert_eq!(parsed.config["etc/sync.ini"].required(), Some("/etc/sync.ini"));
     let template = parsed.config["etc/app.ini"].template().unwrap();
@@ -99,6 +102,11 @@ fn wrong_values_are_named_with_their_line() {
         ),
         ("[service]\ncommand = ['{port}']\nswap = 'quick'", "line 3: unknown variant `quick`"),
         ("[service]\ncommand = ['{port}']\ndrain = 5", "line 3: invalid type: integer `5`"),
+        (
+            "[service]\ncommand = ['{port}']\nstop-signal = 'CONT'",
+            "line 3: `CONT` is not a signal that ends a service: TERM, INT, QUIT,",
+        ),
+        ("[service]\ncommand = ['{port}']\nstop-signal = 9", "line 3: invalid type: integer `9`"),
         ("[config]\n'/etc/x' = { from = 'x' }", "line 2: unsafe path \"/etc/x\": it is absolute"),
         ("[config]\nx = { from = '' }", "line 2: config.x.from must name a file of the node"),
         ("[assets]\nfolder = 's'", "line 1: missing field `path`"),

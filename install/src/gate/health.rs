@@ -16,9 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::process::Process;
 use super::upstream::Address;
 
-/// How soon to ask again at first, and how slowly in the end. While requests are held they wait for
-/// the next question too, and one that is refused costs next to nothing.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(50));
+/// The shortest and the longest pause between two questions.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
 /// How long one question may stay open; a service that warms up may take a while.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -29,14 +28,12 @@ pub(super) async fn wait(process: &Process) -> Result<Duration, String> {
     let within = process.launch.health.within.as_duration();
     let mut last = "it was not asked".to_owned();
     let asking = async {
-        let mut pause = PAUSES.0;
         loop {
             match look(process).await {
                 Ok(()) => return,
                 Err(reason) => last = reason,
             }
-            sleep(pause).await;
-            pause = (pause * 5 / 4).min(PAUSES.1);
+            sleep(pause(started.elapsed())).await;
         }
     };
     tokio::select! {
@@ -49,6 +46,12 @@ pub(super) async fn wait(process: &Process) -> Result<Duration, String> {
             )),
         },
     }
+}
+
+/// How soon to ask again after waiting for `waited`. Requests that are held wait for the next question
+/// too: a thirtieth of what the start takes by itself is as much as that may add.
+fn pause(waited: Duration) -> Duration {
+    (waited / 30).clamp(PAUSES.0, PAUSES.1)
 }
 
 /// Asks once; else says what the matter is.

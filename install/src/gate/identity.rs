@@ -99,9 +99,9 @@ impl Record {
         run.join(format!("service-{}.json", self.minder.pid))
     }
 
-    /// Remembers it.
+    /// Remembers it, for as long as the machine runs.
     pub(super) fn save(&self, run: &Path) -> io::Result<()> {
-        record::save(&self.path(run), self)
+        record::note(&self.path(run), self)
     }
 
     /// Forgets it, and the socket that nobody listens on any more.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cutover_formats::descriptor::{Health, Service};
+use cutover_formats::descriptor::{Health, Service, StopSignal};
 use cutover_formats::node_toml::{Log, Manager, NodeService};
 use cutover_formats::version::Version;
 
@@ -41,6 +41,8 @@ pub(super) struct Launch {
     pub(super) health: Health,
     /// How long it may take to end.
     pub(super) drain: Duration,
+    /// What it is sent for that.
+    pub(super) stop_signal: StopSignal,
 }
 
 /// What a node knows of a release that it is about to run.
@@ -90,6 +92,7 @@ impl Recipe {
             *program = folder.join(&*program).display().to_string();
         }
         let mut drain = self.service.drain.as_duration();
+        let mut stop_signal = node.stop_signal.unwrap_or(self.service.stop_signal);
         if let Some(manager) = &node.manager {
             for (name, value) in &values {
                 env.insert(format!("CUTOVER_{}", name.to_ascii_uppercase()), value.clone());
@@ -98,6 +101,8 @@ impl Recipe {
             command = Stewardship::new(manager, fill, &env, drain, root.run()).command();
             // The steward has means of its own before it is killed.
             drain += 2 * SHORTLY;
+            // It knows this one; what the service gets is the manager's to say.
+            stop_signal = StopSignal::Term;
         }
         Launch {
             version: self.version.clone(),
@@ -110,6 +115,7 @@ impl Recipe {
             node: node.clone(),
             health: self.service.health.clone(),
             drain,
+            stop_signal,
         }
     }
 
@@ -143,6 +149,7 @@ impl Launch {
             version: self.version.to_string(),
             address: self.address.clone(),
             drain: self.drain,
+            stop_signal: self.stop_signal,
             log,
             program: Program {
                 command: self.command.clone(),
@@ -176,6 +183,7 @@ mod tests {
                 health: Health::default(),
                 swap: Swap::default(),
                 drain: Period::seconds(10),
+                stop_signal: StopSignal::Quit,
             },
             python: true,
         }
@@ -201,6 +209,21 @@ mod tests {
         assert_eq!(launch.env["A"], "node 1.2.3");
         assert_eq!(launch.env["PYTHONDONTWRITEBYTECODE"], "1");
         assert_eq!(launch.folder, std::path::Path::new("/srv/weave/releases/1.2.3"));
+    }
+
+    #[test]
+    fn a_steward_knows_one_signal_only() {
+        let stops_by = |node: &NodeService| {
+            let address = Address::Tcp(([127, 0, 0, 1], 8001).into());
+            recipe(&["serve", "{listen}"])
+                .launch(&Root::new("/r".into()), node, None, address)
+                .stop_signal
+        };
+        let said = NodeService { stop_signal: Some(StopSignal::Kill), ..NodeService::default() };
+        let manager = Manager::Systemd { unit: "weave@{version}.service".to_owned() };
+        let managed = NodeService { manager: Some(manager), ..NodeService::default() };
+        assert_eq!(stops_by(&NodeService::default()), StopSignal::Quit, "as the release says");
+        assert_eq!((stops_by(&said), stops_by(&managed)), (StopSignal::Kill, StopSignal::Term));
     }
 
     #[test]

@@ -21,12 +21,13 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use cutover_formats::descriptor::StopSignal;
 use cutover_terminal::{Verbosity, log_to_stderr};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
 use serde::{Deserialize, Serialize};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use self::output::{Output, Passed};
 use super::identity::{Identity, Record, RecordedEnd};
@@ -40,6 +41,9 @@ pub(super) use program::{Program, Who};
 /// How long descendants that got SIGKILL may take to be gone.
 const KILLED: Duration = Duration::from_secs(5);
 
+/// How often what is left is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// What a minder is to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Task {
@@ -49,7 +53,9 @@ pub(super) struct Task {
     pub(super) version: String,
     /// Where the service will be reached, for a later gate.
     pub(super) address: Address,
-    /// How long the service may take to end before it is killed.
+    /// What the service is sent when it is to end.
+    pub(super) stop_signal: StopSignal,
+    /// How long it may take to end then, before it is killed.
     pub(super) drain: Duration,
     /// Where its output goes; without files, where the gate's own goes.
     pub(super) log: Option<LogFiles>,
@@ -96,6 +102,7 @@ fn tell(told: &Told) -> io::Result<()> {
 struct Minder {
     record: Record,
     run: PathBuf,
+    stop_signal: StopSignal,
     drain: Duration,
     leader: Pid,
     output: Option<Output>,
@@ -125,7 +132,8 @@ impl Minder {
             Ok(leader)
         });
         let leader = started.inspect_err(|_| record.clear(&task.run))?;
-        Ok(Self { record, run: task.run, drain: task.drain, leader, output: log, term, child })
+        let Task { run, stop_signal, drain, .. } = task;
+        Ok(Self { record, run, stop_signal, drain, leader, output: log, term, child })
     }
 
     /// Until the service has ended, with all that it started.
@@ -140,7 +148,7 @@ impl Minder {
                 Some(()) = self.child.recv() => {}
                 Some(()) = self.term.recv(), if deadline.is_none() => {
                     deadline = Some(Instant::now() + self.drain);
-                    signal_group(self.leader, Signal::TERM);
+                    signal_group(self.leader, signal_of(self.stop_signal));
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && !killed => {
                     killed = true;
@@ -168,9 +176,12 @@ impl Minder {
     }
 
     /// Descendants whose parents end become this process's children, one generation after another.
-    async fn end_descendants(&self) {
+    async fn end_descendants(&mut self) {
         let deadline = Instant::now() + KILLED;
-        while let Ok(Some(_)) | Ok(None) = wait(WaitOptions::NOHANG) {
+        while let Ok(collected) = wait(WaitOptions::NOHANG) {
+            if collected.is_some() {
+                continue;
+            }
             for child in children("self") {
                 // It may have ended by itself.
                 let _ = kill_process(child, Signal::KILL);
@@ -179,14 +190,15 @@ impl Minder {
                 tracing::error!("what the service started does not end even by SIGKILL");
                 return;
             }
-            sleep(Duration::from_millis(5)).await;
+            // Told of each end; looks again by itself where it is told of none.
+            drop(timeout(LOOK_AGAIN, self.child.recv()).await);
         }
     }
 
     /// What lies in the pipe when nobody is left to write to it.
     async fn pass_on_rest(&mut self) {
         while self.output.is_some() {
-            let passed = tokio::time::timeout(KILLED, pass_on(&mut self.output));
+            let passed = timeout(KILLED, pass_on(&mut self.output));
             if passed.await.is_err() {
                 return;
             }
@@ -199,6 +211,19 @@ async fn pass_on(output: &mut Option<Output>) {
     let Some(some) = output else { return std::future::pending().await };
     if some.pass_on().await == Passed::Last {
         *output = None;
+    }
+}
+
+fn signal_of(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Term => Signal::TERM,
+        StopSignal::Int => Signal::INT,
+        StopSignal::Quit => Signal::QUIT,
+        StopSignal::Hup => Signal::HUP,
+        StopSignal::Usr1 => Signal::USR1,
+        StopSignal::Usr2 => Signal::USR2,
+        StopSignal::Winch => Signal::WINCH,
+        StopSignal::Kill => Signal::KILL,
     }
 }
 

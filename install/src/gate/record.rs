@@ -10,25 +10,39 @@ use serde::de::DeserializeOwned;
 /// Most bytes that are read of a record.
 const LARGEST: u64 = 1 << 20;
 
-/// Writes `value` so that after a crash either the old record is there or the new one.
+/// Writes `value` so that after a power cut, too, either the old record is there or the new one.
 pub(super) fn save(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    replace(path, value, File::sync_all)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Writes `value`, which means nothing once the machine has ended: whoever is killed leaves the old
+/// record or the new one, and nobody waits for the disk.
+pub(super) fn note(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    replace(path, value, |_| Ok(()))
+}
+
+fn replace(
+    path: &Path,
+    value: &impl Serialize,
+    settle: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
     let new = temporary(path);
     let replaced = File::create(&new).and_then(|mut file| {
         file.write_all(&bytes)?;
-        file.sync_all()?;
+        settle(&file)?;
         fs::rename(&new, path)
     });
     if replaced.is_err() {
         // What matters is why it failed.
         let _ = clear(&new);
     }
-    replaced?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    replaced
 }
 
 /// Removes what somebody left who was killed while writing a record, and whom nobody can follow yet.

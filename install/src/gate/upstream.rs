@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cutover_formats::version::Version;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Where the gate reaches a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub(super) struct Upstream {
     closed: AtomicBool,
     /// Whether what is left in flight is to be broken off, where that can be done.
     cut: watch::Sender<bool>,
+    /// Told when a request has left after the last one was let in.
+    left: Notify,
     lanes: Box<[Lane]>,
 }
 
@@ -63,6 +65,7 @@ impl Upstream {
             answer_within: None,
             closed: AtomicBool::new(false),
             cut: watch::Sender::new(false),
+            left: Notify::new(),
             lanes,
         }
     }
@@ -78,19 +81,22 @@ impl Upstream {
     /// before it reads the counters: one of the two always sees the other, so that no request
     /// slips into a service that is thought to be idle.
     pub(super) fn enter(&self, lane: usize) -> bool {
-        let lane = &self.lanes[lane];
-        lane.in_flight.fetch_add(1, Ordering::SeqCst);
+        self.lanes[lane].in_flight.fetch_add(1, Ordering::SeqCst);
         if self.closed.load(Ordering::SeqCst) {
-            lane.in_flight.fetch_sub(1, Ordering::SeqCst);
+            self.leave(lane);
             return false;
         }
-        lane.entered.fetch_add(1, Ordering::Relaxed);
+        self.lanes[lane].entered.fetch_add(1, Ordering::Relaxed);
         true
     }
 
     /// Counts a request out.
     pub(super) fn leave(&self, lane: usize) {
         self.lanes[lane].in_flight.fetch_sub(1, Ordering::SeqCst);
+        // As in `enter`: either this sees that it is closed, or whoever closed it that one has left.
+        if self.closed.load(Ordering::SeqCst) {
+            self.left.notify_one();
+        }
     }
 
     /// Requests that have entered and not left.
@@ -118,15 +124,15 @@ impl Upstream {
     /// Waits until the last request has left, at most `limit`, then cuts what can be cut; tells how
     /// many were left.
     pub(super) async fn drained(&self, limit: Duration) -> u64 {
-        let deadline = tokio::time::Instant::now() + limit;
-        loop {
-            let left = self.in_flight();
-            if left == 0 || tokio::time::Instant::now() >= deadline {
-                self.cut.send_replace(true);
-                return left;
+        let empty = async {
+            while self.in_flight() > 0 {
+                self.left.notified().await;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        };
+        // Whether the limit is over or not, what counts is who is left.
+        drop(tokio::time::timeout(limit, empty).await);
+        self.cut.send_replace(true);
+        self.in_flight()
     }
 }
 

@@ -19,6 +19,7 @@ mod numbers;
 mod proxy;
 mod service;
 mod steward;
+mod stopping;
 mod succession;
 mod swap;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cutover_formats::descriptor::{
     Assets, Carrier, Descriptor, FORMAT, FileListRef, Health, Requires, Service, Source,
-    SourceKind, Swap,
+    SourceKind, StopSignal, Swap,
 };
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{Entry, FileList, Kind};
@@ -43,6 +43,10 @@ pub(crate) enum Mode {
     Slow,
     /// It writes down all that it gets, in the file `record` of the root.
     Record,
+    /// It writes down the signals that it gets, in the same file, and ends with the first.
+    Signals,
+    /// It writes them down and goes on.
+    Deaf,
 }
 
 pub(crate) struct Node {
@@ -97,11 +101,18 @@ impl Node {
     }
 
     pub(crate) fn release(&self, text: &str, mode: Mode) {
+        self.release_that_stops_by(text, mode, StopSignal::default());
+    }
+
+    pub(crate) fn release_that_stops_by(&self, text: &str, mode: Mode, signal: StopSignal) {
         let version = version(text);
         fs::create_dir_all(self.root.prefix(&version)).unwrap();
         fs::create_dir_all(self.root.record(&version)).unwrap();
-        let bytes = descriptor(&version, mode).to_bytes();
-        fs::write(self.root.descriptor(&version), bytes).unwrap();
+        let mut descriptor = descriptor(&version, mode);
+        if let Some(service) = &mut descriptor.service {
+            service.stop_signal = signal;
+        }
+        fs::write(self.root.descriptor(&version), descriptor.to_bytes()).unwrap();
     }
 
     /// A sealed release with `files` in its folder `static`, and their path in `[assets]`.
@@ -282,8 +293,13 @@ fn service(mode: Mode) -> Service {
             stay: "300ms".parse().unwrap(),
         },
         swap: Swap::BlueGreen,
-        drain: if matches!(mode, Mode::Lasting | Mode::Enduring) { "4s" } else { "1s" }
-            .parse()
-            .unwrap(),
+        drain: if matches!(mode, Mode::Lasting | Mode::Enduring | Mode::Signals) {
+            "4s"
+        } else {
+            "1s"
+        }
+        .parse()
+        .unwrap(),
+        stop_signal: StopSignal::default(),
     }
 }

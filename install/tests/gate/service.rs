@@ -7,6 +7,8 @@ use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 /// Whether somebody has asked for its health.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
@@ -23,6 +25,7 @@ pub(crate) fn serve() -> ! {
             std::process::exit(3);
         }
         "Slow" => std::thread::sleep(Duration::from_millis(300)),
+        "Signals" | "Deaf" => note_signals(mode == "Deaf"),
         _ => {}
     }
     if mode == "Unix" {
@@ -37,6 +40,43 @@ pub(crate) fn serve() -> ! {
         }
     }
     unreachable!("listeners do not end")
+}
+
+/// Writes down each signal as soon as there is one, on a thread of its own.
+fn note_signals(goes_on: bool) {
+    let mut record = record();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    for (name, kind) in [
+        ("TERM", SignalKind::terminate()),
+        ("INT", SignalKind::interrupt()),
+        ("QUIT", SignalKind::quit()),
+        ("HUP", SignalKind::hangup()),
+        ("USR1", SignalKind::user_defined1()),
+        ("USR2", SignalKind::user_defined2()),
+        ("WINCH", SignalKind::window_change()),
+    ] {
+        let _entered = runtime.enter();
+        let (mut signals, tell) = (signal(kind).unwrap(), tell.clone());
+        runtime.spawn(async move {
+            while signals.recv().await.is_some() {
+                tell.send(name).unwrap();
+            }
+        });
+    }
+    std::thread::spawn(move || {
+        while let Some(name) = runtime.block_on(told.recv()) {
+            writeln!(record, "{name}").unwrap();
+            if !goes_on {
+                std::process::exit(0);
+            }
+        }
+    });
+}
+
+fn record() -> File {
+    let path = std::env::var("TEST_SERVICE_RECORD").unwrap();
+    File::options().create(true).append(true).open(path).unwrap()
 }
 
 struct Head {
@@ -82,10 +122,7 @@ impl<R: Read> Read for Recording<R> {
 
 fn connection(input: impl Read, mut output: impl Write, mode: &str) -> Option<()> {
     let version = std::env::var("TEST_SERVICE_VERSION").unwrap();
-    let record = (mode == "Record").then(|| {
-        let path = std::env::var("TEST_SERVICE_RECORD").unwrap();
-        File::options().create(true).append(true).open(path).unwrap()
-    });
+    let record = (mode == "Record").then(record);
     let mut reader = BufReader::new(Recording { input, record });
     loop {
         let head = Head::read(&mut reader)?;
