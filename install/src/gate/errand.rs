@@ -1,8 +1,8 @@
 //! Errands: what the gate and a rehearsal send their own program for.
 //!
 //! A service has to outlive its gate, and may be another user's; no thread can see to that. So whoever
-//! starts services starts its own program once more: as the [minder](super::minder) of a process, as
-//! the step that becomes that process, as the [steward](super::steward) of another manager's
+//! starts services starts its own program once more: as the [minder] of a process, as
+//! the step that becomes that process, as the [steward] of another manager's
 //! service. A program that uses this library therefore begins with [`errand`].
 
 use std::ffi::OsString;
