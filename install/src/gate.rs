@@ -19,6 +19,7 @@ mod health;
 mod history;
 mod identity;
 mod inbound;
+mod joined;
 mod launch;
 mod lease;
 mod listen;
@@ -45,6 +46,7 @@ mod supervisor;
 mod trial;
 mod upstream;
 mod view;
+mod visit;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

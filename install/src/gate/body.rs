@@ -11,6 +11,7 @@ use super::access_log::Entry;
 use super::assets::Reading;
 use super::pool::{Lease, Ticket};
 use super::view::Shared;
+use super::visit::Asking;
 
 /// The body of an answer to a client.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Body {
     content: Content,
     /// The request's line in the access log, complete when this ends.
     entry: Option<Box<Entry>>,
+    /// The request, answered when this ends.
+    asking: Option<Asking>,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,11 @@ impl Body {
         self.entry = Some(entry);
     }
 
+    /// Has the request wait for the end of this body.
+    pub(super) fn answers(&mut self, asking: Asking) {
+        self.asking = Some(asking);
+    }
+
     /// Passes on what the service sends.
     pub(super) fn passing(
         incoming: Incoming,
@@ -78,7 +86,7 @@ impl Body {
 
 impl From<Content> for Body {
     fn from(content: Content) -> Self {
-        Self { content, entry: None }
+        Self { content, entry: None, asking: None }
     }
 }
 

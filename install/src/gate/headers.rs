@@ -53,13 +53,10 @@ impl Client {
             false => self.address.clone(),
         };
         headers.insert(X_FORWARDED_FOR, chain);
-        if !headers.contains_key(X_FORWARDED_PROTO) {
-            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-        }
-        if !headers.contains_key(X_FORWARDED_HOST)
-            && let Some(host) = headers.get(header::HOST).cloned()
-        {
-            headers.insert(X_FORWARDED_HOST, host);
+        let scheme = || HeaderValue::from_static("http");
+        headers.entry(X_FORWARDED_PROTO).or_insert_with(scheme);
+        if let Some(host) = headers.get(header::HOST).cloned() {
+            headers.entry(X_FORWARDED_HOST).or_insert(host);
         }
     }
 

@@ -13,10 +13,10 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,16 +24,17 @@ use hyper::StatusCode;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, watch};
 
 use super::GateError;
 use super::doors::{Doors, Pass};
 use super::headers::Client;
-use super::proxy::{Visit, Worker};
+use super::proxy::Worker;
 use super::stream::Stream;
 use super::view::Shared;
+use super::visit::{Silence, TICK, Visit};
 
 /// How long a client may take to send the head of a request, at the most.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -189,6 +190,7 @@ impl Thread {
     async fn serve(mut self) -> std::io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let open = Rc::new(Connections::new(&self.shared, self.lane));
+        tokio::task::spawn_local(end_silent_ones(Rc::downgrade(&open)));
         let farewell = loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -220,11 +222,13 @@ struct Connections {
     worker: Rc<Worker>,
     builder: Builder,
     patience: Duration,
+    /// How long a client may be silent.
+    silence: Silence,
     doors: Arc<Doors>,
     lane: usize,
     closing: Cell<Option<Manner>>,
-    /// To have every connection look at `closing`: the task of each, by a number of its own.
-    tasks: RefCell<HashMap<u64, Waker>>,
+    /// To have a connection look at `closing` and at its own silence: the task of each, by a number.
+    guests: RefCell<HashMap<u64, (Waker, Rc<Visit>)>>,
     next: Cell<u64>,
 }
 
@@ -232,18 +236,17 @@ impl Connections {
     fn new(shared: &Arc<Shared>, lane: usize) -> Self {
         let patience = shared.settings.patience.as_duration();
         let mut builder = Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(patience.min(HEAD_TIMEOUT))
-            .max_buf_size(LONGEST_HEAD);
+        // Heads are timed here and not by hyper, which would set up a timer for each request.
+        builder.header_read_timeout(None).max_buf_size(LONGEST_HEAD);
         Self {
             worker: Rc::new(Worker::new(shared.clone(), lane)),
             builder,
             patience,
+            silence: Silence::of(patience.min(HEAD_TIMEOUT)),
             doors: shared.doors.clone(),
             lane,
             closing: Cell::default(),
-            tasks: RefCell::default(),
+            guests: RefCell::default(),
             next: Cell::new(0),
         }
     }
@@ -261,15 +264,15 @@ impl Connections {
     }
 
     async fn serve(&self, stream: tokio::net::TcpStream, peer: SocketAddr, pass: Pass) {
-        let visit = Rc::new(Visit { client: Client::new(peer.ip()), _pass: pass });
+        let visit = Rc::new(Visit::new(Client::new(peer.ip()), pass, &self.silence));
         let service = service_fn(async |request| {
-            let mut answer = Worker::answer(self.worker.clone(), visit.clone(), request).await?;
+            let mut answer = Worker::answer(self.worker.clone(), visit.ask(), request).await?;
             if self.closing.get().is_some() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer)
         });
-        let stream = TokioIo::new(Stream::new(stream, self.patience));
+        let stream = TokioIo::new(Stream::new(stream, visit.pulse(), self.patience));
         let connection = self.builder.serve_connection(stream, service);
         let mut connection = pin!(connection.with_upgrades());
         let number = self.next.replace(self.next.get() + 1);
@@ -277,8 +280,13 @@ impl Connections {
         let mut registered = false;
         let ended = poll_fn(|cx| {
             if !registered {
-                self.tasks.borrow_mut().insert(number, cx.waker().clone());
+                let guest = (cx.waker().clone(), visit.clone());
+                self.guests.borrow_mut().insert(number, guest);
                 registered = true;
+            }
+            if visit.is_over() {
+                tracing::debug!(%peer, "a client was silent for too long");
+                return Poll::Ready(Ok(()));
             }
             if self.closing.get() == Some(Manner::Brisk) && !told {
                 connection.as_mut().graceful_shutdown();
@@ -289,7 +297,7 @@ impl Connections {
         if let Err(error) = ended.await {
             tracing::debug!(%peer, %error, "a connection ended");
         }
-        self.tasks.borrow_mut().remove(&number);
+        self.guests.borrow_mut().remove(&number);
     }
 
     async fn close(
@@ -299,7 +307,7 @@ impl Connections {
         arrivals: &mut mpsc::UnboundedReceiver<Arrival>,
     ) {
         self.closing.set(Some(farewell.manner));
-        for task in self.tasks.borrow().values() {
+        for (task, _) in self.guests.borrow().values() {
             task.wake_by_ref();
         }
         let deadline = tokio::time::Instant::now() + farewell.limit;
@@ -309,6 +317,20 @@ impl Connections {
                 // What another thread accepted before it was told.
                 Some(arrival) = arrivals.recv() => self.take_over(arrival),
                 () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            }
+        }
+    }
+}
+
+/// Ends connections whose clients are silent for too long.
+async fn end_silent_ones(connections: Weak<Connections>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        let Some(connections) = connections.upgrade() else { return };
+        connections.silence.tick();
+        for (task, visit) in connections.guests.borrow().values() {
+            if visit.is_over() {
+                task.wake_by_ref();
             }
         }
     }

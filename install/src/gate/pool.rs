@@ -14,12 +14,13 @@ use cutover_formats::version::Version;
 use hyper::StatusCode;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HeaderValue;
-use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
 use super::inbound::Inbound;
+use super::joined::Joined;
 use super::meter::Meter;
 use super::upstream::{Address, Upstream};
 
@@ -114,14 +115,14 @@ impl Pool {
                 Address::Tcp(address) => {
                     let stream = TcpStream::connect(address).await?;
                     stream.set_nodelay(true)?;
-                    handshake(TokioIo::new(stream)).await
+                    handshake(stream).await
                 }
                 Address::Unix(path) => loop {
                     match UnixStream::connect(path).await {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             tokio::time::sleep(BACKLOG_PAUSE).await;
                         }
-                        stream => break handshake(TokioIo::new(stream?)).await,
+                        stream => break handshake(stream?).await,
                     }
                 },
             }
@@ -154,10 +155,11 @@ async fn sweep(pool: std::rc::Weak<Pool>) {
     }
 }
 
-async fn handshake<T>(io: T) -> io::Result<SendRequest<Inbound>>
+async fn handshake<S>(stream: S) -> io::Result<SendRequest<Inbound>>
 where
-    T: Read + Write + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let io = TokioIo::new(Joined(stream));
     let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
     tokio::task::spawn_local(async move {
         // What goes wrong here is told to the request that it happens to.

@@ -28,11 +28,11 @@ use super::access_log;
 use super::answer::{self, Accept, Readiness};
 use super::assets::{self, Found, Shelves};
 use super::body::Body;
-use super::doors::Pass;
 use super::headers::{self, Client, Framing, X_REQUEST_ID};
 use super::inbound::{Fate, Fault, Inbound};
 use super::pool::{Lease, Pool, Ticket};
 use super::view::{Shared, View, Way};
+use super::visit::{Asking, Visit};
 
 /// Names the release that served an answer.
 pub(super) const X_CUTOVER_VERSION: HeaderName = HeaderName::from_static("x-cutover-version");
@@ -54,15 +54,6 @@ pub(super) struct Worker {
     random: Cell<u64>,
     /// Room for names of requests.
     names: RefCell<BytesMut>,
-}
-
-/// A client that is there: kept by its connection, and by what its connection was upgraded to.
-#[derive(Debug)]
-pub(super) struct Visit {
-    /// Who it is.
-    pub(super) client: Client,
-    /// Its place among the connections.
-    pub(super) _pass: Pass,
 }
 
 /// The view, with what this thread adds to it.
@@ -155,7 +146,7 @@ impl Worker {
     /// Answers a request.
     pub(super) async fn answer(
         self: Rc<Self>,
-        visit: Rc<Visit>,
+        asking: Asking,
         mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let asked = Asked { at: Instant::now(), accept: Accept::of(request.headers()) };
@@ -163,12 +154,12 @@ impl Worker {
         request.headers_mut().reserve(OURS);
         request.headers_mut().insert(X_REQUEST_ID, id.clone());
         let entry = self.shared.access_log.as_ref().map(|log| {
-            let (client, id) = (visit.client.address().clone(), id.clone());
+            let (client, id) = (asking.client().address().clone(), id.clone());
             let (method, path) = (request.method().clone(), request.uri().path().to_owned());
             let request = access_log::Request { at: asked.at, client, method, path, id };
             access_log::Entry::new(log.clone(), request)
         });
-        let answer = self.respond(visit, request, &asked).await;
+        let answer = self.respond(&asking, request, &asked).await;
         let mut response = answer.unwrap_or_else(|own| {
             self.shared.meters.own.count(self.lane, own.status(), asked.at.elapsed());
             own
@@ -179,12 +170,13 @@ impl Worker {
             entry.answered(response.status(), version);
             response.body_mut().logged(entry);
         }
+        response.body_mut().answers(asking);
         Ok(response)
     }
 
     async fn respond(
         &self,
-        visit: Rc<Visit>,
+        asking: &Asking,
         mut request: Request<Incoming>,
         asked: &Asked,
     ) -> Answer {
@@ -200,14 +192,14 @@ impl Worker {
             });
         }
         let upgrade = headers::upgrade(request.headers());
-        prepare(&mut request, &visit.client)
+        prepare(&mut request, asking.client())
             .map_err(|(status, why)| answer::dismiss(status, why, &asked.accept))?;
         let Some((pool, ticket)) = self.admit(request.uri().path()).await else {
             return Err(self.backoff(asked));
         };
         let switch = upgrade.map(|protocol| {
             headers::set_upgrade(request.headers_mut(), protocol);
-            (hyper::upgrade::on(&mut request), visit)
+            (hyper::upgrade::on(&mut request), asking.visit())
         });
         let (parts, incoming) = request.into_parts();
         let safe = parts.method.is_safe();

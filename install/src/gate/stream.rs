@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,24 +16,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::joined::Joined;
+use super::visit::Pulse;
+
 /// Most bytes that the system holds for a client that cannot be sent yet.
 const AHEAD: u32 = 128 * 1024;
 
 /// A client's connection.
 #[derive(Debug)]
 pub(super) struct Stream {
-    tcp: TcpStream,
+    tcp: Joined<TcpStream>,
+    pulse: Arc<Pulse>,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
     /// The connection `tcp`, whose client may take nothing for at most `patience`.
-    pub(super) fn new(tcp: TcpStream, patience: Duration) -> Self {
+    pub(super) fn new(tcp: TcpStream, pulse: Arc<Pulse>, patience: Duration) -> Self {
         // Both fail only on a connection that is gone already.
         drop(tcp.set_nodelay(true));
         drop(socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(AHEAD));
-        Self { tcp, patience, stalled: None }
+        Self { tcp: Joined(tcp), pulse, patience, stalled: None }
     }
 
     fn watch(
@@ -42,6 +47,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stalled = None;
+            self.pulse.stir();
             return written;
         }
         let patience = self.patience;
