@@ -158,6 +158,32 @@ fn goes_through(node: &NodeDir<'_>, site: SocketAddr) {
     assert_eq!(status["gate"]["reason"], "a front end serves the application");
 }
 
+/// Closed by the operator's word, for as long as they say, whatever is installed meanwhile.
+fn is_closed_and_opened(node: &NodeDir<'_>, site: SocketAddr) {
+    let on = ["maintenance", "on", "--message", "moving house", "--json"];
+    let (run, tally) = under_traffic(node, site, &on);
+    assert_eq!(run.ok().json()["front_end"], "gate");
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    assert!(tally.served["1.0.0"] > 0 && tally.refused > 0, "{tally:?}");
+    let closed = || {
+        let (status, body) = get(site, "/").expect("the front end answers");
+        status == 503 && body.contains("moving house")
+    };
+    assert!(closed());
+    assert_eq!(node.status()["gate"]["reason"], "maintenance");
+
+    let (run, tally) = under_traffic(node, site, &["1.1.0"]);
+    assert!(run.ok().stderr.contains("clients stay with the gate"), "the operator is told");
+    assert_eq!((tally.failed, tally.served.len()), (0, 0), "{tally:?}");
+    assert!(closed() && node.root.join("state/pool.json").exists());
+
+    let (run, tally) = under_traffic(node, site, &["maintenance", "off", "--json"]);
+    assert_eq!(run.ok().json()["front_end"], "application");
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    serves(site, "1.1.0");
+    assert!(!node.root.join("state/pool.json").exists());
+}
+
 #[test]
 fn nginx_turns_to_the_gate() {
     let (world, places) = world();
@@ -172,8 +198,18 @@ fn nginx_turns_to_the_gate() {
     let site = [("listen 80;", listen.as_str()), ("/srv/weave", &root)];
     let site = recipe("nginx/weave.conf", &[&words[..], &site].concat());
     let _nginx = nginx::start(&world.path(""), &site);
-    let _gate = node.start_gate();
+    let mut gate = node.start_gate();
     goes_through(&node, places.site);
+    is_closed_and_opened(&node, places.site);
+    // Without a gate there is nobody to say anything: the front end can still be turned back.
+    let _ = node.install(["maintenance", "on"]).ok();
+    assert_eq!(gate.end(), Some(0));
+    assert_eq!(get(places.site, "/").map(|(status, _)| status), Some(502));
+    node.install(["maintenance", "on"]).refused(4, &["the gate is not running"]);
+    let _ = node.install(["maintenance", "off"]).ok();
+    serves(places.site, "1.1.0");
+    let _gate = node.start_gate();
+    assert_eq!(node.status()["gate"]["reason"], "a front end serves the application");
     // An application that is gone outside of any swap is announced as well.
     drop(manager);
     let (status, body) = get(places.site, "/").expect("nginx answers");
@@ -198,6 +234,7 @@ fn haproxy_turns_to_the_gate() {
     let _gate = node.start_gate();
     let haproxy = Haproxy::start(&world.path(""), "haproxy", &site);
     goes_through(&node, places.site);
+    is_closed_and_opened(&node, places.site);
     assert!(haproxy.status("weave/app").starts_with("UP"));
     drop(manager);
     let refused = || get(places.site, "/").is_some_and(|(status, _)| status == 503);
@@ -225,4 +262,40 @@ fn apache_turns_to_the_gate() {
     let _apache = apache::start(&world.path(""), places.site.port(), &site);
     let _gate = node.start_gate();
     goes_through(&node, places.site);
+    is_closed_and_opened(&node, places.site);
+}
+
+/// A node beside a front end that is told by these lines of `[pool]`, or not at all.
+fn beside<'a>(world: &'a World, pool: &str) -> NodeDir<'a> {
+    let places = Places { site: free_address(), app: free_address(), gate: free_address() };
+    let gate = format!("\n[gate]\nlisten = \"{}\"\nrole = \"maintenance\"\n", places.gate);
+    node(world, &places, &(gate + pool))
+}
+
+#[test]
+fn maintenance_says_what_it_does_not_do() {
+    let world = World::new();
+    let _ = world.release_tiny(&["1.0.0"]);
+    let node = beside(&world, "");
+    let _gate = node.start_gate();
+    let run = node.install(["maintenance", "on", "--json"]).ok();
+    assert_eq!(run.json()["front_end"], "untold");
+    assert!(run.stderr.contains("has no `[pool]`, so turn the front end to the gate"));
+    let run = node.install(["maintenance", "off"]).ok();
+    assert!(run.stderr.contains("turn the front end back to the application"));
+    let refused = ["`--for` cannot be kept", "nothing was changed"];
+    node.install(["maintenance", "on", "--for", "5m"]).refused(2, &refused);
+    assert_eq!(node.status()["gate"]["reason"], "a front end serves the application");
+}
+
+#[test]
+fn a_front_end_that_cannot_be_turned_leaves_maintenance_off() {
+    let world = World::new();
+    let _ = world.release_tiny(&["1.0.0"]);
+    let pool = "[pool]\ndriver = \"command\"\ndepool = [\"false\"]\nrepool = [\"true\"]\n";
+    let node = beside(&world, pool);
+    let _gate = node.start_gate();
+    node.install(["maintenance", "on"]).refused(5, &["`false`", "maintenance is off, as before"]);
+    assert_eq!(node.status()["gate"]["reason"], "a front end serves the application");
+    assert!(!node.root.join("state/pool.json").exists());
 }

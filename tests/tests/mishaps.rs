@@ -1,13 +1,14 @@
 //! Whatever is killed while releases are swapped under load, nothing else fails, and the node comes to
 //! rest where `current` says.
 
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cutover_tests::aftermath::served;
+use cutover_tests::aftermath::{served, services};
 use cutover_tests::swaps::{WAYS, node};
-use cutover_tests::traffic::{Tally, Traffic, run};
+use cutover_tests::traffic::{Event, Outcome, Tally, Traffic, run};
 use cutover_tests::world::{NodeDir, Running, World, free_address, wait_until};
 
 /// Connections that ask all the time; no more than these can have a request with a process.
@@ -15,17 +16,20 @@ const CONNECTIONS: usize = 4;
 
 /// Asks all the time while `act` goes on.
 fn under_load(node: &NodeDir<'_>, act: impl FnOnce()) -> Tally {
+    Tally::of(&events_under_load(node, act))
+}
+
+fn events_under_load(node: &NodeDir<'_>, act: impl FnOnce()) -> Vec<Event> {
     let address = node.gate.expect("the node has a gate");
     let traffic = [Traffic::gets(address, "/", CONNECTIONS, Duration::from_millis(2))];
     let stop = AtomicBool::new(false);
-    let events = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let asking = scope.spawn(|| run(&traffic, &stop));
         let ending = Ending(&stop);
         act();
         drop(ending);
         asking.join().expect("traffic does not panic")
-    });
-    Tally::of(&events)
+    })
 }
 
 /// Ends the traffic, also where what goes on beside it panics.
@@ -132,6 +136,108 @@ fn gates_are_killed_and_gates_are_replaced() {
         }
     }
     assert_eq!(gate.end(), Some(0));
+}
+
+/// Between two gates, where nothing else has the socket: nobody is there from `killed` on, and a gate
+/// that serves from `open` on.
+struct Gap {
+    killed: Instant,
+    open: Instant,
+}
+
+/// Kills the gate, sees that clients find nobody, and starts another one, which `mend` helps to its feet.
+fn killed_and_started_again(
+    node: &NodeDir<'_>,
+    gate: &mut Running,
+    at: &str,
+    mend: impl FnOnce(),
+) -> Gap {
+    gate.signal("KILL");
+    wait_until("its end", || gate.has_ended());
+    let killed = Instant::now();
+    let address = node.gate.expect("the node has a gate");
+    let refused = TcpStream::connect(address).expect_err("nobody listens").kind();
+    assert_eq!(refused, std::io::ErrorKind::ConnectionRefused, "{at}");
+    mend();
+    *gate = node.start_gate();
+    let _ = node.install(["resume"]).ok();
+    served(node, at);
+    Gap { killed, open: Instant::now() }
+}
+
+/// What is promised to clients of a gate that is killed: those that had a connection lose it, the
+/// others are refused until there is another gate, and from then on all is well.
+fn is_bridged(events: &[Event], gap: &Gap, current: &str, at: &str) {
+    let mut broken = Vec::new();
+    for Event { began, outcome, .. } in events {
+        match outcome {
+            Outcome::Failed(why) if !why.contains("Connection refused") => broken.push(why),
+            Outcome::Failed(why) => assert!(*began < gap.open, "{at}: {why}, and the gate is open"),
+            Outcome::Served { version, .. } if *began > gap.open => {
+                assert_eq!(version, current, "{at}");
+            }
+            _ => {}
+        }
+    }
+    assert!(broken.len() <= CONNECTIONS, "{at}: more than there were connections: {broken:?}");
+    let failed = |event: &&Event| matches!(event.outcome, Outcome::Failed(_));
+    assert!(events.iter().filter(failed).any(|event| event.began > gap.killed), "{at}: a gap");
+    assert!(events.iter().any(|event| event.began > gap.open), "{at}: asked afterwards");
+}
+
+/// Clients go on for so long.
+fn a_while() {
+    std::thread::sleep(Duration::from_millis(300));
+}
+
+#[test]
+fn a_gate_that_is_killed_leaves_its_service_to_the_next() {
+    let world = World::new();
+    let (node, mut gate) = node(&world);
+    let running = |node: &NodeDir<'_>| node.status()["gate"]["running"]["pid"].clone();
+    let service = running(&node);
+    let mut gap = None;
+    let events = events_under_load(&node, || {
+        a_while();
+        gap = Some(killed_and_started_again(&node, &mut gate, "at rest", || {
+            a_while();
+            assert_eq!(services(&node).len(), 1, "the service lives on");
+        }));
+        a_while();
+    });
+    is_bridged(&events, &gap.expect("it was killed"), "1.0.0", "at rest");
+    assert_eq!(running(&node), service, "the same process");
+    let served = |event: &Event| matches!(&event.outcome, Outcome::Served { version, .. } if version == "1.0.0");
+    let failed = |event: &Event| matches!(event.outcome, Outcome::Failed(_));
+    assert!(events.iter().all(|event| served(event) || failed(event)), "nothing else happens");
+    assert_eq!(gate.end(), Some(0));
+}
+
+#[test]
+fn gates_are_killed_in_swaps_under_load() {
+    let world = World::new();
+    let (node, mut gate) = node(&world);
+    for way in WAYS {
+        for moment in MOMENTS {
+            let at = format!("{way}, gate killed after {moment} ms");
+            let mut gap = None;
+            let events = events_under_load(&node, || {
+                let mut install = begun(&node, way, moment);
+                gap = Some(killed_and_started_again(&node, &mut gate, &at, || {
+                    wait_until("the end of the install", || install.has_ended());
+                    a_while();
+                }));
+                a_while();
+            });
+            let current = node.current().expect("there is always one");
+            is_bridged(&events, &gap.expect("it was killed"), &current, &at);
+            let services = services(&node);
+            let own = format!("releases/{current}/");
+            assert!(services.len() == 1 && services[0].contains(&own), "{at}: {services:?}");
+        }
+    }
+    assert_eq!(gate.end(), Some(0));
+    assert_eq!(services(&node), Vec::<String>::new());
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! `depool` and `repool`.
 
 use cutover_terminal::Failure;
+use jiff::Timestamp;
 
 use super::{Scene, Stage};
+use crate::gate::maintenance;
 use crate::pool::Pool;
 
 /// The node leaves its pool; the inverse puts it back.
@@ -21,8 +23,8 @@ impl Stage for Depool<'_> {
         Ok(self.0.depool()?)
     }
 
-    fn undo(&self, _: &mut Scene<'_>) -> Result<(), Failure> {
-        Ok(self.0.repool()?)
+    fn undo(&self, scene: &mut Scene<'_>) -> Result<(), Failure> {
+        put_back(self.0, scene)
     }
 }
 
@@ -31,11 +33,23 @@ impl Stage for Repool<'_> {
         format!("into {}", self.0.describe())
     }
 
-    fn run(&self, _: &mut Scene<'_>) -> Result<(), Failure> {
-        Ok(self.0.repool()?)
+    fn run(&self, scene: &mut Scene<'_>) -> Result<(), Failure> {
+        put_back(self.0, scene)
     }
 
     fn undo(&self, _: &mut Scene<'_>) -> Result<(), Failure> {
         Ok(())
     }
+}
+
+/// A front end that the operator turned to the gate stays there until they say otherwise.
+fn put_back(pool: &dyn Pool, scene: &Scene<'_>) -> Result<(), Failure> {
+    let held = || maintenance::load(&scene.node.root, Timestamp::now());
+    if scene.node.is_beside() && matches!(held(), Ok(Some(_))) {
+        scene
+            .output
+            .warn("maintenance is on: clients stay with the gate until `install maintenance off`");
+        return Ok(());
+    }
+    Ok(pool.repool()?)
 }
