@@ -62,6 +62,12 @@ pub enum Command {
     /// Look at what a release asks this node for, and at what would be rendered for it
     #[command(subcommand)]
     Config(commands::config::Command),
+    /// Bring changed values of node.toml, and changed secrets, to the release that runs
+    ///
+    /// What the release's templates come to now is written beside what holds; then the service starts
+    /// anew with it, in the way of an install: health checked, and back to the configuration before by
+    /// itself where that fails (exit status 5). Where nothing has changed, nothing is done.
+    Apply(commands::apply::Args),
     /// Go back to the release that ran before
     Rollback(commands::rollback::Args),
     /// Remove releases that are no longer needed

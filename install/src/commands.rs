@@ -1,5 +1,6 @@
 //! The commands, one file each: `Args`, what may be typed, and `run`.
 
+pub mod apply;
 pub mod config;
 pub mod explain;
 pub mod fetch;

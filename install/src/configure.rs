@@ -22,7 +22,7 @@ use rustix::fs::FileType;
 
 use self::inputs::Inputs;
 use self::render::Rendered;
-use self::rendering::Kept;
+use self::rendering::{Kept, Record};
 use crate::audit::{Finding, Problem};
 use crate::disk::{DiskError, Folder};
 use crate::requires::config_source;
@@ -114,6 +114,25 @@ pub fn render_for(
             let paths: Vec<&str> = rendered.iter().map(|file| file.path.as_str()).collect();
             format!("rendered {}", paths.join(", "))
         }
+    })
+}
+
+/// Renders it beside what holds, as the rendering of that number; in words, what that came to.
+pub fn render_beside(
+    root: &Root,
+    release: &Descriptor,
+    list: &FileList,
+    inputs: &Inputs,
+    number: u64,
+) -> Result<String, ConfigError> {
+    let rendered = rendered(root, release, list, inputs)?;
+    let standing = Record::load(root, &release.version)?;
+    rendering::lay(root, &release.version, number, &rendered)?;
+    let changed = standing.differences(&Record::of(&rendered));
+    let changed: Vec<&str> = changed.iter().map(RelPath::as_str).collect();
+    Ok(match changed.is_empty() {
+        true => "rendered as before".to_owned(),
+        false => format!("rendered {}", changed.join(", ")),
     })
 }
 

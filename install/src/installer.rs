@@ -36,12 +36,13 @@ use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Exit, Failure, Output};
 use jiff::Timestamp;
 
+use crate::configure::stale;
 use crate::disk::{self, DiskError};
 use crate::gate::Session;
 use crate::lock::NodeLock;
 use crate::node::Node;
 use crate::places::Places;
-use crate::plan::{Added, Changeover, Place, Plan, Wishes, plan};
+use crate::plan::{Added, Changeover, Place, Plan, Renewal, Wishes, plan};
 use crate::receipt::{Operation, Outcome, Receipt, StageTime};
 use crate::recover::recover;
 use crate::rehearse::{self, Rehearsal, rehearse};
@@ -57,7 +58,16 @@ pub struct Installer {
     own: Vec<Own>,
 }
 
-/// What came of an install or a rollback.
+/// When an apply is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewing {
+    /// Where something would be rendered otherwise now, or is not as it was rendered.
+    WhatChanged,
+    /// In any case: the service reads more than what is rendered.
+    Anyway,
+}
+
+/// What came of an install, a rollback or an apply.
 #[derive(Debug)]
 pub struct Done {
     /// What was planned.
@@ -177,6 +187,25 @@ impl Installer {
         self.go(prepared, None, resolved, Timestamp::now(), output)
     }
 
+    /// What an apply would do. Changes nothing.
+    pub fn plan_apply(&self, renewing: Renewing, swap: Option<Swap>) -> Result<Plan, Failure> {
+        Ok(self.prepare_apply(renewing, swap)?.plan)
+    }
+
+    /// Brings the node's values, as they are now, to the release that runs. Needs no repository.
+    pub fn apply(
+        &self,
+        renewing: Renewing,
+        swap: Option<Swap>,
+        output: &Output,
+    ) -> Result<Done, Failure> {
+        let _lock = self.lock("install apply", output)?;
+        let prepared = self.prepare_apply(renewing, swap)?;
+        let what = format!("{}, which runs", prepared.plan.to);
+        let resolved = StageTime { stage: BuiltIn::Resolve.name(), seconds: 0.0, what };
+        self.go(prepared, None, resolved, Timestamp::now(), output)
+    }
+
     /// Ends an install that a crash cut off: in the new release or in the old.
     pub fn resume(&self, undoing: Undoing, output: &Output) -> Result<Option<Receipt>, Failure> {
         let _lock = self.take("install resume", output)?;
@@ -212,9 +241,34 @@ impl Installer {
         release: Release,
         swap: Option<Swap>,
     ) -> Result<Prepared, Failure> {
+        self.prepare_with(operation, release, &self.wishes(swap))
+    }
+
+    fn prepare_apply(&self, renewing: Renewing, swap: Option<Swap>) -> Result<Prepared, Failure> {
+        let current = self.node.current()?.ok_or_else(|| {
+            Failure::new(Exit::NotFound, "no release is current on this node")
+                .hint("nothing was changed; `install VERSION` brings one, with its configuration")
+        })?;
+        let release = self.stored(&current)?;
+        let changed = stale::changed(&self.node, &release.descriptor)?;
+        let renewal = match renewing {
+            _ if !changed.is_empty() => Renewal::Files(changed),
+            Renewing::Anyway => Renewal::Wanted,
+            Renewing::WhatChanged => Renewal::Needless,
+        };
+        let wishes = Wishes { renewal, ..self.wishes(swap) };
+        self.prepare_with(Operation::Apply, release, &wishes)
+    }
+
+    fn prepare_with(
+        &self,
+        operation: Operation,
+        release: Release,
+        wishes: &Wishes<'_>,
+    ) -> Result<Prepared, Failure> {
         let mut gate = self.node.gate()?;
         let situation = self.node.situation(gate.as_mut())?;
-        let mut plan = plan(operation, &situation, &release.descriptor, &self.wishes(swap))?;
+        let mut plan = plan(operation, &situation, &release.descriptor, wishes)?;
         plan.notes.extend(schema::notes(&self.node, &plan, &release.descriptor)?);
         Ok(Prepared { release, plan, gate })
     }
@@ -231,6 +285,7 @@ impl Installer {
             stages: Some(&settings.stage),
             checks: &settings.check,
             program: own.collect(),
+            renewal: Renewal::default(),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::root::Root;
 pub struct Opening {
     /// Names the receipt too.
     pub id: String,
-    /// Install or rollback.
+    /// What was asked for.
     pub operation: Operation,
     /// What ran before.
     pub from: Option<Version>,
@@ -32,6 +32,39 @@ pub struct Opening {
     pub to: Version,
     /// When it began.
     pub began: Timestamp,
+    /// Of an `apply`: the configuration that changes, in the place of the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Renewal>,
+}
+
+/// The renderings between which an `apply` goes, by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// What held before, if anything did.
+    pub from: Option<u64>,
+    /// What shall hold.
+    pub to: u64,
+}
+
+/// What the links of the node name: what runs, and the rendering of it that holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// What `current` names.
+    pub current: Option<Version>,
+    /// What `config/<version>/current` names, of the release that was to run.
+    pub config: Option<u64>,
+}
+
+impl Trace {
+    /// Whether the link by which the transaction commits names the new.
+    #[must_use]
+    pub fn is_switched(&self, links: &Links) -> bool {
+        let named = match self.opening.config {
+            Some(renewal) => links.config == Some(renewal.to),
+            None => links.current.as_ref() == Some(&self.opening.to),
+        };
+        named && self.stages.contains(&BuiltIn::Switch.name())
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -157,22 +190,17 @@ fn parse(text: &[u8]) -> Option<Trace> {
 /// What to do about a journal that was left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// The symlink names the new release: finish what was begun.
+    /// The symlink names the new: finish what was begun.
     Forward,
-    /// The symlink names the old release: remove what was not finished.
+    /// The symlink names the old: remove what was not finished.
     Undo,
 }
 
-/// Decides by what runs: the rename of `current` is the only commit point. What was going back
-/// already goes on doing so.
+/// Decides by what the links name: the rename of one of them is the only commit point. What was going
+/// back already goes on doing so.
 #[must_use]
-pub fn recovery(trace: &Trace, current: Option<&Version>) -> Recovery {
-    let switched = trace.stages.contains(&BuiltIn::Switch.name());
-    if current == Some(&trace.opening.to) && switched && !trace.back {
-        Recovery::Forward
-    } else {
-        Recovery::Undo
-    }
+pub fn recovery(trace: &Trace, links: &Links) -> Recovery {
+    if trace.is_switched(links) && !trace.back { Recovery::Forward } else { Recovery::Undo }
 }
 
 #[cfg(test)]
@@ -186,6 +214,7 @@ mod tests {
             from: Some(Version::new(1, 0, 0)),
             to: Version::new(1, 1, 0),
             began: Timestamp::UNIX_EPOCH,
+            config: None,
         }
     }
 
@@ -237,10 +266,25 @@ mod tests {
         let [old, new] = [Version::new(1, 0, 0), Version::new(1, 1, 0)];
         let before = trace(&[BuiltIn::Unpack]);
         let after = trace(&[BuiltIn::Unpack, BuiltIn::Switch]);
-        assert_eq!(recovery(&before, Some(&old)), Recovery::Undo);
-        assert_eq!(recovery(&after, Some(&old)), Recovery::Undo);
-        assert_eq!(recovery(&after, Some(&new)), Recovery::Forward);
-        assert_eq!(recovery(&after, None), Recovery::Undo);
-        assert_eq!(recovery(&Trace { back: true, ..after }, Some(&new)), Recovery::Undo);
+        let names = |version: &Version| Links { current: Some(version.clone()), config: None };
+        assert_eq!(recovery(&before, &names(&old)), Recovery::Undo);
+        assert_eq!(recovery(&after, &names(&old)), Recovery::Undo);
+        assert_eq!(recovery(&after, &names(&new)), Recovery::Forward);
+        assert_eq!(recovery(&after, &Links::default()), Recovery::Undo);
+        assert_eq!(recovery(&Trace { back: true, ..after }, &names(&new)), Recovery::Undo);
+    }
+
+    #[test]
+    fn of_an_apply_the_rename_of_its_rendering_does() {
+        let mut trace = trace(&[BuiltIn::Configure, BuiltIn::Switch]);
+        trace.opening.config = Some(Renewal { from: Some(3), to: 4 });
+        let names = |config| Links { current: Some(trace.opening.to.clone()), config };
+        assert_eq!(recovery(&trace, &names(Some(3))), Recovery::Undo);
+        assert_eq!(recovery(&trace, &names(None)), Recovery::Undo);
+        assert_eq!(recovery(&trace, &names(Some(4))), Recovery::Forward);
+        assert_eq!(
+            recovery(&Trace { back: true, ..trace.clone() }, &names(Some(4))),
+            Recovery::Undo
+        );
     }
 }

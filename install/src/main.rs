@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use cutover_install::cli::{Command, Install};
 use cutover_install::commands::{
-    config, explain, fetch, gate, init, install, list, log, maintenance, plan, prune, rehearse,
-    resume, rollback, status, verify,
+    apply, config, explain, fetch, gate, init, install, list, log, maintenance, plan, prune,
+    rehearse, resume, rollback, status, verify,
 };
 
 fn main() -> ExitCode {
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Some(Command::Explain(args)) => explain::run(&args, &root, output),
         Some(Command::Verify(args)) => verify::run(&args, &root, output),
         Some(Command::Config(command)) => config::run(&command, &root, output),
+        Some(Command::Apply(args)) => apply::run(&args, &root, output),
         Some(Command::Rollback(args)) => rollback::run(&args, &root, output),
         Some(Command::Prune(args)) => prune::run(&args, &root, output),
         Some(Command::Resume(args)) => resume::run(&args, &root, output),

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 
 use cutover_formats::descriptor::{Descriptor, Swap};
 use cutover_formats::name::{Product, StageName};
+use cutover_formats::path::RelPath;
 use cutover_formats::period::Period;
 use cutover_formats::stage::{BuiltIn, Check, CommandLine, Stages};
 use cutover_formats::version::Version;
@@ -71,6 +72,20 @@ pub struct Wishes<'a> {
     pub checks: &'a [Check],
     /// Stages of the installer's own.
     pub program: Vec<Added>,
+    /// What an `apply` is for.
+    pub renewal: Renewal,
+}
+
+/// Why the release that runs should start anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Renewal {
+    /// It should not.
+    #[default]
+    Needless,
+    /// These files of it would be rendered otherwise now, or are not as they were rendered.
+    Files(Vec<RelPath>),
+    /// The operator wants it to, whatever it reads.
+    Wanted,
 }
 
 /// A stage that an installer adds in code.
@@ -178,7 +193,7 @@ pub struct Step {
 /// What an install will do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Install or rollback.
+    /// What is asked for.
     pub operation: Operation,
     /// The product.
     pub product: Product,
@@ -222,7 +237,7 @@ impl Plan {
     }
 }
 
-/// Decides what an install or a rollback of `release` does on a node in this `situation`.
+/// Decides what an install, a rollback or an apply of `release` does on a node in this `situation`.
 pub fn plan(
     operation: Operation,
     situation: &Situation,
@@ -230,7 +245,8 @@ pub fn plan(
     wishes: &Wishes<'_>,
 ) -> Result<Plan, PlanError> {
     let present = situation.sealed.contains(&release.version);
-    let changeover = changeover::choose(situation, release, wishes.swap);
+    let renewal = (operation == Operation::Apply).then_some(&wishes.renewal);
+    let changeover = changeover::choose(situation, release, wishes.swap, renewal);
     let mut plan = Plan {
         operation,
         product: release.product.clone(),
@@ -243,9 +259,13 @@ pub fn plan(
         notes: changeover::notes(situation, release),
     };
     if changeover != Changeover::None {
-        let steps = builtin::steps(changeover, situation, release);
+        let steps = builtin::steps(changeover, situation, release, renewal);
         let merged = merge::merge(release, wishes, steps, changeover, &mut plan.notes)?;
         plan.steps = order::order(merged, changeover)?;
+        let renders = |step: &Step| step.act == Act::BuiltIn(BuiltIn::Configure);
+        if renewal.is_some() && !plan.steps.iter().any(renders) {
+            return Err(PlanError::Unrendered);
+        }
     }
     Ok(plan)
 }

@@ -20,6 +20,8 @@ pub enum Operation {
     Install,
     /// `install rollback`.
     Rollback,
+    /// `install apply`: the same release with another configuration.
+    Apply,
 }
 
 impl std::fmt::Display for Operation {
@@ -27,6 +29,7 @@ impl std::fmt::Display for Operation {
         f.write_str(match self {
             Self::Install => "install",
             Self::Rollback => "rollback",
+            Self::Apply => "apply",
         })
     }
 }

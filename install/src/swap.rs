@@ -3,7 +3,7 @@
 use cutover_formats::version::Version;
 
 use crate::disk::{self, DiskError};
-use crate::gate::{ControlError, Session, SwapFigures};
+use crate::gate::{ControlError, Running, Session, SwapFigures};
 use crate::root::Root;
 
 /// Makes `current` name `version`, or nothing, durably: the one commit point of an install.
@@ -20,11 +20,28 @@ pub fn point_current(root: &Root, version: Option<&Version>) -> Result<(), DiskE
     }
 }
 
-/// Sees that the gate serves `version` and nothing else, whatever it did before.
-pub(crate) fn ensure_served(session: &mut Session, version: &Version) -> Result<(), ControlError> {
+/// What a gate is to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The release.
+    pub version: Version,
+    /// The rendering of its configuration that its process must have found when it started; any
+    /// where there is none.
+    pub config: Option<u64>,
+}
+
+impl Served {
+    fn by(&self, running: &Running) -> bool {
+        let configured = self.config.is_none() || running.config == self.config;
+        running.healthy && running.version == self.version && configured
+    }
+}
+
+/// Sees that the gate serves that and nothing else, whatever it did before.
+pub(crate) fn ensure_served(session: &mut Session, served: &Served) -> Result<(), ControlError> {
+    let version = &served.version;
     let status = session.status()?;
-    let serves = |running: crate::gate::Running| running.healthy && running.version == *version;
-    if status.running.is_some_and(serves) {
+    if status.running.is_some_and(|running| served.by(&running)) {
         if status.newcomer.is_some() {
             session.abandon()?;
         }
@@ -40,14 +57,14 @@ pub(crate) fn ensure_served(session: &mut Session, version: &Version) -> Result<
     Ok(())
 }
 
-/// Brings the gate back to `version`, or to serving nothing, after a crash or a failed swap, and
+/// Brings the gate back to what it served, or to serving nothing, after a crash or a failed swap, and
 /// gives the lease back.
 pub fn return_to(
     mut session: Session,
-    version: Option<&Version>,
+    served: Option<&Served>,
 ) -> Result<SwapFigures, ControlError> {
-    match version {
-        Some(version) => ensure_served(&mut session, version)?,
+    match served {
+        Some(served) => ensure_served(&mut session, served)?,
         None => session.abandon()?,
     }
     session.finish()

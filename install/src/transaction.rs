@@ -1,8 +1,9 @@
 //! Doing what a plan says: journal first, act second, and back again where a stage fails.
 //!
 //! Nothing that runs is touched before the change-over begins, so an error up to there only
-//! removes what was brought. The rename of `current` is the commit point; an error after it
-//! renames it back and returns the gate to the release before. On the way back every stage that was
+//! removes what was brought. The rename of `current` is the commit point, and that of the link to a
+//! rendering where only the configuration of a release changes; an error after it renames it back and
+//! returns the gate to what it served before. On the way back every stage that was
 //! begun is taken back, the last first. What a crash cut off is ended by `resume`, from the plan that
 //! the journal keeps.
 
@@ -32,18 +33,20 @@ pub use resume::resume;
 
 use crate::check;
 use crate::configure::inputs::Inputs;
+use crate::configure::rendering;
+use crate::disk::DiskError;
 use crate::gate::{ControlError, Session, SwapFigures};
-use crate::journal::{self, Journal, Opening};
+use crate::journal::{self, Journal, Opening, Renewal};
 use crate::node::Node;
 use crate::plan::{Act, Placed, Plan, Step};
 use crate::pool::{self, Pool};
 use crate::prune;
-use crate::receipt::{self, Outcome, Receipt, StageTime};
+use crate::receipt::{self, Operation, Outcome, Receipt, StageTime};
 use crate::resolve::Release;
 use crate::stage::{Own, Scene};
 use crate::standing::Standings;
 use bring::Brought;
-use failure::{Broken, Left};
+use failure::{Broken, Left, Was};
 use recorder::Recorder;
 
 /// Everything a transaction works with.
@@ -110,10 +113,13 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         from: plan.from.clone(),
         to: plan.to.clone(),
         began: now,
+        config: None,
     };
     let unopened = |error: StageError| {
-        Broken::at(&BuiltIn::Resolve.name())(error).leaves(Left::Unswitched(plan.from.clone()))
+        Broken::at(&BuiltIn::Resolve.name())(error).leaves(Left::Unswitched(Was::of(plan)))
     };
+    let opening =
+        Opening { config: renewal(node, plan).map_err(|error| unopened(error.into()))?, ..opening };
     let pool = pool::open(node).map_err(|error| unopened(error.into()))?;
     let journal =
         Journal::open(&node.root, &opening, plan).map_err(|error| unopened(error.into()))?;
@@ -148,6 +154,15 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
             Err(broken.leaves(left))
         }
     }
+}
+
+/// Between which renderings an `apply` goes.
+fn renewal(node: &Node, plan: &Plan) -> Result<Option<Renewal>, DiskError> {
+    if plan.operation != Operation::Apply {
+        return Ok(None);
+    }
+    let from = rendering::number(&node.root, &plan.to)?;
+    Ok(Some(Renewal { from, to: rendering::after(from) }))
 }
 
 /// A step, as often as it may be tried.

@@ -66,28 +66,17 @@ fn release(world: &World, tree: &Tree, version: &str) {
     let _ = world.pack(["release", "--source", "tree", "--channel", "stable"]).ok();
 }
 
-/// What the node gives, after what `install init` wrote.
-fn give(node: &NodeDir<'_>, inputs: &str) {
-    let path = node.root.join("node.toml");
-    let text = fs::read_to_string(&path).unwrap();
-    let before = text.split("\n[inputs]").next().unwrap();
-    fs::write(path, format!("{before}\n[inputs]\n{inputs}")).unwrap();
-}
-
 fn give_all(world: &World, node: &NodeDir<'_>) {
     fs::write(world.path("password"), format!("{PASSWORD}\n")).unwrap();
     fs::write(world.path("token"), format!("#!/bin/sh\necho {TOKEN}\n")).unwrap();
     let password = world.path("password");
     let token = world.path("token");
-    give(
-        node,
-        &format!(
-            "hosts = ['a', 'b']\npassword = {{ file = '{}' }}\n\
-             token = {{ command = ['sh', '{}'], timeout = '60s' }}\n",
-            password.display(),
-            token.display()
-        ),
-    );
+    node.give(&format!(
+        "hosts = ['a', 'b']\npassword = {{ file = '{}' }}\n\
+         token = {{ command = ['sh', '{}'], timeout = '60s' }}\n",
+        password.display(),
+        token.display()
+    ));
 }
 
 /// Every file below `folder` that holds a secret, but those of `config/`.
@@ -149,8 +138,7 @@ fn what_is_missing_is_said_before_anything_is_fetched() {
             "install config show",
         ],
     );
-    give(
-        &node,
+    node.give(
         "hosts = 'a'\npassword = { file = 'nowhere' }\ntoken = { command = ['false'] }\nworker = 1",
     );
     node.install(["1.0.0"]).refused(
@@ -162,7 +150,7 @@ fn what_is_missing_is_said_before_anything_is_fetched() {
             "gives `worker` in [inputs], which the release does not ask for; perhaps `workers` is meant",
         ],
     );
-    give(&node, &format!("hosts = []\npassword = '{PASSWORD}'"));
+    node.give(&format!("hosts = []\npassword = '{PASSWORD}'"));
     let run = watched(&node, &["1.0.0"]);
     run.refused(2, &["gives the secret `password` in [inputs] itself"]);
     let without_node_toml = |mut lines: Vec<String>| {

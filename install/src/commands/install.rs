@@ -9,7 +9,7 @@ use crate::configure::stale::Stale;
 use crate::installer::{Done, Installer};
 use crate::node::Node;
 use crate::plan::{Changeover, Plan};
-use crate::receipt::Receipt;
+use crate::receipt::{Operation, Receipt};
 
 /// What to install and how.
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ pub(super) fn tell(installer: &Installer, done: &Done, output: &Output) -> Resul
         None => {
             let node = installer.node();
             let release = node.descriptor(&plan.to)?;
-            Stale::look(node, &release)?.warn(&release, output);
+            Stale::look(node, &release)?.warn(node, &release, output);
             output.result(plan, || format!("{} {} runs already", plan.product, plan.to));
         }
         Some(receipt) => output.result(receipt, || summary(installer.node(), plan, receipt)),
@@ -59,12 +59,16 @@ pub(super) fn tell(installer: &Installer, done: &Done, output: &Output) -> Resul
     Ok(())
 }
 
-/// What an install or a rollback came to, for people.
-fn summary(node: &Node, plan: &Plan, receipt: &Receipt) -> String {
+/// What an install, a rollback or an apply came to, for people.
+pub(super) fn summary(node: &Node, plan: &Plan, receipt: &Receipt) -> String {
     let from = receipt.from.as_ref().map_or_else(String::new, |from| format!(" (was {from})"));
     let mut text = format!("{} {} runs{from}", receipt.product, receipt.to);
     if plan.changeover == Changeover::Files {
         text = format!("{} {} is current{from}", receipt.product, receipt.to);
+    }
+    if receipt.operation == Operation::Apply {
+        let verb = if plan.changeover == Changeover::Files { "has" } else { "runs with" };
+        text = format!("{} {} {verb} its new configuration", receipt.product, receipt.to);
     }
     if let Some(figures) = &receipt.gate {
         text.push_str(&format!(

@@ -4,7 +4,7 @@ use cutover_terminal::{Exit, Failure, Output, Table, bytes};
 use serde::Serialize;
 
 use crate::cli::RootArgs;
-use crate::receipt::{History, Outcome, Receipt};
+use crate::receipt::{History, Operation, Outcome, Receipt};
 
 /// Which installs to show.
 #[derive(Debug, clap::Args)]
@@ -123,7 +123,10 @@ fn outcome(receipt: &Receipt) -> &'static str {
 fn story(receipt: &Receipt) -> String {
     let from = receipt.from.as_ref().map_or_else(String::new, |from| format!(", from {from}"));
     let (operation, product, to) = (receipt.operation, &receipt.product, &receipt.to);
-    let mut text = format!("{operation} of {product} {to}{from}: {}\n", outcome(receipt));
+    let mut text = match operation {
+        Operation::Apply => format!("apply to {product} {to}: {}\n", outcome(receipt)),
+        _ => format!("{operation} of {product} {to}{from}: {}\n", outcome(receipt)),
+    };
     if let Outcome::Unchanged { reason } | Outcome::SwitchedBack { reason } = &receipt.outcome {
         text.push_str(&format!("because {reason}\n"));
     }

@@ -6,6 +6,7 @@ use super::install::Args;
 use crate::cli::RootArgs;
 use crate::installer::Installer;
 use crate::plan::{Act, Placed, Plan, Step};
+use crate::receipt::Operation;
 
 /// Prints what an install would do. Beside fresher metadata in `state/trust`, nothing changes.
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
@@ -23,8 +24,14 @@ pub(super) fn show(plan: &Plan) -> String {
         table.row([step.stage.to_string(), origins(step), limits(step), checks(step), what]);
     }
     let mut text = format!("{} of {} {}, from {from}\n", plan.operation, plan.product, plan.to);
+    if plan.operation == Operation::Apply {
+        text = format!("apply to {} {}\n", plan.product, plan.to);
+    }
     if table.is_empty() {
-        text.push_str("it runs already: nothing is to be done\n");
+        text.push_str(match plan.operation {
+            Operation::Apply => "nothing would be rendered otherwise: nothing is to be done\n",
+            _ => "it runs already: nothing is to be done\n",
+        });
     } else {
         text.push_str(&table.to_string());
     }

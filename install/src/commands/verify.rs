@@ -98,7 +98,7 @@ fn verify(node: &Node, version: Version, output: &Output) -> Result<Audited, Fai
     }
     let entries = descriptor.files.entries;
     let stale = Stale::look(node, &descriptor)?;
-    stale.warn(&descriptor, output);
+    stale.warn(node, &descriptor, output);
     Ok(Audited { version, entries, findings, stale: stale.files().to_vec() })
 }
 

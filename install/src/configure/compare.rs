@@ -138,6 +138,16 @@ fn unified(path: &RelPath, old: (&str, Option<&String>), new: (&str, Option<&Str
     diff.unified_diff().context_radius(CONTEXT).header(&name(old), &name(new)).to_string()
 }
 
+impl Difference {
+    /// Whether nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let inputs = &self.inputs;
+        let same = self.files.is_empty() && self.links.is_empty();
+        same && inputs.added.is_empty() && inputs.removed.is_empty()
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.files.iter().try_for_each(|file| f.write_str(&file.diff))?;
@@ -153,9 +163,7 @@ impl fmt::Display for Difference {
         }
         self.inputs.added.iter().try_for_each(|name| writeln!(f, "input {name} is added"))?;
         self.inputs.removed.iter().try_for_each(|name| writeln!(f, "input {name} is removed"))?;
-        let inputs = &self.inputs;
-        let same = self.files.is_empty() && self.links.is_empty();
-        if same && inputs.added.is_empty() && inputs.removed.is_empty() {
+        if self.is_empty() {
             writeln!(f, "nothing changes from {} to {}", self.from, self.to)?;
         }
         Ok(())

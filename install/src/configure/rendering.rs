@@ -153,18 +153,47 @@ pub fn keep(root: &Root, version: &Version, rendered: &[Rendered]) -> Result<Kep
         sweep(root, version)?;
         return Ok(Kept::AsItWas);
     }
-    let place = root.config(version);
-    disk::ensure_folder(&place)?;
-    let number = number(root, version)?.map_or(0, |number| number.wrapping_add(1));
-    let new = place.join(number.to_string());
-    write(&new, rendered, &record)?;
-    disk::write_link(&root.rendering(version), Path::new(&number.to_string()))?;
+    let number = after(number(root, version)?);
+    lay(root, version, number, rendered)?;
+    point(root, version, Some(number))?;
     sweep(root, version)?;
     Ok(Kept::Written)
 }
 
+/// The number of the rendering that comes after another.
+#[must_use]
+pub fn after(number: Option<u64>) -> u64 {
+    number.map_or(0, |number| number.wrapping_add(1))
+}
+
+/// Writes `rendered` beside what holds, as the rendering of that number. Everything is on disk when
+/// this returns, and nothing leads there yet.
+pub fn lay(
+    root: &Root,
+    version: &Version,
+    number: u64,
+    rendered: &[Rendered],
+) -> Result<(), DiskError> {
+    let place = root.config(version);
+    disk::ensure_folder(&place)?;
+    write(&place.join(number.to_string()), rendered, &Record::of(rendered))
+}
+
+/// Makes the rendering of that number the one that holds, or none, durably.
+pub fn point(root: &Root, version: &Version, number: Option<u64>) -> Result<(), DiskError> {
+    let link = root.rendering(version);
+    match number {
+        Some(number) => disk::write_link(&link, Path::new(&number.to_string())),
+        None if link.is_symlink() => {
+            disk::remove_file(&link)?;
+            disk::sync_folder(&root.config(version))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The number of the rendering that holds.
-fn number(root: &Root, version: &Version) -> Result<Option<u64>, DiskError> {
+pub fn number(root: &Root, version: &Version) -> Result<Option<u64>, DiskError> {
     let link = root.rendering(version);
     match fs::read_link(&link) {
         Ok(target) => Ok(target.to_str().and_then(|text| text.parse().ok())),
@@ -203,7 +232,9 @@ fn write(place: &Path, rendered: &[Rendered], record: &Record) -> Result<(), Dis
 /// Removes what is not held: earlier renderings, and what a crash left of later ones.
 pub fn sweep(root: &Root, version: &Version) -> Result<(), DiskError> {
     let place = root.config(version);
-    let holds = number(root, version)?.map(|number| number.to_string());
+    let Some(holds) = number(root, version)?.map(|number| number.to_string()) else {
+        return disk::remove_tree(&place);
+    };
     let entries = match fs::read_dir(&place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(|error| DiskError::new("read", &place, error))?,
@@ -211,7 +242,7 @@ pub fn sweep(root: &Root, version: &Version) -> Result<(), DiskError> {
     for entry in entries {
         let name = entry.map_err(|error| DiskError::new("read", &place, error))?.file_name();
         let is = |wanted: &str| name.to_str() == Some(wanted);
-        if !is("current") && !holds.as_deref().is_some_and(is) {
+        if !is("current") && !is(&holds) {
             disk::remove_tree(&place.join(name))?;
         }
     }

@@ -72,6 +72,9 @@ pub(super) struct Record {
     drain: Duration,
     /// How it ended, if it has.
     pub(super) ended: Option<RecordedEnd>,
+    /// The rendering of its configuration that held before it was started.
+    #[serde(default)]
+    pub(super) config: Option<u64>,
 }
 
 /// How a service ended.
@@ -92,7 +95,7 @@ impl Record {
         drain: Duration,
     ) -> Self {
         let since = Timestamp::now();
-        Self { minder, service: None, version, address, since, drain, ended: None }
+        Self { minder, service: None, version, address, since, drain, ended: None, config: None }
     }
 
     fn path(&self, run: &Path) -> PathBuf {

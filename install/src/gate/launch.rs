@@ -43,6 +43,8 @@ pub(super) struct Launch {
     pub(super) drain: Duration,
     /// What it is sent for that.
     pub(super) stop_signal: StopSignal,
+    /// The rendering of its configuration that held a moment ago; what it reads may be a later one.
+    pub(super) config: Option<u64>,
 }
 
 /// What a node knows of a release that it is about to run.
@@ -116,6 +118,7 @@ impl Recipe {
             health: self.service.health.clone(),
             drain,
             stop_signal,
+            config: None,
         }
     }
 
@@ -147,6 +150,7 @@ impl Launch {
         Task {
             run: root.run(),
             version: self.version.to_string(),
+            config: self.config,
             address: self.address.clone(),
             drain: self.drain,
             stop_signal: self.stop_signal,

@@ -51,6 +51,9 @@ pub(super) struct Task {
     pub(super) run: PathBuf,
     /// The release, for people.
     pub(super) version: String,
+    /// The rendering of its configuration that holds.
+    #[serde(default)]
+    pub(super) config: Option<u64>,
     /// Where the service will be reached, for a later gate.
     pub(super) address: Address,
     /// What the service is sent when it is to end.
@@ -125,6 +128,7 @@ impl Minder {
         };
         let me = Identity::of(getpid())?;
         let mut record = Record::new(me, task.version, task.address, task.drain);
+        record.config = task.config;
         record.save(&task.run)?;
         let started = task.program.start(output).and_then(|leader| {
             record.service = Identity::of(leader).ok();

@@ -47,6 +47,8 @@ pub(super) struct Process {
     pub(super) pid: Pid,
     /// When it was started.
     pub(super) since: Timestamp,
+    /// The rendering of its configuration that held when it was started.
+    pub(super) config: Option<u64>,
     minder: Rc<PidFd>,
     exited: watch::Receiver<Option<Exited>>,
     watching: AbortHandle,
@@ -124,7 +126,8 @@ impl Process {
         let pid = pid.ok_or_else(|| io::Error::other("it has no process"))?;
         let minder = Rc::new(minder);
         let (tell, exited) = watch::channel(None);
-        let (since, run, leader) = (record.since, root.run(), minder.clone());
+        let (since, config) = (record.since, record.config);
+        let (run, leader) = (root.run(), minder.clone());
         let watching = tokio::task::spawn_local(async move {
             leader.ended().await;
             if let Some(mut child) = child {
@@ -133,7 +136,7 @@ impl Process {
             tell.send_replace(Some(epitaph(&record, &run)));
         });
         let (watching, log_start) = (watching.abort_handle(), LogStart::default());
-        Ok(Self { launch, pid, since, minder, exited, watching, log_start })
+        Ok(Self { launch, pid, since, config, minder, exited, watching, log_start })
     }
 
     /// How it ended, if it has.

@@ -227,6 +227,9 @@ pub struct Running {
     pub healthy: bool,
     /// Since when its process runs.
     pub since: Option<Timestamp>,
+    /// The rendering of its configuration that held when its process was started, by its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<u64>,
 }
 
 /// What a swap cost, from `begin` to `finish`.

@@ -19,12 +19,13 @@ use tokio::task::AbortHandle;
 
 use super::health;
 use super::identity::Record;
-use super::launch::{LONGEST_SOCKET, Recipe};
+use super::launch::{LONGEST_SOCKET, Launch, Recipe};
 use super::minder::Who;
 use super::process::{Ended, Process};
 use super::protocol::Fault;
 use super::upstream::{Address, Upstream};
 use super::view::Supply;
+use crate::configure::rendering;
 use crate::root::Root;
 
 /// Pauses before a service that ended by itself is started again: the first and the longest.
@@ -124,6 +125,12 @@ impl Service {
         lives && self.upstream().is_some()
     }
 
+    /// Whether its process found the configuration that holds now.
+    pub(super) fn is_configured(&self, root: &Root) -> bool {
+        let holds = rendering::number(root, self.version());
+        self.process().is_some_and(|process| holds.is_ok_and(|holds| holds == process.config))
+    }
+
     /// Marks it as down; tells the upstream that is no more.
     pub(super) fn down(&self) -> Option<Arc<Upstream>> {
         match self.phase.replace(Phase::Down) {
@@ -143,7 +150,9 @@ impl Service {
         let node = ground.node.borrow().clone();
         let who = Who::look_up(node.user.as_deref(), node.group.as_deref()).map_err(cannot)?;
         let address = self.address(ground, &node, who.as_ref()).map_err(cannot)?;
-        let launch = self.recipe.launch(&ground.root, &node, who, address);
+        let config = rendering::number(&ground.root, self.version())
+            .map_err(|error| cannot(io::Error::other(error)))?;
+        let launch = Launch { config, ..self.recipe.launch(&ground.root, &node, who, address) };
         tracing::info!(
             version = %launch.version, address = %launch.address, command = ?launch.command,
             "starting the service"

@@ -233,11 +233,10 @@ impl Supervisor {
         if self.ends() {
             return Err(Fault::OutOfTurn("it is ending".to_owned()));
         }
-        let spare = self
-            .places
-            .borrow_mut()
-            .retiring
-            .take_if(|retiring| retiring.version() == version && retiring.answers());
+        let root = &self.ground.root;
+        let spare = self.places.borrow_mut().retiring.take_if(|retiring| {
+            retiring.version() == version && retiring.answers() && retiring.is_configured(root)
+        });
         let service = match spare {
             // What is to be drained is wanted back: it never stopped to serve.
             Some(service) => service,

@@ -1,24 +1,28 @@
 //! The built-in stages that a change-over goes through, with what each will do.
 
 use cutover_formats::descriptor::Descriptor;
+use cutover_formats::path::RelPath;
 use cutover_formats::stage::{BuiltIn, DEFAULT_PAUSE};
 
-use super::{Act, Changeover, GateSituation, Origin, Situation, Step};
+use super::{Act, Changeover, GateSituation, Origin, Renewal, Situation, Step};
 
 /// The steps, in no order that counts.
 pub(super) fn steps(
     changeover: Changeover,
     situation: &Situation,
     release: &Descriptor,
+    renewal: Option<&Renewal>,
 ) -> Vec<Step> {
     let mut steps = vec![requires(release)];
-    if !situation.sealed.contains(&release.version) {
+    if let Some(renewal) = renewal {
+        steps.push(step(BuiltIn::Configure, renew(renewal)));
+    } else if !situation.sealed.contains(&release.version) {
         steps.extend(bring(release));
     } else if release.renders() {
         steps.push(step(BuiltIn::Configure, "render anew where values have changed"));
     }
     steps.extend(pool(changeover, situation));
-    steps.extend(change(changeover, situation, release));
+    steps.extend(change(changeover, situation, release, renewal));
     steps.push(step(BuiltIn::Settle, "write the receipt, mark it good, prune"));
     steps
 }
@@ -100,6 +104,16 @@ fn configure(release: &Descriptor) -> String {
     parts.join("; ")
 }
 
+fn renew(renewal: &Renewal) -> String {
+    match renewal {
+        Renewal::Files(paths) => {
+            let paths: Vec<&str> = paths.iter().map(RelPath::as_str).collect();
+            format!("render {} beside what holds", paths.join(", "))
+        }
+        Renewal::Needless | Renewal::Wanted => "nothing would be rendered otherwise".to_owned(),
+    }
+}
+
 fn pool(changeover: Changeover, situation: &Situation) -> Vec<Step> {
     let Some(pool) = &situation.pool else { return Vec::new() };
     // Beside what runs, a newcomer starts unnoticed: there is nothing to leave the pool for.
@@ -112,19 +126,38 @@ fn pool(changeover: Changeover, situation: &Situation) -> Vec<Step> {
     ]
 }
 
-fn change(changeover: Changeover, situation: &Situation, release: &Descriptor) -> Vec<Step> {
+fn change(
+    changeover: Changeover,
+    situation: &Situation,
+    release: &Descriptor,
+    renewal: Option<&Renewal>,
+) -> Vec<Step> {
     let version = &release.version;
     let serving = match &situation.gate {
         GateSituation::Up { serving: Some(serving) } => Some(serving),
         _ => None,
     };
-    let mut steps = vec![step(BuiltIn::Switch, format!("current -> releases/{version}"))];
-    let end = |stage| serving.map(|old| step(stage, format!("drain and stop {old}")));
+    let switch = match renewal {
+        Some(_) => format!("config/{version}/current -> what was rendered"),
+        None => format!("current -> releases/{version}"),
+    };
+    let mut steps = vec![step(BuiltIn::Switch, switch)];
+    let end = |stage| {
+        serving.map(|old| match renewal {
+            Some(_) => step(stage, format!("drain and stop {old} as it ran before")),
+            None => step(stage, format!("drain and stop {old}")),
+        })
+    };
     match changeover {
         Changeover::None => return Vec::new(),
         Changeover::Files => steps.extend(end(BuiltIn::Stop)),
         Changeover::BlueGreen => {
             steps.extend(begin(release));
+            steps.extend(end(BuiltIn::Drain));
+        }
+        Changeover::InPlace => {
+            steps.extend(begin(release));
+            steps.push(step(BuiltIn::Open, "requests go to what was started"));
             steps.extend(end(BuiltIn::Drain));
         }
         Changeover::Beside => {

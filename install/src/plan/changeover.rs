@@ -4,7 +4,7 @@ use cutover_formats::descriptor::{Descriptor, Swap};
 use cutover_formats::stage::BuiltIn;
 use serde::{Deserialize, Serialize};
 
-use super::{GateSituation, Situation};
+use super::{GateSituation, Renewal, Situation};
 
 /// How the node changes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub enum Changeover {
     Hold,
     /// Stop, switch, start; requests are refused.
     Backoff,
+    /// The same release with another configuration: that is switched to first, then a newcomer starts
+    /// with it beside what runs.
+    InPlace,
     /// A front end serves: it is turned to the gate, and back when the new release answers.
     Beside,
 }
@@ -39,7 +42,7 @@ impl Changeover {
         let moved: &[BuiltIn] = match self {
             // The newcomer is started and seen to be healthy first.
             Self::BlueGreen | Self::None => return places,
-            Self::Hold | Self::Backoff | Self::Beside => &[Switch, Start, Health],
+            Self::Hold | Self::Backoff | Self::Beside | Self::InPlace => &[Switch, Start, Health],
             // There is no newcomer to be stopped for.
             Self::Files => &[Switch, Stop, Start, Health],
         };
@@ -55,10 +58,16 @@ pub(super) fn choose(
     situation: &Situation,
     release: &Descriptor,
     swap: Option<Swap>,
+    renewal: Option<&Renewal>,
 ) -> Changeover {
+    if renewal == Some(&Renewal::Needless) {
+        return Changeover::None;
+    }
     let version = &release.version;
-    let is_current =
-        situation.current.as_ref() == Some(version) && situation.sealed.contains(version);
+    let is_current = situation.current.as_ref() == Some(version)
+        && situation.sealed.contains(version)
+        && renewal.is_none();
+    let beside = if renewal.is_some() { Changeover::InPlace } else { Changeover::BlueGreen };
     match (&situation.gate, &release.service) {
         (GateSituation::Beside { .. }, _) if !is_current => Changeover::Beside,
         (GateSituation::None | GateSituation::Down | GateSituation::Beside { .. }, _)
@@ -74,10 +83,10 @@ pub(super) fn choose(
         }
         (GateSituation::None | GateSituation::Down | GateSituation::Beside { .. }, _)
         | (_, None) => Changeover::Files,
-        (GateSituation::Up { serving: None }, Some(_)) => Changeover::BlueGreen,
+        (GateSituation::Up { serving: None }, Some(_)) => beside,
         (GateSituation::Up { serving: Some(_) }, Some(service)) => {
             match swap.unwrap_or(service.swap) {
-                Swap::BlueGreen => Changeover::BlueGreen,
+                Swap::BlueGreen => beside,
                 Swap::Hold => Changeover::Hold,
                 Swap::Backoff => Changeover::Backoff,
             }

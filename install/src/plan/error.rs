@@ -44,6 +44,9 @@ pub enum PlanError {
     /// Stages that stand beside each other only.
     #[error("the stages {} stand in a circle, each beside another", list(.0))]
     Circle(Vec<StageName>),
+    /// Nothing is rendered that could be applied.
+    #[error("a command stands in the place of `configure`, so there is nothing to apply")]
+    Unrendered,
     /// Two stages of one name.
     #[error("the installer adds a stage `{0}`, and there is one of that name already")]
     Taken(StageName),
@@ -65,6 +68,9 @@ impl Explain for PlanError {
             Self::Setting { origin: Origin::Node, .. }
             | Self::NoAnchor { origin: Origin::Node, .. } => {
                 "correct node.toml; the built-in stages and those of the release can be named there"
+            }
+            Self::Unrendered => {
+                "have that command's work done and the service started anew by hand"
             }
             Self::Setting { .. } | Self::NoAnchor { .. } | Self::Circle(_) | Self::Taken(_) => {
                 "give each a place beside a built-in stage"

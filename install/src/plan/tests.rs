@@ -99,6 +99,39 @@ fn what_is_rendered_is_rendered_again() {
     assert_eq!(configure(&node).as_deref(), Some("render anew where values have changed"));
 }
 
+fn apply(gate: GateSituation, swap: Swap, renewal: Renewal) -> Plan {
+    let node = situation(Some("1.0.0"), gate);
+    let wishes = Wishes { swap: Some(swap), renewal, ..Wishes::default() };
+    plan(Operation::Apply, &node, &release("1.0.0", "hold"), &wishes).unwrap()
+}
+
+#[test]
+fn another_configuration_comes_before_the_process_that_reads_it() {
+    let changed = || Renewal::Files(vec!["a.ini".parse().unwrap()]);
+    let begin = [Switch, Start, Health, Open];
+    for (gate, swap, change) in [
+        (up(Some("1.0.0")), Swap::BlueGreen, [&begin[..], &[Drain]].concat()),
+        (up(None), Swap::Hold, begin.to_vec()),
+        (up(Some("1.0.0")), Swap::Hold, [&[Hold, Stop], &begin[..]].concat()),
+        (up(Some("1.0.0")), Swap::Backoff, [&[Backoff, Stop], &begin[..]].concat()),
+        (GateSituation::Down, Swap::BlueGreen, vec![Switch]),
+        (GateSituation::Beside { runs: true }, Swap::Hold, vec![Backoff, Switch, Open]),
+    ] {
+        let plan = apply(gate, swap, changed());
+        let stages: Vec<BuiltIn> =
+            plan.steps.iter().map(|step| BuiltIn::named(step.stage.as_str()).unwrap()).collect();
+        assert_eq!(stages, [&[Requires, Configure], &change[..], &[Settle]].concat(), "{plan:?}");
+        assert!(plan.steps[1].what.contains("a.ini"));
+    }
+}
+
+#[test]
+fn nothing_is_applied_where_nothing_has_changed() {
+    let serving = || up(Some("1.0.0"));
+    assert_eq!(apply(serving(), Swap::Hold, Renewal::Needless).changeover, Changeover::None);
+    assert_eq!(apply(serving(), Swap::BlueGreen, Renewal::Wanted).changeover, Changeover::InPlace);
+}
+
 #[test]
 fn a_present_release_is_not_fetched_again() {
     let mut node = situation(Some("1.1.0"), up(Some("1.1.0")));
@@ -150,7 +183,7 @@ impl Case<'_> {
             swap: Some(self.swap),
             stages: Some(&node.stage),
             checks: &node.check,
-            program: Vec::new(),
+            ..Wishes::default()
         };
         let situation = situation(Some("1.0.0"), up(Some("1.0.0")));
         plan(Operation::Install, &situation, &release, &wishes)

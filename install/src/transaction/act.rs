@@ -4,7 +4,7 @@ use cutover_formats::stage::BuiltIn;
 
 use super::failure::StageError;
 use super::{Reached, UnderWay, bring, database};
-use crate::configure;
+use crate::configure::{self, rendering};
 use crate::fetch;
 use crate::gate::{ControlError, Session};
 use crate::node::NodeError;
@@ -91,7 +91,11 @@ impl UnderWay<'_> {
         let (root, descriptor) = (&self.node.root, &release.descriptor);
         let inputs = self.inputs.as_ref().ok_or(StageError::Disordered(BuiltIn::Requires))?;
         let list = fetch::recorded_file_list(root, descriptor)?;
-        Ok(Some(configure::render_for(root, descriptor, &list, inputs)?))
+        let words = match self.opening.config {
+            Some(renewal) => configure::render_beside(root, descriptor, &list, inputs, renewal.to)?,
+            None => configure::render_for(root, descriptor, &list, inputs)?,
+        };
+        Ok(Some(words))
     }
 
     /// A load balancer may have forgotten meanwhile that the node is out.
@@ -113,11 +117,21 @@ impl UnderWay<'_> {
         if stage == BuiltIn::Switch {
             // Set first: if only the rename's sync fails, the link names the new release.
             self.reached = Reached::Switch;
-            swap::point_current(&self.node.root, Some(&self.plan.to))?;
+            self.point_forward()?;
         }
         if let Some(gate) = &mut self.gate {
             self.reached = self.reached.max(Reached::Gate);
             tell(gate, stage, self.plan)?;
+        }
+        Ok(())
+    }
+
+    /// The commit point.
+    fn point_forward(&self) -> Result<(), StageError> {
+        let (root, to) = (&self.node.root, &self.opening.to);
+        match self.opening.config {
+            Some(renewal) => rendering::point(root, to, Some(renewal.to))?,
+            None => swap::point_current(root, Some(to))?,
         }
         Ok(())
     }

@@ -4,8 +4,9 @@ use cutover_formats::stage::BuiltIn;
 use jiff::Timestamp;
 
 use super::act::Verb;
-use super::failure::{Broken, Left, StageError};
+use super::failure::{Broken, Left, StageError, Was};
 use super::{Reached, UnderWay};
+use crate::configure::rendering;
 use crate::disk;
 use crate::gate::{ControlError, SwapFigures};
 use crate::journal;
@@ -13,7 +14,7 @@ use crate::plan::{Act, Step};
 use crate::prune;
 use crate::receipt::{Outcome, Receipt};
 use crate::standing::Standings;
-use crate::swap;
+use crate::swap::{self, Served};
 
 /// What becomes of a transaction whose stages cannot all be undone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub(super) struct Reason {
 impl UnderWay<'_> {
     /// Undoes what was done, and says where that left the node.
     pub(super) fn go_back(&mut self, broken: &Broken) -> Left {
-        let before = self.opening.from.clone();
+        let before = Was::of(self.plan);
         match (self.undo(&self.reason(broken)), self.reached) {
             (Err(error), _) => Left::Stranded(Box::new(error)),
             (Ok(_), Reached::Nothing | Reached::Gate) => Left::Unswitched(before),
@@ -59,7 +60,9 @@ impl UnderWay<'_> {
         let started = begun.any(|step| step.stage == BuiltIn::Start.name());
         Reason {
             words: format!("{}: {}", broken.stage, broken.cause),
-            blames_release: broken.cause.blames_release() || (started && broken.cause.is_checked()),
+            // One that ran well does so no less where it does not with another configuration.
+            blames_release: self.opening.config.is_none()
+                && (broken.cause.blames_release() || (started && broken.cause.is_checked())),
         }
     }
 
@@ -125,7 +128,11 @@ impl UnderWay<'_> {
 
     fn point_back(&self) -> Result<(), StageError> {
         if self.reached == Reached::Switch {
-            swap::point_current(&self.node.root, self.opening.from.as_ref())?;
+            let (root, opening) = (&self.node.root, &self.opening);
+            match opening.config {
+                Some(renewal) => rendering::point(root, &opening.to, renewal.from)?,
+                None => swap::point_current(root, opening.from.as_ref())?,
+            }
         }
         Ok(())
     }
@@ -146,7 +153,9 @@ impl UnderWay<'_> {
 
     /// The gate as it was.
     fn return_gate(&mut self) -> Result<Option<SwapFigures>, StageError> {
+        let config = self.opening.config.and_then(|renewal| renewal.from);
         let served = self.node.served(self.opening.from.as_ref())?;
+        let served = served.map(|version| Served { version, config });
         let Some(mut session) = self.gate.take() else { return Ok(None) };
         if self.reached == Reached::Nothing {
             // It may be that not even the lease was had.

@@ -1,5 +1,7 @@
 //! How a transaction fails, and where that leaves the node.
 
+use std::fmt;
+
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::name::StageName;
 use cutover_formats::stage::BuiltIn;
@@ -14,7 +16,9 @@ use crate::fetch::FetchError;
 use crate::gate::ControlError;
 use crate::node::NodeError;
 use crate::once::OnceError;
+use crate::plan::Plan;
 use crate::pool::PoolError;
+use crate::receipt::Operation;
 use crate::requires::Lacking;
 use crate::schema::SchemaError;
 use crate::unpack::UnpackError;
@@ -179,13 +183,38 @@ pub struct Failed {
     left: Left,
 }
 
+/// What ran before.
+#[derive(Debug)]
+pub(super) struct Was {
+    version: Option<Version>,
+    operation: Operation,
+}
+
+impl Was {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self { version: plan.from.clone(), operation: plan.operation }
+    }
+}
+
+impl fmt::Display for Was {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.version, self.operation) {
+            (Some(version), Operation::Apply) => {
+                write!(f, "the node is on {version} with its configuration as before")
+            }
+            (Some(version), _) => write!(f, "the node is on {version} as before"),
+            (None, _) => f.write_str("the node is on no release, as before"),
+        }
+    }
+}
+
 /// Where a failure left the node.
 #[derive(Debug)]
 pub(super) enum Left {
     /// The symlink names what it named before.
-    Unswitched(Option<Version>),
+    Unswitched(Was),
     /// The node went back to what ran before.
-    WentBack(Option<Version>),
+    WentBack(Was),
     /// Going back failed too, or could not be put on record.
     Stranded(Box<StageError>),
     /// The new release runs, but that could not be written down.
@@ -219,14 +248,10 @@ impl Explain for Failed {
     }
 
     fn hints(&self) -> Vec<String> {
-        let name = |version: &Option<Version>| match version {
-            Some(version) => format!("the node is on {version} as before"),
-            None => "the node is on no release, as before".to_owned(),
-        };
         let mut hints = self.cause.hints();
         hints.push(match &self.left {
-            Left::Unswitched(version) => format!("nothing was switched: {}", name(version)),
-            Left::WentBack(version) => format!("switched back: {}", name(version)),
+            Left::Unswitched(was) => format!("nothing was switched: {was}"),
+            Left::WentBack(was) => format!("switched back: {was}"),
             Left::Stranded(error) => {
                 format!("going back could not be finished ({error}); run `install resume`")
             }

@@ -9,16 +9,17 @@ use super::bring::Brought;
 use super::failure::{Broken, StageError};
 use super::recorder::Recorder;
 use super::{Reached, UnderWay, Undoing};
+use crate::configure::rendering;
 use crate::journal::{self, Journal, Recovery, Trace};
 use crate::node::Node;
 use crate::plan::{Act, Plan};
 use crate::pool;
 use crate::receipt::Receipt;
 use crate::stage::{self, Own};
-use crate::swap;
+use crate::swap::{self, Served};
 
-/// Ends the transaction of `trace`: in the new release where the symlink names it and the rest of
-/// the plan can be done, else in the old. The node's lock is held.
+/// Ends the transaction of `trace`: in the new where the symlink names it and the rest of the plan
+/// can be done, else in the old. The node's lock is held.
 pub fn resume(
     node: &Node,
     trace: &Trace,
@@ -28,16 +29,15 @@ pub fn resume(
 ) -> Result<Receipt, StageError> {
     // What the killed installer left running would act beside its own undoing.
     stage::end_leftovers(&trace.opening.id);
-    let current = node.current()?;
-    let recovery = journal::recovery(trace, current.as_ref());
+    let config = rendering::number(&node.root, &trace.opening.to)?;
+    let links = journal::Links { current: node.current()?, config };
+    let recovery = journal::recovery(trace, &links);
     let plan =
         trace.plan.clone().unwrap_or_else(|| Plan::unknown(&node.settings.product, &trace.opening));
     let place = |name: &StageName| plan.steps.iter().position(|step| step.stage == *name);
     let mut begun: Vec<usize> = trace.stages.iter().filter_map(place).collect();
     begun.sort_unstable();
     begun.dedup();
-    let switched = current.as_ref() == Some(&trace.opening.to)
-        && trace.stages.contains(&BuiltIn::Switch.name());
     let mut gate = node.gate()?;
     if let Some(gate) = &mut gate {
         gate.begin()?;
@@ -56,7 +56,7 @@ pub fn resume(
         inputs: None,
         brought: Brought::default(),
         begun,
-        reached: if switched { Reached::Switch } else { Reached::Gate },
+        reached: if trace.is_switched(&links) { Reached::Switch } else { Reached::Gate },
         resumed: true,
         undoing,
     };
@@ -99,7 +99,9 @@ impl UnderWay<'_> {
     }
 
     fn serve(&mut self) -> Result<(), StageError> {
-        let Some(served) = self.node.served(Some(&self.opening.to))? else { return Ok(()) };
+        let config = self.opening.config.map(|renewal| renewal.to);
+        let Some(version) = self.node.served(Some(&self.opening.to))? else { return Ok(()) };
+        let served = Served { version, config };
         if let Some(gate) = &mut self.gate {
             swap::ensure_served(gate, &served)?;
         }

@@ -13,7 +13,7 @@
 
 Environment:
     TINY_VERSION        what it answers
-    TINY_CONFIG=PATH    a file that it reads at the start
+    TINY_CONFIG=PATH    a file that it reads at the start; exits where that holds `broken`
     TINY_EXIT=N         exits with status N at the start
     TINY_START=SECONDS  listens only after that time
     TINY_UNHEALTHY=1    /health never answers 200
@@ -38,6 +38,8 @@ CONFIG = b""
 if "TINY_CONFIG" in os.environ:
     with open(os.environ["TINY_CONFIG"], "rb") as file:
         CONFIG = file.read()
+    if b"broken" in CONFIG:
+        sys.exit("tiny: the configuration is broken")
 
 PIECE = 64 * 1024
 

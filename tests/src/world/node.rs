@@ -72,6 +72,17 @@ impl<'w> NodeDir<'w> {
         self.install(["status", "--json"]).ok().json()
     }
 
+    /// What the node gives to releases, in the place of what it gave.
+    ///
+    /// # Panics
+    /// Where `node.toml` cannot be written.
+    pub fn give(&self, inputs: &str) {
+        let path = self.root.join("node.toml");
+        let text = std::fs::read_to_string(&path).expect("it is a node");
+        let before = text.split("\n[inputs]").next().unwrap_or_default();
+        std::fs::write(path, format!("{before}\n[inputs]\n{inputs}\n")).expect("it is writable");
+    }
+
     /// What `current` names.
     #[must_use]
     pub fn current(&self) -> Option<String> {

@@ -43,6 +43,20 @@ impl Tree {
         self.write(path, &text.replace(from, to));
     }
 
+    /// Has the tiny application read a rendered file when it starts, which holds the secret `token`, if
+    /// the node has one, and the input `word`. It does not start where that is `broken`.
+    ///
+    /// # Panics
+    /// Where it is not the tiny application's tree.
+    pub fn configured(&self) {
+        self.replace("release.toml", "env = { ", "env = { TINY_CONFIG = \"{prefix}/etc/a.ini\", ");
+        let toml = std::fs::read_to_string(self.folder.join("release.toml")).expect("it is there");
+        let inputs = "[config]\n\"etc/a.ini\" = { template = \"a.j2\" }\n[inputs.word]\n\
+                      default = \"first\"\n[inputs.token]\nsecret = true\nrequired = false\n";
+        self.write("release.toml", &format!("{toml}\n{inputs}"));
+        self.write("a.j2", "word = {{ word }}{% if token %}, token = {{ token }}{% endif %}");
+    }
+
     /// Commits everything and tags it `v<version>`.
     pub fn tag(&self, version: &str) {
         self.write("VERSION", version);

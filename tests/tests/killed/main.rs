@@ -6,6 +6,7 @@
 //! number) says how many of them are passed over each time: 1 tries all, which takes a while; the
 //! default tries one in twenty-four, others in each test.
 
+mod apply;
 mod gate;
 mod installer;
 mod others;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cutover_formats::descriptor::Descriptor;
 use cutover_formats::path::RelPath;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
@@ -27,8 +28,22 @@ pub(super) fn run(args: &Args, node: &Node, output: &Output) -> Result<(), Failu
     let (after, problems) = rendered(node, &found, output)?;
     let shown = Shown { difference: compare(&before, &after), problems };
     shown.problems.iter().for_each(|problem| output.warn(problem));
+    if is_current(node, &found.release)? {
+        match shown.difference.is_empty() {
+            false => output.note("`install apply` brings this to the release that runs"),
+            true if found.release.inputs.values().any(|input| input.secret) => output.note(
+                "secrets are not compared here; `install apply --dry-run` tells whether they are \
+                 others now",
+            ),
+            true => {}
+        }
+    }
     output.result(&shown, || shown.difference.to_string());
     Ok(())
+}
+
+fn is_current(node: &Node, release: &Descriptor) -> Result<bool, Failure> {
+    Ok(node.current()?.as_ref() == Some(&release.version))
 }
 
 /// What runs, as it was rendered.
@@ -55,7 +70,10 @@ fn rendered(node: &Node, found: &Found, output: &Output) -> Result<(Side, Vec<St
             Err(error) => problems.push(error.to_string()),
         }
     }
-    let here = node.current()?.as_ref() == Some(&release.version);
-    let label = if here { format!("{} now", release.version) } else { release.version.to_string() };
+    let label = if is_current(node, release)? {
+        format!("{} now", release.version)
+    } else {
+        release.version.to_string()
+    };
     Ok((Side::of(label, release, files), problems))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cutover_formats::version::Version;
 
 use super::Supervisor;
+use crate::configure::rendering;
 use crate::gate::identity::{Identity, Record};
 use crate::gate::service::Service;
 
@@ -50,8 +51,13 @@ impl Supervisor {
     /// Goes on with the service of the release that `current` names; false where none is well.
     pub(in crate::gate) async fn go_on(self: &Rc<Self>) -> io::Result<bool> {
         let Some(current) = self.current() else { return Ok(false) };
-        for record in Record::all(&self.ground.root)? {
-            if record.version == current.to_string() && self.adopt(&current, &record).await {
+        let mut records = Record::all(&self.ground.root)?;
+        records.retain(|record| record.version == current.to_string());
+        // An `apply` may have been cut off between two processes of the same release.
+        let holds = rendering::number(&self.ground.root, &current).unwrap_or_default();
+        records.sort_by_key(|record| record.config != holds);
+        for record in records {
+            if self.adopt(&current, &record).await {
                 return Ok(true);
             }
         }

@@ -85,6 +85,7 @@ fn describe(service: &Service) -> Running {
         pid: process.as_ref().map(|process| process.pid.as_raw_nonzero().get().unsigned_abs()),
         address: address(service),
         healthy: service.answers(),
-        since: process.map(|process| process.since),
+        since: process.as_ref().map(|process| process.since),
+        config: process.and_then(|process| process.config),
     }
 }
