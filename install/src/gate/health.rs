@@ -126,3 +126,14 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_adds_little_to_the_wait() {
+        let pauses = [0, 300, 1500, 600_000].map(|waited| pause(Duration::from_millis(waited)));
+        assert_eq!(pauses.map(|pause| pause.as_millis()), [5, 10, 50, 100]);
+    }
+}

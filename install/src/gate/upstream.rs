@@ -150,4 +150,30 @@ mod tests {
         upstream.leave(0);
         assert_eq!((upstream.in_flight(), upstream.entered()), (1, 2));
     }
+
+    #[tokio::test]
+    async fn the_last_request_is_waited_for_and_no_longer() {
+        let upstream = Upstream::new(Version::new(1, 0, 0), Address::Unix("/nowhere".into()), 2);
+        assert!(upstream.enter(0) && upstream.enter(1));
+        upstream.close();
+        let leaving = async {
+            for lane in 0..2 {
+                tokio::task::yield_now().await;
+                // One that comes too late is not taken for the last that left.
+                assert!(!upstream.enter(lane));
+                upstream.leave(lane);
+            }
+        };
+        let (left, ()) = tokio::join!(upstream.drained(Duration::MAX), leaving);
+        assert_eq!(left, 0);
+    }
+
+    #[tokio::test]
+    async fn who_stays_beyond_the_limit_is_counted() {
+        let upstream = Upstream::new(Version::new(1, 0, 0), Address::Unix("/nowhere".into()), 1);
+        assert!(upstream.enter(0));
+        upstream.close();
+        assert_eq!(upstream.drained(Duration::from_millis(10)).await, 1);
+        upstream.cut().await;
+    }
 }
