@@ -145,6 +145,12 @@ pub fn recorded_file_list(root: &Root, release: &Descriptor) -> Result<FileList,
     Ok(parse_file_list(release, &bytes)?)
 }
 
+/// Where a node keeps a release's bundle while it comes, and until it is unpacked.
+#[must_use]
+pub fn part(root: &Root, release: &Descriptor) -> PathBuf {
+    root.downloads().join(format!("{}.part", release.bundle().sha256))
+}
+
 /// The release's bundle, in `state/downloads`.
 pub fn bundle(
     store: &dyn Read,
@@ -152,8 +158,7 @@ pub fn bundle(
     release: &Descriptor,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Fetched, FetchError> {
-    let part = root.downloads().join(format!("{}.part", release.bundle().sha256));
-    bundle_to(part, store, release, progress)
+    bundle_to(part(root, release), store, release, progress)
 }
 
 /// The release's bundle, in the file `part`. What an earlier try left there is used as far as it

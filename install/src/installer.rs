@@ -27,7 +27,6 @@ use std::path::Path;
 use std::time::Instant;
 
 use cutover_formats::descriptor::{Descriptor, Swap};
-use cutover_formats::exit::Explain as _;
 use cutover_formats::name::StageName;
 use cutover_formats::stage::BuiltIn;
 use cutover_formats::version::{Version, Wanted};
@@ -46,7 +45,7 @@ use crate::plan::{Added, Changeover, Place, Plan, Renewal, Wishes, plan};
 use crate::receipt::{Operation, Outcome, Receipt, StageTime};
 use crate::recover::recover;
 use crate::rehearse::{self, Rehearsal, rehearse};
-use crate::resolve::{Release, resolve};
+use crate::resolve::{Release, resolve_anywhere};
 use crate::schema;
 use crate::stage::{Own, Stage};
 use crate::standing::Standings;
@@ -354,11 +353,5 @@ pub(crate) fn resolve_wanted(
     client.refresh()?;
     let standings = Standings::load(&node.root)?;
     let copy = |version: &Version| std::fs::read(node.root.descriptor(version)).ok();
-    loop {
-        match resolve(&mut client, &node.settings.product, &wanted, &standings, &copy) {
-            // A mirror may only be late.
-            Err(error) if error.exit() == Exit::NotFound && client.look_elsewhere()? => {}
-            resolved => return Ok(resolved?),
-        }
-    }
+    Ok(resolve_anywhere(&mut client, &node.settings.product, &wanted, &standings, &copy)?)
 }

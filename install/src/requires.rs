@@ -9,6 +9,7 @@ use nix::unistd::{Group, User};
 
 use crate::configure::inputs::{Inputs, settle};
 use crate::disk::{self, DiskError};
+use crate::fetch;
 use crate::node::{Node, NodeError};
 use crate::root::Root;
 
@@ -91,6 +92,40 @@ pub fn space(release: &Descriptor) -> u64 {
         .size
         .saturating_add(files)
         .saturating_add(wheels.saturating_mul(UNPACKED_WHEEL))
+}
+
+/// How much a disk lacks for a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// Where.
+    root: PathBuf,
+    /// Bytes; none where what counts is something else than bytes: a quota, inodes.
+    bytes: u64,
+}
+
+impl Shortage {
+    /// Of this moment: what came of the bundle already is not needed once more. `None` where that
+    /// cannot be told.
+    #[must_use]
+    pub fn of(root: &Root, release: &Descriptor) -> Option<Self> {
+        let free = disk::free_space(root.path()).ok()?;
+        let part = fetch::part(root, release).metadata().map_or(0, |part| part.len());
+        let bytes = space(release).saturating_sub(free.saturating_add(part));
+        Some(Self { root: root.path().to_owned(), bytes })
+    }
+}
+
+impl std::fmt::Display for Shortage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let root = self.root.display();
+        match self.bytes {
+            0 => write!(f, "make room at {root} (bytes, inodes, a quota), then try again"),
+            bytes => {
+                let bytes = cutover_terminal::bytes(bytes);
+                write!(f, "free {bytes} more at {root}, then try again")
+            }
+        }
+    }
 }
 
 /// Sees that the node has the programs, files and inputs that `release` needs, secrets included;

@@ -108,9 +108,9 @@ impl Explain for ResolveError {
     }
 }
 
-/// The release that `wanted` means, verified; `client` has been refreshed. A descriptor that is on
+/// The release that `wanted` means, verified, as one place has it; `client` has been refreshed. A descriptor that is on
 /// the node already (`copy`) is not fetched again, if it is the one that is signed.
-pub fn resolve(
+fn resolve(
     client: &mut Client<'_>,
     product: &Product,
     wanted: &Wanted,
@@ -145,6 +145,22 @@ pub fn resolve(
         return Err(ResolveError::Mislabelled { product: product.clone(), version, found });
     }
     Ok(Release { descriptor, bytes, signed_by: Some(signed_by) })
+}
+
+/// The same, of whatever place has it: one that has no such release or channel may only be late.
+pub fn resolve_anywhere(
+    client: &mut Client<'_>,
+    product: &Product,
+    wanted: &Wanted,
+    standings: &Standings,
+    copy: &dyn Fn(&Version) -> Option<Vec<u8>>,
+) -> Result<Release, ResolveError> {
+    loop {
+        match resolve(client, product, wanted, standings, copy) {
+            Err(error) if error.exit() == Exit::NotFound && client.look_elsewhere()? => {}
+            resolved => return resolved,
+        }
+    }
 }
 
 fn follow(

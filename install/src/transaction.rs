@@ -42,6 +42,7 @@ use crate::plan::{Act, Placed, Plan, Step};
 use crate::pool::{self, Pool};
 use crate::prune;
 use crate::receipt::{self, Operation, Outcome, Receipt, StageTime};
+use crate::requires::Shortage;
 use crate::resolve::Release;
 use crate::stage::{Own, Scene};
 use crate::standing::Standings;
@@ -88,6 +89,8 @@ struct UnderWay<'a> {
     /// The steps that were begun, by their place in the plan.
     begun: Vec<usize>,
     reached: Reached,
+    /// Whether all that was begun is taken back.
+    walked_back: bool,
     resumed: bool,
     undoing: Undoing,
 }
@@ -138,6 +141,7 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         brought: Brought::default(),
         begun: Vec::new(),
         reached: Reached::Nothing,
+        walked_back: false,
         resumed: false,
         undoing: Undoing::Must,
     };
@@ -151,7 +155,7 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         }
         Err(broken) => {
             let left = under_way.go_back(&broken);
-            Err(broken.leaves(left))
+            Err(broken.leaves(left).short_of(under_way.shortage()))
         }
     }
 }
@@ -243,6 +247,12 @@ impl UnderWay<'_> {
             gate: self.gate.as_mut(),
             alone: None,
         }
+    }
+
+    /// What the disk lacks for the release, where it is still to be brought.
+    fn shortage(&self) -> Option<Shortage> {
+        let release = self.release.filter(|_| self.plan.brings())?;
+        Shortage::of(&self.node.root, &release.descriptor)
     }
 
     fn settle(&mut self) -> Result<Receipt, StageError> {

@@ -261,3 +261,62 @@ fn init_takes_mirrors() {
     assert_eq!(status["mirrors"], json!([honest.url(), "/no/such"]));
     let _ = node.install(["1.0.0"]).ok();
 }
+
+/// People without a node are no worse off: what one place does not give, or forges, comes from the next.
+#[test]
+fn fetch_takes_mirrors() {
+    let world = World::new();
+    let tree = world.release_tiny(&["1.0.0"]);
+    let (hostile, honest) =
+        (Attacker::serve(&world.repository()), Attacker::serve(&world.repository()));
+    let dead = format!("http://{}", free_address());
+    let gone = world.path("no-such-mirror").display().to_string();
+    let fetch = |what: &str, repository: &str, mirrors: &[&str], to: &str| {
+        let mut command = world.command("install");
+        command.env("XDG_STATE_HOME", world.path("xdg")).args(["fetch", what, "--all"]);
+        command.args(["--repo", repository]).arg("--output").arg(world.path(to));
+        for mirror in mirrors {
+            command.args(["--mirror", mirror]);
+        }
+        Run::of(command.arg("--trust").arg(world.root_json()))
+    };
+    fetch("stable", &dead, &[], "none").refused(8, &["cannot reach"]);
+    assert!(!world.path("none").exists());
+    fetch("stable", &dead, &["gopher://x"], "none").refused(2, &["gopher:// is not supported"]);
+    let run = fetch("stable", &gone, &[&dead, &honest.url()], "dead").ok();
+    for place in [&gone, &dead] {
+        assert!(run.stderr.contains(&format!("passing over {place}")), "{run}");
+    }
+    let bundle = std::fs::read(world.path("dead").join("tiny-1.0.0.tar.zst")).unwrap();
+
+    // The bundle, or the list, of the first place is not what was signed.
+    for end in [".tar.zst", ".files.json.zst"] {
+        let path = file_of(&world, end);
+        let mut bytes = std::fs::read(world.repository().join(&path)).unwrap();
+        bytes[10] ^= 1;
+        hostile.answer(&path, Answer::Bytes(bytes));
+        let run = fetch("tiny@1.0.0", &hostile.url(), &[&honest.url()], end).ok();
+        assert!(run.stderr.contains(&format!("passing over {}", hostile.url())), "{run}");
+        let fetched = std::fs::read(world.path(end).join("tiny-1.0.0.tar.zst")).unwrap();
+        assert!(fetched == bundle, "{end}");
+        assert_eq!(
+            std::fs::read_dir(world.path(end)).unwrap().count(),
+            4,
+            "{end}: no part is left"
+        );
+        fetch("tiny@1.0.0", &hostile.url(), &[], "none").refused(3, &[]);
+        assert!(!world.path("none").join("tiny-1.0.0.tar.zst").exists());
+        hostile.relent();
+    }
+
+    // Memory is the repository's: no mirror shows an older state than was seen of it.
+    let late = Attacker::serve(&copied(&world, "late"));
+    tree.tag("1.1.0");
+    let _ = world.pack(["release", "--source", "tree", "--channel", "stable"]).ok();
+    let _ = fetch("stable", &dead, &[&honest.url()], "newest").ok();
+    let run = fetch("stable", &dead, &[&late.url()], "older");
+    // The first failure decides over the exit code.
+    run.refused(8, &["cannot reach", "went back from version"]);
+    let run = fetch("tiny@1.1.0", &late.url(), &[&honest.url()], "other").ok();
+    assert!(!run.stderr.contains("went back"), "another repository's memory: {run}");
+}

@@ -11,7 +11,7 @@ use cutover_formats::name::Product;
 use cutover_formats::version::{Version, Wanted};
 use cutover_repository::client::{Client, SignedBy};
 use cutover_repository::location::Location;
-use cutover_repository::store::Read;
+use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Exit, Failure, Output, Progress, bytes};
 use jiff::Timestamp;
 use rustix::fs::FlockOperation;
@@ -20,7 +20,8 @@ use serde::Serialize;
 use crate::audit::hash;
 use crate::disk::{self, DiskError, Permissions};
 use crate::fetch::{self, Fetched};
-use crate::resolve::{Release, resolve};
+use crate::places::Places;
+use crate::resolve::{Release, resolve_anywhere};
 use crate::standing::Standings;
 
 /// What to download, and where from and to.
@@ -36,6 +37,9 @@ pub struct Args {
     /// The repository: a path, file:///path, or http(s)://
     #[arg(long, env = "CUTOVER_REPO", value_name = "URL")]
     pub repo: String,
+    /// Another place that holds the same repository, asked where it fails; may be repeated
+    #[arg(long = "mirror", value_name = "URL")]
+    pub mirrors: Vec<String>,
     /// The root of trust, as `pack repo init` printed it; get it by a way that you trust
     #[arg(long, value_name = "ROOT.json")]
     pub trust: PathBuf,
@@ -106,16 +110,20 @@ struct Item {
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let root = std::fs::read(&args.trust);
     let root = root.map_err(|error| DiskError::new("read", &args.trust, error))?;
-    let location: Location = args.repo.parse()?;
-    let store = cutover_repository::open_read(&location)?;
-    let memory = Client::memory(&state(args)?.join("trust"), &root, &store.describe());
-    let release = find(store.as_ref(), &memory, &root, &args.what)?;
-    let items = items(args, store.as_ref(), &release)?;
+    let named = std::iter::once(&args.repo).chain(&args.mirrors).map(|text| text.parse());
+    let locations = named.collect::<Result<Vec<Location>, _>>()?;
+    let places = Places::open(&locations, output)?;
+    let tell = |line: &str| output.warn(line);
+    let mirrors = places.mirrors(&tell);
+    // By the repository, whichever place of it answers: a mirror is not asked to forget.
+    let memory = Client::memory(&state(args)?.join("trust"), &root, &locations[0].to_string());
+    let release = find(&mirrors, &memory, &root, &args.what)?;
+    let items = items(args, &mirrors, &release)?;
     let mut missing = Vec::new();
     for item in &items {
         missing.extend(item.is_missing()?.then_some(item));
     }
-    let transferred = bring(args, store.as_ref(), &release, &missing)?;
+    let transferred = bring(args, &mirrors, &release, &missing)?;
     let descriptor = &release.descriptor;
     let got = Got {
         product: descriptor.product.clone(),
@@ -154,7 +162,7 @@ fn state(args: &Args) -> Result<PathBuf, Failure> {
 
 /// The release, by freshly verified metadata.
 fn find(
-    store: &dyn Read,
+    mirrors: &Mirrors<'_>,
     memory: &Path,
     root: &[u8],
     What { product, wanted }: &What,
@@ -162,24 +170,24 @@ fn find(
     if !memory.join("root.json").exists() {
         Client::init(memory.to_owned(), root)?;
     }
-    let mut client = Client::open(store, memory.to_owned(), Timestamp::now())?;
+    let mut client = Client::open_any(mirrors.clone(), memory.to_owned(), Timestamp::now())?;
     client.refresh()?;
     let product = match product {
         Some(product) => product.clone(),
         None => super::only_product(&mut client)
             .map_err(|failure| failure.hint("nothing was written; name it: PRODUCT@VERSION"))?,
     };
-    Ok(resolve(&mut client, &product, wanted, &Standings::default(), &|_| None)?)
+    Ok(resolve_anywhere(&mut client, &product, wanted, &Standings::default(), &|_| None)?)
 }
 
 /// What is going to be in the output folder, the bundle last.
-fn items(args: &Args, store: &dyn Read, release: &Release) -> Result<Vec<Item>, Failure> {
+fn items(args: &Args, mirrors: &Mirrors<'_>, release: &Release) -> Result<Vec<Item>, Failure> {
     let descriptor = &release.descriptor;
     let bundle = descriptor.bundle();
     let mut items = Vec::new();
     if args.all {
         let sha256 = Digest::of(&release.bytes);
-        let (_, list) = fetch::file_list(store, descriptor)?;
+        let (_, list) = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
         let sums = checksums::of(descriptor, sha256).into_bytes();
         for (name, bytes) in [
             (layout::descriptor_name(), release.bytes.clone()),
@@ -223,7 +231,7 @@ impl Item {
 /// Brings what is missing; the bytes that came over the wire for the bundle.
 fn bring(
     args: &Args,
-    store: &dyn Read,
+    mirrors: &Mirrors<'_>,
     release: &Release,
     missing: &[&Item],
 ) -> Result<u64, Failure> {
@@ -246,16 +254,18 @@ fn bring(
         let part = item.part();
         match &item.bytes {
             Some(bytes) => disk::write_file(&part, bytes, Permissions::Plain)?,
-            None => transferred = bundle(part.clone(), store, release)?.transferred,
+            None => transferred = bundle(&part, mirrors, release)?.transferred,
         }
         disk::give_name(&part, &item.path)?;
     }
     Ok(transferred)
 }
 
-fn bundle(part: PathBuf, store: &dyn Read, release: &Release) -> Result<Fetched, Failure> {
+fn bundle(part: &Path, mirrors: &Mirrors<'_>, release: &Release) -> Result<Fetched, Failure> {
     let progress = Progress::bytes("fetch", release.descriptor.bundle().size);
-    let fetched = fetch::bundle_to(part, store, &release.descriptor, &|count| progress.add(count))?;
+    let (descriptor, add) = (&release.descriptor, |count| progress.add(count));
+    let fetched =
+        mirrors.ask(|store| fetch::bundle_to(part.to_owned(), store, descriptor, &add))?;
     progress.finish();
     Ok(fetched)
 }

@@ -38,6 +38,9 @@ impl UnderWay<'_> {
     pub(super) fn go_back(&mut self, broken: &Broken) -> Left {
         let before = Was::of(self.plan);
         match (self.undo(&self.reason(broken)), self.reached) {
+            (Err(error), Reached::Nothing | Reached::Gate) if self.walked_back => {
+                Left::Unrecorded(before, Box::new(error))
+            }
             (Err(error), _) => Left::Stranded(Box::new(error)),
             (Ok(_), Reached::Nothing | Reached::Gate) => Left::Unswitched(before),
             (Ok(_), Reached::Switch) => Left::WentBack(before),
@@ -71,6 +74,7 @@ impl UnderWay<'_> {
         let node = self.node;
         self.recorder.journal.back();
         let figures = self.walk_back()?;
+        self.walked_back = true;
         if reason.blames_release {
             let mut standings = Standings::load(&node.root)?;
             standings.failed(&self.opening.to, &reason.words, Timestamp::now());

@@ -19,7 +19,7 @@ use crate::once::OnceError;
 use crate::plan::Plan;
 use crate::pool::PoolError;
 use crate::receipt::Operation;
-use crate::requires::Lacking;
+use crate::requires::{Lacking, Shortage};
 use crate::schema::SchemaError;
 use crate::unpack::UnpackError;
 
@@ -181,6 +181,8 @@ pub struct Failed {
     stage: StageName,
     cause: Box<StageError>,
     left: Left,
+    /// What the disk lacks for the release; told where the disk is to blame.
+    shortage: Option<Shortage>,
 }
 
 /// What ran before.
@@ -215,7 +217,9 @@ pub(super) enum Left {
     Unswitched(Was),
     /// The node went back to what ran before.
     WentBack(Was),
-    /// Going back failed too, or could not be put on record.
+    /// The symlink names what it named before and all is taken back, but not put on record.
+    Unrecorded(Was, Box<StageError>),
+    /// Going back failed too, or could not be put on record after a switch.
     Stranded(Box<StageError>),
     /// The new release runs, but that could not be written down.
     Unsettled(Version),
@@ -231,14 +235,23 @@ impl Broken {
     }
 
     pub(super) fn leaves(self, left: Left) -> Failed {
-        Failed { stage: self.stage, cause: self.cause, left }
+        Failed { stage: self.stage, cause: self.cause, left, shortage: None }
+    }
+}
+
+impl Failed {
+    /// The same, told what the disk lacks.
+    pub(super) fn short_of(self, shortage: Option<Shortage>) -> Self {
+        Self { shortage, ..self }
     }
 }
 
 impl Explain for Failed {
     fn exit(&self) -> Exit {
         match &self.left {
-            Left::Unswitched(_) | Left::Unsettled(_) | Left::Depooled(_) => self.cause.exit(),
+            Left::Unswitched(_) | Left::Unrecorded(..) | Left::Unsettled(_) | Left::Depooled(_) => {
+                self.cause.exit()
+            }
             Left::WentBack(_) => Exit::CheckFailed,
             Left::Stranded(error) => match error.exit() {
                 Exit::NoSpace => Exit::NoSpace,
@@ -251,6 +264,10 @@ impl Explain for Failed {
         let mut hints = self.cause.hints();
         hints.push(match &self.left {
             Left::Unswitched(was) => format!("nothing was switched: {was}"),
+            Left::Unrecorded(was, error) => format!(
+                "nothing was switched: {was}; the record of this ({error}) is made up for by the next \
+                 command that changes the node"
+            ),
             Left::WentBack(was) => format!("switched back: {was}"),
             Left::Stranded(error) => {
                 format!("going back could not be finished ({error}); run `install resume`")
@@ -263,6 +280,9 @@ impl Explain for Failed {
                  reached, `install resume` puts it back"
             ),
         });
+        if let (Exit::NoSpace, Some(shortage)) = (self.cause.exit(), &self.shortage) {
+            hints.push(shortage.to_string());
+        }
         hints
     }
 }

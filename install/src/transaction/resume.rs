@@ -57,6 +57,7 @@ pub fn resume(
         brought: Brought::default(),
         begun,
         reached: if trace.is_switched(&links) { Reached::Switch } else { Reached::Gate },
+        walked_back: false,
         resumed: true,
         undoing,
     };

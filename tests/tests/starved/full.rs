@@ -132,6 +132,44 @@ fn forget(node: &NodeDir<'_>) {
     }
 }
 
+/// Nothing was touched yet, and that is what is said, with what to do; also where not even the record of
+/// it finds room.
+#[test]
+fn no_room_to_fetch() {
+    let world = world();
+    let image = Image::new(&world.path(""), Kind::Ext4, 32);
+    let node = node(&world, &image);
+    let site = site(&node, "write", ".part");
+    for leave in [0, 1 << 20] {
+        let before = Before::of(&node);
+        let mut command = node.command();
+        command.arg("1.1.0");
+        let stopped = Stopped::at(&node, &command, &site);
+        image.fill(leave);
+        let run = stopped.goes_on();
+        println!("{run}");
+        let root = node.root.display().to_string();
+        let run = run.refused(
+            7,
+            &[
+                "fetch: cannot write",
+                "No space left",
+                "nothing was switched: the node is on 1.0.0 as before",
+                &format!("more at {root}, then try again"),
+                "hint: free ",
+            ],
+        );
+        assert!(!run.stderr.contains("could not be finished"), "{run}");
+        assert_eq!(node.current().as_deref(), Some("1.0.0"));
+        image.empty();
+        settle(&node, &before, "1.1.0", "fetch");
+        std::fs::remove_dir_all(node.root.join("state/downloads")).expect("it is there");
+        std::fs::create_dir(node.root.join("state/downloads")).expect("there is room");
+    }
+    let _ = node.install(["1.1.0"]).ok();
+    whole(&node, "afterwards");
+}
+
 #[test]
 fn the_disk_turns_read_only_meanwhile() {
     let world = world();
