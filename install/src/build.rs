@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use cutover_formats::descriptor::Python;
 use cutover_formats::exit::{Exit, Explain};
+use cutover_terminal::bytes;
 
+use crate::disk;
+use crate::leftovers;
 use crate::program::{self, Ended, How};
 use crate::requires::find_command;
 use crate::root::Root;
@@ -27,6 +30,18 @@ pub enum BuildError {
         /// Why not.
         error: std::io::Error,
     },
+    /// There was no room for what it builds.
+    #[error("no space left on the disk of {}: `{command}` {how}", .full.path.display())]
+    NoSpace {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        how: How,
+        /// The disk.
+        full: Room,
+        /// The end of what it printed.
+        tail: Vec<String>,
+    },
     /// A builder failed.
     #[error("`{command}` {how}")]
     Failed {
@@ -44,19 +59,46 @@ impl Explain for BuildError {
         match self {
             Self::NoInterpreter(_) => Exit::Usage,
             Self::Run { error, .. } => Exit::of_io(error),
-            Self::Failed { tail, .. } if tail.iter().any(|line| line.contains("(os error 28)")) => {
-                Exit::NoSpace
-            }
+            Self::NoSpace { .. } => Exit::NoSpace,
             Self::Failed { .. } => Exit::CheckFailed,
         }
     }
 
     fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Failed { tail, .. } => tail.iter().map(|line| format!("| {line}")).collect(),
-            Self::NoInterpreter(_) | Self::Run { .. } => Vec::new(),
-        }
+        let (tail, room) = match self {
+            Self::Failed { tail, .. } => (tail, None),
+            Self::NoSpace { tail, full, .. } => (tail, Some(full)),
+            Self::NoInterpreter(_) | Self::Run { .. } => return Vec::new(),
+        };
+        let mut hints: Vec<String> = tail.iter().map(|line| format!("| {line}")).collect();
+        hints.extend(room.map(|Room { free, .. }| {
+            format!(
+                "{} were free there when it gave up; free some space (`install prune` removes old \
+                 releases), then try again",
+                bytes(*free)
+            )
+        }));
+        hints
     }
+}
+
+/// What a builder found on a disk that it writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// A folder there.
+    pub path: PathBuf,
+    /// Bytes that are free.
+    pub free: u64,
+}
+
+/// Where an environment is built.
+pub(crate) struct Site<'a> {
+    /// The node's root, or a rehearsal's.
+    pub(crate) root: &'a Root,
+    /// The release's own folder.
+    pub(crate) prefix: &'a Path,
+    /// Names the transaction.
+    pub(crate) id: &'a str,
 }
 
 /// What builds environments on this node.
@@ -89,17 +131,16 @@ impl Builder {
     /// The environment stands at its final place from the start, because its scripts name it by
     /// its absolute path. A builder that takes longer than `limit` is ended with all that it
     /// started.
-    pub fn build(
+    pub(crate) fn build(
         &self,
-        root: &Root,
-        prefix: &Path,
+        site: &Site<'_>,
         python: &Python,
         limit: Option<Duration>,
     ) -> Result<(), BuildError> {
         let began = Instant::now();
-        let log = root.run().join("stage-build.log");
+        let Site { prefix, .. } = *site;
         let run = |command: Command| {
-            run(command, limit.unwrap_or(Duration::MAX).saturating_sub(began.elapsed()), &log)
+            run(command, limit.unwrap_or(Duration::MAX).saturating_sub(began.elapsed()), site)
         };
         let interpreter = find_command(&python.interpreter)
             .ok_or_else(|| BuildError::NoInterpreter(python.interpreter.clone()))?;
@@ -110,12 +151,12 @@ impl Builder {
             Self::Uv(uv) => {
                 let make: [&OsStr; 4] =
                     ["venv".as_ref(), "--python".as_ref(), interpreter.as_ref(), env.as_ref()];
-                let mut venv = self.command(root, uv);
+                let mut venv = self.command(site, uv);
                 venv.args(make);
                 run(venv)?;
                 let install = ["pip", "install", "--no-index", "--require-hashes", "--no-deps"];
                 let python = env.join("bin/python");
-                let mut pip = self.command(root, uv);
+                let mut pip = self.command(site, uv);
                 pip.args(install)
                     .args(["--compile-bytecode", "--link-mode", "hardlink"])
                     .args([OsStr::new("--python"), python.as_ref()])
@@ -125,12 +166,12 @@ impl Builder {
             }
             Self::Pip => {
                 let venv: [&OsStr; 3] = ["-m".as_ref(), "venv".as_ref(), env.as_ref()];
-                let mut make = self.command(root, &interpreter);
+                let mut make = self.command(site, &interpreter);
                 make.args(venv);
                 run(make)?;
                 let install =
                     ["-m", "pip", "install", "--no-index", "--require-hashes", "--no-deps"];
-                let mut pip = self.command(root, &env.join("bin/python"));
+                let mut pip = self.command(site, &env.join("bin/python"));
                 pip.args(install)
                     .args(["--disable-pip-version-check", "--no-cache-dir", "--no-input"])
                     .args([OsStr::new("--find-links"), wheels.as_ref()])
@@ -141,7 +182,7 @@ impl Builder {
     }
 
     /// A command that sees nothing of the operator's own Python settings.
-    fn command(&self, root: &Root, program: &Path) -> Command {
+    fn command(&self, site: &Site<'_>, program: &Path) -> Command {
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
@@ -150,11 +191,12 @@ impl Builder {
                 command.env_remove(name.as_ref());
             }
         }
+        leftovers::mark(&mut command, site.id);
         match self {
             Self::Uv(_) => {
                 command.env("UV_OFFLINE", "1").env("UV_NO_CONFIG", "1");
                 command.env("UV_NO_PROGRESS", "1").env("UV_PYTHON_DOWNLOADS", "never");
-                command.env("UV_CACHE_DIR", root.cache().join("uv"));
+                command.env("UV_CACHE_DIR", site.root.cache().join("uv"));
             }
             Self::Pip => {
                 command.env("PIP_CONFIG_FILE", "/dev/null").env("PYTHONNOUSERSITE", "1");
@@ -164,12 +206,70 @@ impl Builder {
     }
 }
 
-fn run(command: Command, within: Duration, log: &Path) -> Result<(), BuildError> {
+fn run(command: Command, within: Duration, site: &Site<'_>) -> Result<(), BuildError> {
     let shown = program::shown(&command);
     let program = command.get_program().to_string_lossy().into_owned();
-    match program::run_logged(command, within, log) {
+    let log = site.root.run().join("stage-build.log");
+    match program::run_logged(command, within, &log) {
         Ok(ended) if ended.succeeded() => Ok(()),
-        Ok(Ended { how, tail }) => Err(BuildError::Failed { command: shown, how, tail }),
+        Ok(ended) => Err(failure(shown, ended, rooms(site))),
         Err(error) => Err(BuildError::Run { program, error }),
+    }
+}
+
+/// The disks that builders write to, as far as they can be looked at: the prefix's, with their cache,
+/// and that of their temporary files.
+fn rooms(site: &Site<'_>) -> Vec<Room> {
+    let folders = [site.prefix.to_owned(), std::env::temp_dir()];
+    let room = |path: PathBuf| {
+        let free = disk::free_space(&path).ok()?;
+        Some(Room { path, free })
+    };
+    folders.into_iter().filter_map(room).collect()
+}
+
+/// Why a builder failed. Not each of them hands on what those say that it runs itself, so a disk
+/// with next to no space left is reason enough.
+fn failure(command: String, ended: Ended, rooms: Vec<Room>) -> BuildError {
+    const NEXT_TO_NONE: u64 = 64 << 10;
+    /// As Python and Rust write it, whatever the language.
+    const WORDS: [&str; 2] = ["[Errno 28]", "(os error 28)"];
+    let Ended { how, tail } = ended;
+    let told = tail.iter().any(|line| WORDS.iter().any(|words| line.contains(words)));
+    match rooms.into_iter().min_by_key(|room| room.free) {
+        Some(full) if told || full.free < NEXT_TO_NONE => {
+            BuildError::NoSpace { command, how, full, tail }
+        }
+        _ => BuildError::Failed { command, how, tail },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures_and_from_other_disks() {
+        let room = |path: &str, free| Room { path: path.into(), free };
+        let fails = |words: &str, rooms| {
+            let how = How::Exited(ExitStatus::from_raw(256));
+            failure("uv".to_owned(), Ended { how, tail: vec![words.to_owned()] }, rooms)
+        };
+        let roomy = || vec![room("/srv", 1 << 30), room("/tmp", 1 << 20)];
+        assert_eq!(fails("bad wheel", roomy()).exit(), Exit::CheckFailed);
+        for words in ["[Errno 28] No space left", "Kein Platz (os error 28)"] {
+            let error = fails(words, roomy());
+            assert_eq!(error.exit(), Exit::NoSpace);
+            assert!(
+                error.to_string().starts_with("no space left on the disk of /tmp: `uv` failed")
+            );
+        }
+        let error = fails("exit status 1", vec![room("/srv", 4096), room("/tmp", 1 << 20)]);
+        assert!(error.to_string().contains("the disk of /srv"));
+        let hints = error.hints();
+        assert!(hints[0] == "| exit status 1" && hints[1].starts_with("4.10 kB were"), "{hints:?}");
     }
 }

@@ -24,6 +24,7 @@ pub mod fetch;
 pub mod gate;
 pub mod installer;
 pub mod journal;
+mod leftovers;
 pub mod lock;
 pub mod node;
 pub mod once;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::fs::FallocateFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Lines of output that are kept, and most bytes of each.
@@ -23,6 +24,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 const GRACE: Duration = Duration::from_secs(2);
 /// How long output is waited for after the end: a child that lives on may hold the pipe.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Bytes of a log for which there is room whatever happens.
+const SET_ASIDE: u64 = 64 << 10;
 
 /// How a program ended, and the last lines that it printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +99,8 @@ pub fn run(mut command: Command, within: Duration) -> io::Result<Ended> {
 pub fn run_logged(mut command: Command, within: Duration, log: &Path) -> io::Result<Ended> {
     let file = File::options().create(true).append(true).mode(0o600).open(log)?;
     file.set_len(0)?;
+    // So that a program which fills the disk can still say so. Not every file system can do that.
+    let _ = rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, SET_ASIDE);
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
     let mut child = command.spawn()?;
     let how = match wait(&mut child, within)? {

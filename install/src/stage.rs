@@ -18,7 +18,7 @@ use crate::plan::Place;
 
 pub(crate) use command::Command;
 pub use command::CommandError;
-pub(crate) use command::{Job, end_leftovers};
+pub(crate) use command::Job;
 pub(crate) use pooling::{Depool, Repool};
 pub(crate) use scene::own;
 pub use scene::{Answers, Scene};

@@ -25,7 +25,7 @@ impl Before {
     /// Of this moment.
     #[must_use]
     pub fn of(node: &NodeDir<'_>) -> Self {
-        let inventory = without_standings(node.inventory());
+        let inventory = without_learned(node.inventory());
         Self { current: node.current(), inventory, history: history(node) }
     }
 }
@@ -48,7 +48,7 @@ pub fn settle(node: &NodeDir<'_>, before: &Before, to: &str, at: &str) -> Option
     kept(node, before, at);
     if current == before.current && current.as_deref() != Some(to) {
         // A release that was brought may stay, but none of what makes the node what it is.
-        assert_same(&before.inventory, &without_standings(node.inventory()));
+        assert_same(&before.inventory, &without_learned(node.inventory()));
     }
     if node.gate.is_some() && current.is_some() {
         served(node, at);
@@ -170,9 +170,9 @@ fn history(node: &NodeDir<'_>) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// What was learned of releases may be rewritten.
-fn without_standings(mut inventory: Vec<String>) -> Vec<String> {
-    inventory.retain(|line| !line.starts_with("state/standings.json"));
-    inventory.retain(|line| !line.starts_with("state/gate.json"));
+/// What was learned of releases may be rewritten, and what builders keep is their own.
+fn without_learned(mut inventory: Vec<String>) -> Vec<String> {
+    let learned = ["state/standings.json", "state/gate.json", "state/cache"];
+    inventory.retain(|line| !learned.iter().any(|name| line.starts_with(name)));
     inventory
 }

@@ -6,7 +6,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::world::Run;
+use crate::world::{Run, wait_until};
 
 /// What is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +134,44 @@ impl Image {
         let mut python = Command::new("python3");
         python.args(["-c", script]).arg(&self.mount).arg(cut.flag().to_string());
         let _ = Run::of(&mut python).ok();
+    }
+
+    /// Kills what uses it, as the power does that is gone, and waits for its end.
+    ///
+    /// # Panics
+    /// Where something does not end.
+    pub fn end_users(&self) {
+        wait_until("nobody uses the disk", || {
+            let users = self.users();
+            for user in &users {
+                // One that is gone by itself needs no signal.
+                let kill = Command::new("kill").args(["-s", "KILL", user]).output();
+                kill.expect("there is a shell's kill");
+            }
+            users.is_empty()
+        });
+    }
+
+    /// Processes that have a file there open, or were told of one. This one has none.
+    fn users(&self) -> Vec<String> {
+        let mount = self.mount.as_os_str().as_encoded_bytes();
+        let names = |bytes: &[u8]| bytes.windows(mount.len()).any(|window| window == mount);
+        let uses = |process: &Path| {
+            let told = std::fs::read(process.join("cmdline")).is_ok_and(|line| names(&line));
+            let open = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+            let folder = process.join("cwd");
+            told || open.map(|file| file.path()).chain([folder]).any(|link| {
+                std::fs::read_link(link).is_ok_and(|file| file.starts_with(&self.mount))
+            })
+        };
+        let processes = std::fs::read_dir("/proc").expect("it is mounted").flatten();
+        let number = |process: std::fs::DirEntry| {
+            let name = process.file_name().into_string().ok()?;
+            let all = name.bytes().all(|byte| byte.is_ascii_digit());
+            let own = name == std::process::id().to_string();
+            (all && !own && uses(&process.path())).then_some(name)
+        };
+        processes.filter_map(number).collect()
     }
 
     /// Unmounts and mounts again, as after a restart. Nobody may use it.

@@ -1,8 +1,10 @@
-//! A Python wheel, made on the spot, for releases that vendor one.
+//! Python distributions, made on the spot, for releases that vendor one.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::world::{Run, Tree};
+use crate::trial::copy;
+use crate::world::{Run, Tree, source};
 
 /// A wheel with a module and a script.
 const MAKE_WHEEL: &str = r#"
@@ -33,11 +35,51 @@ pub const VENDOR: &str =
 /// Where Python does not make it.
 #[must_use]
 pub fn add_wheel(tree: &Tree) -> String {
+    let wheel = wheels(tree).join(WHEEL);
+    let _ = Run::of(Command::new("python3").args(["-c", MAKE_WHEEL]).arg(&wheel)).ok();
+    lock(tree, &wheel)
+}
+
+/// The same with a source of it, `tests/apps/demo`, which is built on the node, and there waits
+/// where the file `slow` is.
+///
+/// # Panics
+/// Where it cannot be made.
+pub fn add_source(tree: &Tree, slow: &Path) {
+    let wheels = wheels(tree);
+    let folder = wheels.join("demo_app-1.0");
+    copy(&source("apps/demo"), &folder);
+    std::fs::write(folder.join("slow.txt"), slow.display().to_string()).expect("a scratch file");
+    let archive = wheels.join("demo_app-1.0.tar.gz");
+    let mut tar = Command::new("tar");
+    tar.args(["--create", "--gzip", "--file"]).arg(&archive).arg("--directory").arg(&wheels);
+    let _ = Run::of(tar.arg("demo_app-1.0")).ok();
+    std::fs::remove_dir_all(&folder).expect("it was made");
+    lock(tree, &archive);
+}
+
+/// The folder of `uv`: in the path, else where `tests/parts` puts it.
+///
+/// # Panics
+/// Where it is in none of them.
+#[must_use]
+pub fn folder_of_uv() -> PathBuf {
+    let path = std::env::var_os("PATH").expect("there is a path");
+    let tools = source("../target/tools/bin");
+    let mut folders = std::env::split_paths(&path).chain([tools]);
+    let found = folders.find(|folder| folder.join("uv").is_file());
+    found.expect("tests/parts installs uv")
+}
+
+fn wheels(tree: &Tree) -> PathBuf {
     let wheels = tree.folder.join("wheels");
     std::fs::create_dir(&wheels).expect("a folder");
-    let mut make = Command::new("python3");
-    let _ = Run::of(make.args(["-c", MAKE_WHEEL]).arg(wheels.join(WHEEL))).ok();
-    let sum = Run::of(Command::new("sha256sum").arg(wheels.join(WHEEL))).ok();
+    wheels
+}
+
+/// Writes the lock file for the one distribution; its digest.
+fn lock(tree: &Tree, distribution: &Path) -> String {
+    let sum = Run::of(Command::new("sha256sum").arg(distribution)).ok();
     let sha256 = sum.stdout[..64].to_owned();
     tree.write("requirements.lock", &format!("demo-app==1.0 --hash=sha256:{sha256}\n"));
     sha256

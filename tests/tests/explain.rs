@@ -1,10 +1,10 @@
 //! `install log` and `install explain`: what happened on a node, and where its files came from.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use cutover_tests::wheel::{VENDOR, WHEEL, add_wheel};
-use cutover_tests::world::{NodeDir, Run, World, free_address, source};
+use cutover_tests::wheel::{VENDOR, WHEEL, add_wheel, folder_of_uv};
+use cutover_tests::world::{NodeDir, Run, World, free_address};
 use serde_json::Value;
 
 /// Releases an application with a wheel and a config file; the wheel's digest.
@@ -22,15 +22,6 @@ fn release_with_wheel(world: &World) -> String {
     tree.tag("1.0.0");
     let _ = world.pack(["release", "--source", "tree"]).ok();
     sha256
-}
-
-/// Where `uv` is: in the path, else where `tests/parts` puts it.
-fn uv() -> PathBuf {
-    let path = std::env::var_os("PATH").expect("there is a path");
-    let tools = source("../target/tools/bin");
-    let mut folders = std::env::split_paths(&path).chain([tools]);
-    let found = folders.find(|folder| folder.join("uv").is_file());
-    found.expect("tests/parts installs uv")
 }
 
 fn explain(node: &NodeDir<'_>, file: &str) -> Value {
@@ -106,7 +97,7 @@ fn every_file_says_where_it_came_from_whatever_built_the_environment() {
     let wheel = release_with_wheel(&world);
     for (builder, path) in [
         ("venv and pip", "/usr/bin:/bin".to_owned()),
-        ("uv", format!("{}:/usr/bin:/bin", uv().display())),
+        ("uv", format!("{}:/usr/bin:/bin", folder_of_uv().display())),
     ] {
         let node = world.node(None);
         std::fs::write(node.root.join("shared/tiny.ini"), "x").expect("written");

@@ -202,8 +202,9 @@ impl UnderWay<'_> {
     }
 
     fn bring(&mut self, stage: BuiltIn, step: &Step) -> Result<Option<String>, StageError> {
-        let (root, release, mirrors) = (&self.scratch.root, self.release, self.mirrors);
-        let bring = Bring { root, release, mirrors, inputs: self.inputs.as_ref() };
+        let (root, id) = (&self.scratch.root, self.id.as_str());
+        let (release, mirrors) = (self.release, self.mirrors);
+        let bring = Bring { root, id, release, mirrors, inputs: self.inputs.as_ref() };
         let words = bring.act(stage, step, &mut self.brought)?;
         if stage == BuiltIn::Seal {
             self.done.fetched = self.brought.transferred();

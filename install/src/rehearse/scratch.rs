@@ -6,10 +6,10 @@ use cutover_terminal::Failure;
 
 use crate::disk::{self, DiskError};
 use crate::gate::end_left_behind;
+use crate::leftovers;
 use crate::node::{Node, NodeError};
 use crate::resolve::Release;
 use crate::root::Root;
-use crate::stage::end_leftovers;
 use crate::swap;
 
 /// What stands in a root that is Cutover's own; all else is seen from a rehearsal too.
@@ -63,7 +63,7 @@ pub fn sweep(root: &Root) -> Result<bool, Failure> {
     if !scratch.path().exists() {
         return Ok(false);
     }
-    end_leftovers(&id(root));
+    leftovers::end(&id(root));
     end_left_behind(&scratch)?;
     disk::remove_tree(scratch.path())?;
     disk::sync_folder(&root.state())?;

@@ -9,15 +9,12 @@ use std::time::Duration;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::stage::{CommandLine, DEFAULT_TIMEOUT};
 use cutover_terminal::Failure;
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Scene, Stage, words};
 use crate::gate::ControlError;
+use crate::leftovers;
 use crate::plan::Step;
 use crate::program::{self, Ended, How};
-
-/// Marks every process of a transaction, so that what a killed installer left is found.
-const MARK: &str = "CUTOVER_TRANSACTION";
 
 /// A command did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -151,42 +148,11 @@ fn command(scene: &Scene<'_>, words: &[String]) -> process::Command {
             command.env_remove(name);
         }
     }
-    command.args(words.iter().skip(1)).current_dir(folder).env(MARK, scene.id);
+    command.args(words.iter().skip(1)).current_dir(folder);
+    leftovers::mark(&mut command, scene.id);
     // Else a release that runs its own Python would change its sealed prefix.
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
-}
-
-/// Kills what the commands of a transaction left running when its installer was killed.
-pub(crate) fn end_leftovers(id: &str) {
-    /// Killed processes take a moment to be gone.
-    const LOOKS: usize = 250;
-    const LOOK_AGAIN: Duration = Duration::from_millis(20);
-    for _ in 0..LOOKS {
-        let marked = marked(&format!("{MARK}={id}"));
-        if marked.is_empty() {
-            return;
-        }
-        for pid in marked {
-            // One that is gone by itself needs no signal.
-            let _ = kill_process(pid, Signal::KILL);
-        }
-        std::thread::sleep(LOOK_AGAIN);
-    }
-}
-
-/// The processes that have `mark` in their environment. Those of others cannot be looked at, and
-/// are none of ours.
-fn marked(mark: &str) -> Vec<Pid> {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let has_mark = |process: &std::fs::DirEntry| {
-        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
-    };
-    let number = |process: std::fs::DirEntry| process.file_name().to_str()?.parse().ok();
-    let marked = processes.flatten().filter(has_mark).filter_map(number);
-    let own = rustix::process::getpid();
-    marked.filter_map(Pid::from_raw).filter(|pid| *pid != own).collect()
 }
 
 /// A stage that is a command.

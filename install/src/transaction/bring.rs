@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::StageError;
 use crate::audit::Inventory;
-use crate::build::Builder;
+use crate::build::{Builder, Site};
 use crate::configure::inputs::Inputs;
 use crate::configure::{self, Links};
 use crate::disk::{self, DiskError, Folder, Permissions};
@@ -65,6 +65,8 @@ impl Brought {
 /// What a release is brought with.
 pub(crate) struct Bring<'a> {
     pub(crate) root: &'a Root,
+    /// Names the transaction.
+    pub(crate) id: &'a str,
     pub(crate) release: &'a Release,
     pub(crate) mirrors: &'a Mirrors<'a>,
     pub(crate) inputs: Option<&'a Inputs>,
@@ -78,7 +80,7 @@ impl Bring<'_> {
         step: &Step,
         brought: &mut Brought,
     ) -> Result<Option<String>, StageError> {
-        let Self { root, release, mirrors, inputs } = *self;
+        let Self { root, release, mirrors, inputs, .. } = *self;
         let descriptor = &release.descriptor;
         let prefix = root.prefix(&descriptor.version);
         match stage {
@@ -101,7 +103,7 @@ impl Bring<'_> {
                 let bundle = &brought.fetched()?.path;
                 unpack(list, bundle, &prefix, &|count| progress.add(count))?;
             }
-            BuiltIn::Build => return build(root, release, step),
+            BuiltIn::Build => return self.build(step),
             BuiltIn::Configure => {
                 let (list, links) = brought.contents()?;
                 links.make(&Folder::open(&prefix)?)?;
@@ -114,6 +116,21 @@ impl Bring<'_> {
             _ => {}
         }
         Ok(None)
+    }
+
+    fn build(&self, step: &Step) -> Result<Option<String>, StageError> {
+        let Self { root, id, .. } = *self;
+        let descriptor = &self.release.descriptor;
+        let Some(python) = &descriptor.python else { return Ok(None) };
+        let prefix = root.prefix(&descriptor.version);
+        // What an earlier try may have left there.
+        disk::remove_tree(&prefix.join(python.env.as_path()))?;
+        let builder = Builder::find();
+        let limit = step.timeout.map(Period::as_duration);
+        builder.build(&Site { root, prefix: &prefix, id }, python, limit)?;
+        let built = Inventory::take(&prefix, &python.env, builder.name())?;
+        disk::write_json(&root.built(&descriptor.version), &built)?;
+        Ok(Some(format!("{} by {}", python.env, builder.name())))
     }
 }
 
@@ -143,22 +160,6 @@ fn put_on_record(root: &Root, release: &Release, file_list: &[u8]) -> Result<(),
         disk::write_json(&root.signed_by(version), signed_by)?;
     }
     disk::write_file(&root.file_list(version), file_list, Permissions::Plain)
-}
-
-fn build(root: &Root, release: &Release, step: &Step) -> Result<Option<String>, StageError> {
-    let version = &release.descriptor.version;
-    let Some(python) = &release.descriptor.python else { return Ok(None) };
-    let prefix = root.prefix(version);
-    // What an earlier try may have left there.
-    disk::remove_tree(&prefix.join(python.env.as_path()))?;
-    let builder = Builder::find();
-    let limit = step.timeout.map(Period::as_duration);
-    builder.build(root, &prefix, python, limit)?;
-    disk::write_json(
-        &root.built(version),
-        &Inventory::take(&prefix, &python.env, builder.name())?,
-    )?;
-    Ok(Some(format!("{} by {}", python.env, builder.name())))
 }
 
 /// From here on the prefix is whole: all that is in it is on disk before the seal is.

@@ -11,11 +11,12 @@ use super::recorder::Recorder;
 use super::{Reached, UnderWay, Undoing};
 use crate::configure::rendering;
 use crate::journal::{self, Journal, Recovery, Trace};
+use crate::leftovers;
 use crate::node::Node;
 use crate::plan::{Act, Plan};
 use crate::pool;
 use crate::receipt::Receipt;
-use crate::stage::{self, Own};
+use crate::stage::Own;
 use crate::swap::{self, Served};
 
 /// Ends the transaction of `trace`: in the new where the symlink names it and the rest of the plan
@@ -28,7 +29,7 @@ pub fn resume(
     output: &Output,
 ) -> Result<Receipt, StageError> {
     // What the killed installer left running would act beside its own undoing.
-    stage::end_leftovers(&trace.opening.id);
+    leftovers::end(&trace.opening.id);
     let config = rendering::number(&node.root, &trace.opening.to)?;
     let links = journal::Links { current: node.current()?, config };
     let recovery = journal::recovery(trace, &links);

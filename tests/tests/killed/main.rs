@@ -10,4 +10,5 @@ mod apply;
 mod gate;
 mod installer;
 mod others;
+mod staged;
 mod twice;

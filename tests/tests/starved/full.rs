@@ -30,7 +30,7 @@ fn world() -> World {
     world
 }
 
-/// A node on a disk of 32 MiB that runs 1.0.0.
+/// A node on a disk of its own that runs 1.0.0.
 fn node<'a>(world: &'a World, image: &Image) -> NodeDir<'a> {
     let node = world.unmade_node(image.path().join("node"), None);
     let _ = Run::of(&mut node.init()).ok();
@@ -93,8 +93,19 @@ fn site(node: &NodeDir<'_>, call: &str, file: &str) -> Site {
 
 #[test]
 fn the_disk_fills_up_meanwhile() {
+    fills_up_meanwhile(Kind::Ext4, 32);
+}
+
+/// It keeps back what it needs itself, and sets space aside for files that grow.
+#[test]
+fn an_xfs_fills_up_meanwhile() {
+    fills_up_meanwhile(Kind::Xfs, 300);
+}
+
+#[expect(clippy::print_stdout, reason = "what was said, for whoever runs the test")]
+fn fills_up_meanwhile(kind: Kind, megabytes: u64) {
     let world = world();
-    let image = Image::new(&world.path(""), Kind::Ext4, 32);
+    let image = Image::new(&world.path(""), kind, megabytes);
     let node = node(&world, &image);
     for (stage, call, file, leave) in [
         ("fetch", "write", ".part", 1 << 20),

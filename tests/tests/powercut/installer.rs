@@ -1,11 +1,5 @@
-//! The power fails at a moment of an install: XFS on a loop device is shut down, once with its log
-//! flushed and once without, mounted again, and the install is ended. The node is on the old release
-//! or the new, whole, with all of its history, and no file is there without its contents.
-//!
-//! The last test shows that the others can fail: with the syncs left out they do. `CUTOVER_STRIDE`
-//! as for `killed`; the journal's steps are all tried always.
-
-use std::path::Path;
+//! The installer, on a node without a gate. The last test shows that the others can fail: with the
+//! syncs left out they do.
 
 use cutover_tests::aftermath::settle;
 use cutover_tests::image::{Cut, Image, Kind};
@@ -13,10 +7,7 @@ use cutover_tests::strace::{Site, without};
 use cutover_tests::trial::{Count, Trial, kill_at, sample};
 use cutover_tests::world::{NodeDir, Run, World};
 
-/// What `mkfs.xfs` asks for.
-const MEGABYTES: u64 = 300;
-
-const CUTS: [Cut; 2] = [Cut::NothingFlushed, Cut::LogFlushed];
+use crate::{CUTS, MEGABYTES, empty_files, with_contents};
 
 /// A node on a disk whose power can be cut.
 fn node<'a>(world: &'a World, image: &Image) -> NodeDir<'a> {
@@ -68,35 +59,6 @@ fn everywhere(trial: &Trial<'_>, image: &Image, arguments: &[&str], to: &str, sa
         count.places
     );
     assert!(count.killed * 10 > count.missed * 9, "{count:?}");
-}
-
-/// No file that is to have contents has none.
-#[track_caller]
-fn with_contents(node: &NodeDir<'_>, at: &str) {
-    let empty = empty_files(&node.root);
-    assert!(empty.is_empty(), "{at}: without contents: {empty:?}");
-}
-
-fn empty_files(root: &Path) -> Vec<String> {
-    let mut find = std::process::Command::new("find");
-    find.arg(root).args(["-type", "f", "-size", "0", "-printf", "%P\\n"]);
-    let found = Run::of(&mut find).ok().stdout;
-    // The journal's first line may not have been synced, nothing relies on the lock's text, a
-    // download and an update client's copies are verified whenever they are used, and a prefix
-    // without a seal is no release.
-    let may = |name: &str| {
-        let whole =
-            |version: &str| root.join("state/releases").join(version).join("seal.json").exists();
-        name == "state/journal"
-            || name == "state/lock"
-            || name.starts_with("state/downloads/")
-            || name.starts_with("state/trust/")
-            || name.contains("/.")
-            || name
-                .strip_prefix("releases/")
-                .is_some_and(|rest| rest.split('/').next().is_some_and(|version| !whole(version)))
-    };
-    found.lines().filter(|name| !may(name)).map(str::to_owned).collect()
 }
 
 #[test]

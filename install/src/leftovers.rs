@@ -1,0 +1,51 @@
+//! What an installer that was killed left running: stages of releases, builders of environments, and
+//! all that those started.
+//!
+//! Each program carries its transaction's name in its environment, and so does whatever it starts
+//! itself, in whichever process group. The kernel takes nothing away from them when the installer
+//! dies, and neither a number on record nor a name of a folder would tell them from others.
+
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Marks every process of a transaction.
+const MARK: &str = "CUTOVER_TRANSACTION";
+
+/// Has `command`, and what it starts, found by [`end`] as a part of the transaction `id`.
+pub(crate) fn mark(command: &mut Command, id: &str) {
+    command.env(MARK, id);
+}
+
+/// Kills what the transaction `id` left running when its installer was killed.
+pub(crate) fn end(id: &str) {
+    /// Killed processes take a moment to be gone.
+    const LOOKS: usize = 250;
+    const LOOK_AGAIN: Duration = Duration::from_millis(20);
+    for _ in 0..LOOKS {
+        let marked = marked(&format!("{MARK}={id}"));
+        if marked.is_empty() {
+            return;
+        }
+        for pid in marked {
+            // One that is gone by itself needs no signal.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// The processes that have `mark` in their environment. Those of others cannot be looked at, and
+/// are none of ours.
+fn marked(mark: &str) -> Vec<Pid> {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let has_mark = |process: &std::fs::DirEntry| {
+        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    };
+    let number = |process: std::fs::DirEntry| process.file_name().to_str()?.parse().ok();
+    let marked = processes.flatten().filter(has_mark).filter_map(number);
+    let own = rustix::process::getpid();
+    marked.filter_map(Pid::from_raw).filter(|pid| *pid != own).collect()
+}
