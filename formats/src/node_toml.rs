@@ -84,10 +84,10 @@ fn default_keep() -> usize {
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidNodeToml {
     /// Not TOML, a key that means nothing, or a value of the wrong kind.
-    #[error("node.toml: {0}")]
+    #[error("{}", .0.to_string().trim_end())]
     Shape(#[from] toml::de::Error),
     /// A key that means nothing.
-    #[error("node.toml line {line}: unknown key `{key}`")]
+    #[error("line {line}: unknown key `{key}`")]
     UnknownKey {
         /// Where; lines count from 1.
         line: usize,
@@ -95,7 +95,7 @@ pub enum InvalidNodeToml {
         key: String,
     },
     /// A value of the right kind that cannot be meant.
-    #[error("node.toml line {line}: {key} {why}")]
+    #[error("line {line}: {key} {why}")]
     Value {
         /// Where; lines count from 1.
         line: usize,

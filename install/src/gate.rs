@@ -148,6 +148,10 @@ impl Explain for GateError {
             Self::Elsewhere { .. } => {
                 vec!["have `listen` and the socket unit's ListenStream= say the same".to_owned()]
             }
+            Self::AlreadyRunning { .. } => vec![
+                "it goes on; `install gate --replace` takes its place without losing a request"
+                    .to_owned(),
+            ],
             Self::Succession(error) => error.hints(),
             Self::PathTooLong(_) => vec!["use a root with a shorter path".to_owned()],
             _ => Vec::new(),

@@ -87,7 +87,10 @@ impl Explain for NodeError {
             Self::Disk(error) => error.hints(),
             Self::Gate(error) => error.hints(),
             Self::Pool(error) => error.hints(),
-            Self::Settings { .. } | Self::Current(_) => Vec::new(),
+            Self::Settings { .. } => {
+                vec!["nothing was changed; node-toml.md describes every setting".to_owned()]
+            }
+            Self::Current(_) => Vec::new(),
         }
     }
 }

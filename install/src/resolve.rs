@@ -90,12 +90,18 @@ impl Explain for ResolveError {
 
     fn hints(&self) -> Vec<String> {
         let nearest = |near: &[String]| match near {
-            [] => "nothing was changed; the repository has nothing that looks alike".to_owned(),
+            [] => "nothing was changed; the repository has none at all".to_owned(),
+            [near] => format!("nothing was changed; the nearest is {near}"),
             near => format!("nothing was changed; the nearest are {}", near.join(", ")),
         };
         match self {
             Self::Trust(error) => error.hints(),
-            Self::NoVersion { near, .. } | Self::NoChannel { near, .. } => vec![nearest(near)],
+            Self::NoVersion { near, .. } => vec![nearest(near)],
+            Self::NoChannel { near, .. } => vec![
+                nearest(near),
+                "`pack list` shows channels and versions; a version has three numbers, as in 1.1.0"
+                    .to_owned(),
+            ],
             Self::KnownBad { version, .. } => vec![format!(
                 "nothing was changed; `install {version}` takes it all the same, by its number"
             )],
@@ -172,7 +178,11 @@ fn follow(
         return Ok(pointer.version);
     }
     let names = client.channel_names()?;
-    let near = cutover_terminal::nearest(channel.as_str(), names.iter().map(Channel::as_str));
+    let names = || names.iter().map(Channel::as_str);
+    let mut near = cutover_terminal::nearest(channel.as_str(), names());
+    if near.is_empty() {
+        near = names().take(3).collect();
+    }
     let near = near.into_iter().map(str::to_owned).collect();
     Err(ResolveError::NoChannel { product: product.clone(), channel: channel.clone(), near })
 }

@@ -193,6 +193,9 @@ impl Explain for StoreError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Denied { hint, .. } => vec![hint.clone()],
+            Self::Unreachable { .. } => {
+                vec!["check the address, and whether it is up; then try again".to_owned()]
+            }
             Self::NoSpace { .. } => {
                 vec![
                     "nothing was published; make room at the repository, then try again".to_owned(),

@@ -19,5 +19,5 @@ pub use failure::{Failure, run};
 pub use logging::{Verbosity, log_to_stderr};
 pub use output::{Output, OutputArgs};
 pub use progress::Progress;
-pub use table::Table;
+pub use table::{NONE, Table};
 pub use text::{bytes, duration, nearest};

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// What stands where there is nothing to tell.
+pub const NONE: &str = "-";
+
 /// Rows under a heading.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -35,7 +38,8 @@ impl Table {
     }
 
     fn is_numeric(&self, column: usize) -> bool {
-        !self.rows.is_empty() && self.rows.iter().all(|row| is_number(&row[column]))
+        let mut cells = self.rows.iter().map(|row| row[column].as_str()).filter(|it| *it != NONE);
+        cells.next().is_some_and(is_number) && cells.all(is_number)
     }
 }
 
@@ -73,5 +77,7 @@ mod tests {
         table.row(["1.0.0".to_owned(), "9 MB".to_owned()]);
         table.row(["1.10.0".to_owned(), "10 MB".to_owned()]);
         assert_eq!(table.to_string(), "VERSION   SIZE\n1.0.0     9 MB\n1.10.0   10 MB\n");
+        table.row([NONE.to_owned(), NONE.to_owned()]);
+        assert!(table.to_string().ends_with("1.10.0   10 MB\n-            -\n"), "{table}");
     }
 }

@@ -100,7 +100,11 @@ fn settle(
     ] {
         disk::ensure_folder(&folder)?;
     }
-    Client::init(root.trust(), pinned)?;
+    Client::init(root.trust(), pinned).map_err(|error| {
+        let file = args.trust.display();
+        let hint = format!("nothing was made; {file} should be the N.root.json of the repository");
+        Failure::from(error).hint(hint)
+    })?;
     let mut client = Client::open_any(places, root.trust(), Timestamp::now())?;
     client.refresh()?;
     let product = match &args.product {

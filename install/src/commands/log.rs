@@ -1,6 +1,6 @@
 //! `install log`
 
-use cutover_terminal::{Exit, Failure, Output, Table, bytes};
+use cutover_terminal::{Exit, Failure, NONE, Output, Table, bytes};
 use serde::Serialize;
 
 use crate::cli::RootArgs;
@@ -72,9 +72,6 @@ fn find<'r>(receipts: &'r [Receipt], id: &str) -> Result<&'r Receipt, Failure> {
         }
     }
 }
-
-/// Figures where a gate ran.
-const NONE: &str = "-";
 
 fn table(log: &Log<'_>) -> String {
     if log.receipts.is_empty() {

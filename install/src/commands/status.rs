@@ -132,7 +132,7 @@ fn describe(node: &Node, status: &Status) -> String {
         ("repository", status.repository.clone()),
         ("current", name(&status.current)),
         ("previous", name(&status.previous)),
-        ("releases", releases.join(", ")),
+        ("releases", if releases.is_empty() { "none".to_owned() } else { releases.join(", ") }),
         ("gate", describe_gate(node, status.gate.as_ref())),
     ];
     lines.splice(2..2, status.mirrors.iter().map(|mirror| ("mirror", mirror.clone())));

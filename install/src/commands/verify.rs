@@ -66,7 +66,10 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     const SHOWN: usize = 20;
     let mut failure = Failure::new(
         Exit::NotTrusted,
-        format!("{wrong} paths are not as they were signed or built"),
+        match wrong {
+            1 => "a path is not as it was signed or built".to_owned(),
+            _ => format!("{wrong} paths are not as they were signed or built"),
+        },
     );
     for (version, Finding { path, problem }) in all.take(SHOWN) {
         failure = failure.hint(format!("{version}: {} {}", path.display(), words(problem)));

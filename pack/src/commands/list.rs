@@ -10,7 +10,7 @@ use cutover_publish::keyring::TrustFolder;
 use cutover_repository::client::{Client, ReleaseEntry, Withdrawal, caps};
 use cutover_repository::open_read;
 use cutover_repository::store::Read;
-use cutover_terminal::{Failure, Output, Table, bytes};
+use cutover_terminal::{Failure, NONE, Output, Table, bytes};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -125,8 +125,8 @@ fn text(listing: &Listing) -> String {
         table.row([
             release.product.clone(),
             release.version.clone(),
-            release.released.map_or_else(|| "-".to_owned(), |time| time.to_string()),
-            release.size.map_or_else(|| "-".to_owned(), bytes),
+            release.released.map_or_else(|| NONE.to_owned(), |time| time.to_string()),
+            release.size.map_or_else(|| NONE.to_owned(), bytes),
             match &release.withdrawn {
                 Some(why) => format!("{} WITHDRAWN ({why})", release.channels.join(" ")),
                 None => release.channels.join(" "),
