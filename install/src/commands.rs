@@ -25,6 +25,7 @@ use cutover_repository::client::Client;
 use cutover_terminal::{Exit, Failure, Output};
 
 use crate::installer::Installer;
+use crate::interrupt;
 use crate::lock::NodeLock;
 use crate::node::Node;
 
@@ -39,6 +40,13 @@ fn only_product(client: &mut Client<'_>) -> Result<Product, Failure> {
         _ => format!("the repository holds several products: {}", names.join(", ")),
     };
     Err(Failure::new(Exit::Usage, message))
+}
+
+/// From now on Ctrl-C has what is under way go back in good order.
+fn heed_signals(output: &Output) -> Result<(), Failure> {
+    interrupt::heed(output).map_err(|error| {
+        Failure::new(Exit::of_io(&error), format!("cannot wait for signals: {error}"))
+    })
 }
 
 /// Takes the node's lock and ends what a crash cut off.

@@ -23,6 +23,7 @@ pub mod explain;
 pub mod fetch;
 pub mod gate;
 pub mod installer;
+pub mod interrupt;
 pub mod journal;
 mod leftovers;
 pub mod lock;

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::FallocateFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::interrupt;
+
 /// Lines of output that are kept, and most bytes of each.
 const LINES: usize = 15;
 const LINE: u64 = 1000;
@@ -43,6 +45,8 @@ pub enum How {
     Exited(ExitStatus),
     /// It took too long, and was ended with all that it had started.
     TimedOut(Duration),
+    /// Somebody interrupted this program meanwhile, and it was ended with all that it had started.
+    Interrupted,
 }
 
 impl Ended {
@@ -58,6 +62,7 @@ impl fmt::Display for How {
         match self {
             Self::Exited(status) => write!(f, "failed ({status})"),
             Self::TimedOut(within) => write!(f, "did not end within {within:?}"),
+            Self::Interrupted => f.write_str("was interrupted"),
         }
     }
 }
@@ -80,13 +85,7 @@ pub fn run(mut command: Command, within: Duration) -> io::Result<Ended> {
     drop(command);
     let tail = Arc::new(Mutex::new(VecDeque::new()));
     let listening = listen(reader, &tail);
-    let how = match wait(&mut child, within)? {
-        Some(status) => How::Exited(status),
-        None => {
-            end(&mut child)?;
-            How::TimedOut(within)
-        }
-    };
+    let how = see_to(&mut child, within)?;
     let ended = Instant::now();
     while !listening.is_finished() && ended.elapsed() < LAST_WORDS {
         std::thread::sleep(PAUSE);
@@ -103,13 +102,7 @@ pub fn run_logged(mut command: Command, within: Duration, log: &Path) -> io::Res
     let _ = rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, SET_ASIDE);
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
     let mut child = command.spawn()?;
-    let how = match wait(&mut child, within)? {
-        Some(status) => How::Exited(status),
-        None => {
-            end(&mut child)?;
-            How::TimedOut(within)
-        }
-    };
+    let how = see_to(&mut child, within)?;
     Ok(Ended { how, tail: last_lines(log)? })
 }
 
@@ -144,6 +137,24 @@ fn listen(reader: io::PipeReader, tail: &Arc<Mutex<VecDeque<String>>>) -> JoinHa
             line.clear();
         }
     })
+}
+
+/// Waits for its end, or brings it about.
+fn see_to(child: &mut Child, within: Duration) -> io::Result<How> {
+    let began = Instant::now();
+    loop {
+        let how = match child.try_wait()? {
+            Some(status) => return Ok(How::Exited(status)),
+            None if interrupt::asked() => How::Interrupted,
+            None if began.elapsed() >= within => How::TimedOut(within),
+            None => {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+        };
+        end(child)?;
+        return Ok(how);
+    }
 }
 
 fn wait(child: &mut Child, within: Duration) -> io::Result<Option<ExitStatus>> {

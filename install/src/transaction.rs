@@ -36,6 +36,7 @@ use crate::configure::inputs::Inputs;
 use crate::configure::rendering;
 use crate::disk::DiskError;
 use crate::gate::{ControlError, Session, SwapFigures};
+use crate::interrupt::{self, Interruptible};
 use crate::journal::{self, Journal, Opening, Renewal};
 use crate::node::Node;
 use crate::plan::{Act, Placed, Plan, Step};
@@ -91,6 +92,7 @@ struct UnderWay<'a> {
     reached: Reached,
     /// Whether all that was begun is taken back.
     walked_back: bool,
+    interruptible: Interruptible,
     resumed: bool,
     undoing: Undoing,
 }
@@ -142,6 +144,7 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         begun: Vec::new(),
         reached: Reached::Nothing,
         walked_back: false,
+        interruptible: Interruptible::begin(),
         resumed: false,
         undoing: Undoing::Must,
     };
@@ -178,7 +181,7 @@ pub(crate) fn attempts<T>(
     let mut left = step.retries;
     loop {
         match act() {
-            Err(error) if left > 0 => {
+            Err(error) if left > 0 && !interrupt::asked() => {
                 let (stage, pause) = (&step.stage, step.pause);
                 output.warn(format!("{stage}: {error}; trying again in {pause}"));
                 std::thread::sleep(pause.as_duration());
@@ -192,13 +195,20 @@ pub(crate) fn attempts<T>(
 impl UnderWay<'_> {
     fn go(&mut self) -> Result<(), Broken> {
         self.take_gate().map_err(Broken::at(&BuiltIn::Resolve.name()))?;
-        (0..self.plan.steps.len()).try_for_each(|index| self.step(index))
+        let plan = self.plan;
+        plan.steps.iter().enumerate().try_for_each(|(index, step)| {
+            let interrupted = || Broken::at(&step.stage)(StageError::Interrupted);
+            if interrupt::asked() {
+                return Err(interrupted());
+            }
+            // Whatever failed then, failed of that.
+            let done = self.step(index, step);
+            done.map_err(|broken| if interrupt::asked() { interrupted() } else { broken })
+        })
     }
 
     /// One step: what must hold before it, the step itself, what must hold after it.
-    fn step(&mut self, index: usize) -> Result<(), Broken> {
-        let plan = self.plan;
-        let step = &plan.steps[index];
+    fn step(&mut self, index: usize, step: &Step) -> Result<(), Broken> {
         self.checks(step, &step.before)?;
         match step.act {
             // What settles is not undone, so it comes when everything else is over.

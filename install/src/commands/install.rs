@@ -39,6 +39,7 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     if args.dry_run {
         return super::plan::run(args, root, output);
     }
+    super::heed_signals(output)?;
     let installer = Installer::of(root.node()?);
     let done = installer.install(args.wanted.as_ref(), args.swap, output)?;
     tell(&installer, &done, output)

@@ -23,6 +23,7 @@ pub struct Args {
 
 /// Rehearses.
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
+    super::heed_signals(output)?;
     let installer = Installer::of(root.node()?);
     let rehearsal = installer.rehearse(args.wanted.as_ref(), args.swap, output)?;
     output.result(&rehearsal, || show(&rehearsal));

@@ -31,6 +31,7 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
         output.result(&plan, || show(&plan));
         return Ok(());
     }
+    super::heed_signals(output)?;
     let done = installer.rollback(args.to.as_ref(), args.swap, output)?;
     tell(&installer, &done, output)
 }

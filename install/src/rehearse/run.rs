@@ -13,6 +13,7 @@ use crate::check;
 use crate::configure::inputs::Inputs;
 use crate::disk::{self, DiskError};
 use crate::gate::Trial;
+use crate::interrupt::{self, Interruptible};
 use crate::node::Node;
 use crate::plan::{Act, Placed, Plan, Step};
 use crate::receipt::{CheckPassed, StageTime};
@@ -76,8 +77,11 @@ pub(super) fn run(
         started: None,
         done: Done::default(),
     };
+    let _interruptible = Interruptible::begin();
     for step in &plan.steps {
-        under_way.step(step).map_err(|error| failed(node, &step.stage, error))?;
+        let done = under_way.step(step);
+        let done = if interrupt::asked() { Err(StageError::Interrupted) } else { done };
+        done.map_err(|error| failed(node, &step.stage, error))?;
     }
     let health = BuiltIn::Health.name();
     under_way.end().map_err(|error| failed(node, &health, error))?;

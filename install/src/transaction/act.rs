@@ -116,6 +116,7 @@ impl UnderWay<'_> {
             self.stay_out()?;
         }
         if stage == BuiltIn::Switch {
+            self.interruptible.bind();
             // Set first: if only the rename's sync fails, the link names the new release.
             self.reached = Reached::Switch;
             self.point_forward()?;

@@ -72,6 +72,7 @@ impl UnderWay<'_> {
     /// Goes back and puts on record why.
     pub(super) fn undo(&mut self, reason: &Reason) -> Result<Receipt, StageError> {
         let node = self.node;
+        self.interruptible.bind();
         self.recorder.journal.back();
         let figures = self.walk_back()?;
         self.walked_back = true;

@@ -79,6 +79,9 @@ pub enum StageError {
     /// A stage without the one that it builds on.
     #[error("the plan comes here without `{0}`")]
     Disordered(BuiltIn),
+    /// Somebody wants it to go back.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl From<SchemaError> for StageError {
@@ -126,7 +129,9 @@ impl StageError {
             Self::Schema(error) => &**error,
             Self::Once(error) => error,
             Self::Undone { cause, .. } => &**cause,
-            Self::Stage(_) | Self::Stranger(_) | Self::Disordered(_) => return None,
+            Self::Stage(_) | Self::Stranger(_) | Self::Disordered(_) | Self::Interrupted => {
+                return None;
+            }
         })
     }
 }

@@ -10,6 +10,7 @@ use super::failure::{Broken, StageError};
 use super::recorder::Recorder;
 use super::{Reached, UnderWay, Undoing};
 use crate::configure::rendering;
+use crate::interrupt::Interruptible;
 use crate::journal::{self, Journal, Recovery, Trace};
 use crate::leftovers;
 use crate::node::Node;
@@ -59,9 +60,11 @@ pub fn resume(
         begun,
         reached: if trace.is_switched(&links) { Reached::Switch } else { Reached::Gate },
         walked_back: false,
+        interruptible: Interruptible::begin(),
         resumed: true,
         undoing,
     };
+    under_way.interruptible.bind();
     match recovery {
         Recovery::Forward => match under_way.finish() {
             Ok(()) => under_way.settle(),
@@ -94,7 +97,7 @@ impl UnderWay<'_> {
                 Act::BuiltIn(stage) if stage != BuiltIn::Depool && stage != BuiltIn::Repool => {
                     self.checks(step, &step.after)?;
                 }
-                _ => self.step(index)?,
+                _ => self.step(index, step)?,
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ mod common;
 mod crashes;
 mod fleet;
 mod going_back;
+mod interrupted;
 mod own;
 mod pooling;
 mod running;

@@ -1,0 +1,87 @@
+//! Ctrl-C, at each side of the commit point.
+
+use std::process::Stdio;
+
+use cutover_tests::world::{Run, Running, World, wait_until};
+
+use crate::common::Scene;
+
+/// A stage that says that it began, and takes its time.
+fn slow(place: &str, seconds: u64) -> String {
+    format!(
+        "[stage.slow]\n{place}\nrun = \"echo begun >> {{root}}/shared/log; sleep {seconds}\"\n\
+         undo = \"echo undone >> {{root}}/shared/log\"\n"
+    )
+}
+
+/// An install that is in its slow stage.
+fn begun(scene: &Scene<'_>) -> Running {
+    let mut install = scene.node.command();
+    let install =
+        Running::start(install.arg("1.1.0").stdout(Stdio::piped()).stderr(Stdio::piped()));
+    wait_until("the stage", || scene.log() == ["begun"]);
+    install
+}
+
+fn ended(mut install: Running) -> Run {
+    use std::io::Read as _;
+    let mut said = [String::new(), String::new()];
+    install.0.stdout.take().expect("it is piped").read_to_string(&mut said[0]).expect("UTF-8");
+    install.0.stderr.take().expect("it is piped").read_to_string(&mut said[1]).expect("UTF-8");
+    let status = install.0.wait().expect("it is our child").code().expect("it was not killed");
+    let [stdout, stderr] = said;
+    Run { status, stdout, stderr }
+}
+
+#[test]
+fn before_the_switch_it_goes_back_at_once() {
+    let world = World::new();
+    let scene = Scene::new(&world, &slow("after = 'unpack'", 300), "");
+    for signal in ["INT", "TERM"] {
+        let install = begun(&scene);
+        install.signal(signal);
+        ended(install).refused(1, &["going back", "slow: interrupted", "1.0.0 as before"]);
+        assert_eq!(scene.log(), ["begun", "undone"]);
+        std::fs::remove_file(scene.node.root.join("shared/log")).unwrap();
+        scene.is_as_before();
+    }
+}
+
+#[test]
+fn the_release_is_not_to_blame() {
+    let world = World::new();
+    let scene = Scene::new(&world, &slow("after = 'health'", 300), "");
+    let install = begun(&scene);
+    install.signal("INT");
+    ended(install).refused(1, &["slow: interrupted"]);
+    scene.is_as_before();
+    let plan = scene.node.install(["plan", "stable"]).ok();
+    assert!(plan.stdout.contains("1.1.0"), "{plan}");
+}
+
+#[test]
+fn after_the_switch_it_comes_to_its_end() {
+    let world = World::new();
+    let scene = Scene::new(&world, &slow("after = 'switch'", 2), "");
+    let install = begun(&scene);
+    install.signal("INT");
+    let run = ended(install).ok();
+    assert!(run.stderr.contains("comes to its end"), "{run}");
+    assert_eq!(scene.node.current().as_deref(), Some("1.1.0"));
+    assert_eq!(scene.served(), "1.1.0");
+}
+
+#[test]
+fn the_second_ends_the_program() {
+    let world = World::new();
+    let scene = Scene::new(&world, &slow("after = 'switch'", 300), "");
+    let mut install = begun(&scene);
+    let errors = install.0.stderr.take().expect("it is piped");
+    install.signal("INT");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(errors));
+    assert!(lines.any(|line| line.unwrap().contains("once more")));
+    install.signal("INT");
+    assert_eq!(install.0.wait().unwrap().code(), Some(130));
+    let status = scene.node.status();
+    assert_eq!(status["unfinished"]["stage"], "slow", "{status}");
+}
