@@ -32,6 +32,7 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
         output.result(&plan, || show(&plan));
         return Ok(());
     }
+    super::heed_signals(output)?;
     let Done { plan, receipt } = installer.apply(renewing, args.swap, output)?;
     match &receipt {
         Some(receipt) => output.result(receipt, || summary(installer.node(), &plan, receipt)),
