@@ -254,6 +254,29 @@ fn a_load_balancer_that_reloads_in_the_middle() {
 }
 
 #[test]
+fn a_load_balancer_that_is_killed_in_the_middle() {
+    let world = world();
+    let mut site = Site::start(&world, "");
+    let install = begin(&site.nodes[0], &["1.1.0", "--swap", "hold"]);
+    wait_until("it has switched", || site.nodes[0].current().as_deref() == Some("1.1.0"));
+    site.haproxy.end();
+    assert_eq!(end(install), Some(8), "there is nobody to tell that the node is back");
+    let node = &site.nodes[0];
+    assert!(is_out(node) && node.current().as_deref() == Some("1.1.0"));
+    let (status, body) = get(node.gate.unwrap(), "/").expect("the gate answers");
+    assert!(status == 200 && body.contains("1.1.0"), "{status} {body}");
+    node.install(["resume"]).refused(8, &["haproxy.sock"]);
+    site.haproxy.start_again();
+    let node = &site.nodes[0];
+    let _ = node.install(["resume"]).ok();
+    assert!(!is_out(node) && node.current().as_deref() == Some("1.1.0"));
+    site.wait_up();
+    let ((), tally) = site.under_traffic(|| std::thread::sleep(Duration::from_millis(500)));
+    nobody_noticed(&tally);
+    assert!(tally.served["1.0.0"] > 0 && tally.served["1.1.0"] > 0, "{tally:?}");
+}
+
+#[test]
 fn a_release_that_fails_is_gone_back_from_and_the_node_put_back() {
     let world = world();
     let tree = cutover_tests::world::Tree { folder: world.path("tree") };
