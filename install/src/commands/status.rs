@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::RootArgs;
-use crate::gate::GateStatus;
+use crate::gate::{GateStatus, Maintenance};
 use crate::journal;
 use crate::node::Node;
 use crate::pool::{self, Depooled};
@@ -142,6 +142,9 @@ fn describe(node: &Node, status: &Status) -> String {
             lines.push(("service", format!("{}{pid}", running.version)));
         }
         lines.push(("requests", format!("{} in flight, {} waiting", gate.in_flight, gate.waiting)));
+        if let Some(maintenance) = &gate.maintenance {
+            lines.push(("maintenance", describe_maintenance(maintenance)));
+        }
     }
     if let Some(Withdrawn { channel, reason }) = &status.withdrawn {
         lines.push(("WITHDRAWN", format!("current was withdrawn from {channel}: {reason}")));
@@ -160,10 +163,37 @@ fn describe(node: &Node, status: &Status) -> String {
     lines.iter().map(|(label, value)| format!("{label:<11} {value}\n")).collect()
 }
 
+fn describe_maintenance(Maintenance { until, message }: &Maintenance) -> String {
+    let until = until.map_or_else(
+        || "until `install maintenance off`".to_owned(),
+        |until| format!("until {until:.0}"),
+    );
+    message.iter().fold(until, |until, message| format!("{until}: {message}"))
+}
+
 fn describe_gate(node: &Node, gate: Option<&GateStatus>) -> String {
     match (&node.settings.gate, gate) {
         (None, _) => "none".to_owned(),
         (Some(settings), None) => format!("not running (would listen on {})", settings.listen),
         (Some(_), Some(gate)) => format!("{} on {}: {}", gate.state, gate.listen, gate.reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maintenance_says_until_when() {
+        let until = Some(Timestamp::UNIX_EPOCH);
+        let message = Some("moving house".to_owned());
+        assert_eq!(
+            describe_maintenance(&Maintenance { until, message }),
+            "until 1970-01-01T00:00:00Z: moving house"
+        );
+        assert_eq!(
+            describe_maintenance(&Maintenance::default()),
+            "until `install maintenance off`"
+        );
     }
 }
