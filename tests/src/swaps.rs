@@ -1,12 +1,11 @@
 //! One swap after the other, there and back, under traffic of every kind, and what that cost.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::aftermath::served;
-use crate::traffic::{Event, Outcome, Tally, Traffic, percentile, run};
+use crate::traffic::{Event, Outcome, Tally, Traffic, beside, percentile};
 use crate::world::{NodeDir, Running, World, free_address};
 
 /// Traffic without a swap, before the first, between two, and after the last.
@@ -74,30 +73,9 @@ pub struct Figures {
 #[must_use]
 pub fn swap(node: &NodeDir<'_>, way: &'static str, extent: Extent) -> Figures {
     let address = node.gate.expect("the node has a gate");
-    let stop = AtomicBool::new(false);
-    let traffic = Traffic::mixed(address);
-    let (events, swaps) = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| run(&traffic, &stop));
-        let swaps = Stopping(&stop).after(|| swap_on(node, way, extent));
-        (asking.join().expect("traffic does not panic"), swaps)
-    });
+    let (swaps, events) = beside(&Traffic::mixed(address), || swap_on(node, way, extent));
     served(node, way);
     figures(way, events, &swaps)
-}
-
-/// Ends the traffic, also where what goes on beside it panics.
-struct Stopping<'a>(&'a AtomicBool);
-
-impl Stopping<'_> {
-    fn after<T>(self, act: impl FnOnce() -> T) -> T {
-        act()
-    }
-}
-
-impl Drop for Stopping<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 struct Swap {

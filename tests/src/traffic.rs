@@ -51,10 +51,16 @@ impl Traffic {
         ]
     }
 
-    /// Asks until `stop` is set; the tally of all connections.
-    #[must_use]
-    pub fn run(&self, stop: &AtomicBool) -> Tally {
-        Tally::of(&run(std::slice::from_ref(self), stop))
+    /// Asks while `act` goes on, and some calm time before and after it: what that gave, and the tally
+    /// of all connections.
+    pub fn beside<T>(&self, calm: Duration, act: impl FnOnce() -> T) -> (T, Tally) {
+        let (done, events) = beside(std::slice::from_ref(self), || {
+            std::thread::sleep(calm);
+            let done = act();
+            std::thread::sleep(calm);
+            done
+        });
+        (done, Tally::of(&events))
     }
 
     fn ask_until(&self, stop: &AtomicBool, events: &Mutex<Vec<Event>>) {
@@ -77,12 +83,35 @@ impl Traffic {
     }
 }
 
+/// Lets this traffic go on while `act` does: what that gave, and everything that happened. Where `act`
+/// panics, the traffic ends, too.
+///
+/// # Panics
+/// Where `act` or a client did.
+pub fn beside<T>(traffic: &[Traffic], act: impl FnOnce() -> T) -> (T, Vec<Event>) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| run(traffic, &stop));
+        let ending = Ending(&stop);
+        let done = act();
+        drop(ending);
+        (done, asking.join().expect("traffic does not panic"))
+    })
+}
+
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// All of this traffic until `stop` is set; everything that happened.
 ///
 /// # Panics
 /// Where a client did.
-#[must_use]
-pub fn run(traffic: &[Traffic], stop: &AtomicBool) -> Vec<Event> {
+fn run(traffic: &[Traffic], stop: &AtomicBool) -> Vec<Event> {
     let events = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for traffic in traffic {

@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cutover_tests::aftermath::{served, services, whole};
@@ -39,14 +38,7 @@ fn receipts(node: &NodeDir<'_>) -> Vec<serde_json::Value> {
 /// Asks all the time while `act` goes on.
 fn under_traffic<T>(node: &NodeDir<'_>, act: impl FnOnce() -> T) -> (T, Tally) {
     let traffic = Traffic::gets(node.gate.unwrap(), "/config", 3, Duration::from_millis(5));
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| traffic.run(&stop));
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
-        stop.store(true, Ordering::Relaxed);
-        let tally = asking.join().unwrap();
-        (done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tally)
-    })
+    traffic.beside(Duration::ZERO, act)
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! ask and releases change: what each may cost, and that the node is in order afterwards.
 
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cutover_tests::aftermath::{Before, served, services, settle};
@@ -13,14 +12,7 @@ use cutover_tests::world::{NodeDir, Run, World, free_address, wait_until};
 fn under_traffic<T>(node: &NodeDir<'_>, act: impl FnOnce() -> T) -> (T, Tally) {
     let address = node.gate.expect("the node has a gate");
     let traffic = Traffic::gets(address, "/", 4, Duration::from_millis(5));
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| traffic.run(&stop));
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
-        stop.store(true, Ordering::Relaxed);
-        let tally = asking.join().expect("traffic does not panic");
-        (done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tally)
-    })
+    traffic.beside(Duration::ZERO, act)
 }
 
 /// An install that goes on meanwhile.

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cutover_tests::parts::haproxy::Haproxy;
@@ -110,15 +109,7 @@ fn node<'a>(world: &'a World, places: &Places, settings: &str) -> NodeDir<'a> {
 fn under_traffic(node: &NodeDir<'_>, site: SocketAddr, arguments: &[&str]) -> (Run, Tally) {
     let pause = Duration::from_millis(5);
     let traffic = Traffic::gets(site, "/", 4, pause);
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| traffic.run(&stop));
-        std::thread::sleep(Duration::from_millis(300));
-        let run = node.install(arguments.iter().copied());
-        std::thread::sleep(Duration::from_millis(500));
-        stop.store(true, Ordering::Relaxed);
-        (run, asking.join().expect("traffic does not panic"))
-    })
+    traffic.beside(Duration::from_millis(500), || node.install(arguments.iter().copied()))
 }
 
 fn serves(site: SocketAddr, version: &str) {

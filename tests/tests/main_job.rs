@@ -1,6 +1,5 @@
 //! The main job on a small service: release, install, swap in every way under traffic, go back.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cutover_tests::traffic::{Tally, Traffic};
@@ -12,15 +11,9 @@ fn under_traffic(node: &NodeDir<'_>, arguments: &[&str]) -> (Value, Tally) {
     let address = node.gate.expect("the node has a gate");
     let pause = Duration::from_millis(5);
     let traffic = Traffic::gets(address, "/", 4, pause);
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| traffic.run(&stop));
-        std::thread::sleep(Duration::from_millis(300));
-        let run = node.install([arguments, &["--json"]].concat());
-        std::thread::sleep(Duration::from_millis(300));
-        stop.store(true, Ordering::Relaxed);
-        (run.ok().json(), asking.join().expect("traffic does not panic"))
-    })
+    let calm = Duration::from_millis(300);
+    let (run, tally) = traffic.beside(calm, || node.install([arguments, &["--json"]].concat()));
+    (run.ok().json(), tally)
 }
 
 fn serving(node: &NodeDir<'_>, version: &str) {

@@ -3,12 +3,11 @@
 
 use std::net::TcpStream;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cutover_tests::aftermath::{served, services};
 use cutover_tests::swaps::{WAYS, node};
-use cutover_tests::traffic::{Event, Outcome, Tally, Traffic, run};
+use cutover_tests::traffic::{Event, Outcome, Tally, Traffic, beside};
 use cutover_tests::world::{NodeDir, Running, World, free_address, wait_until};
 
 /// Connections that ask all the time; no more than these can have a request with a process.
@@ -22,23 +21,7 @@ fn under_load(node: &NodeDir<'_>, act: impl FnOnce()) -> Tally {
 fn events_under_load(node: &NodeDir<'_>, act: impl FnOnce()) -> Vec<Event> {
     let address = node.gate.expect("the node has a gate");
     let traffic = [Traffic::gets(address, "/", CONNECTIONS, Duration::from_millis(2))];
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| run(&traffic, &stop));
-        let ending = Ending(&stop);
-        act();
-        drop(ending);
-        asking.join().expect("traffic does not panic")
-    })
-}
-
-/// Ends the traffic, also where what goes on beside it panics.
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+    beside(&traffic, act).1
 }
 
 fn other(node: &NodeDir<'_>) -> &'static str {

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cutover_tests::parts::etcd::Cluster;
@@ -67,20 +66,8 @@ impl<'a> Site<'a> {
     fn under_traffic<T>(&self, act: impl FnOnce() -> T) -> (T, Tally) {
         let pause = Duration::from_millis(5);
         let traffic = Traffic::gets(self.front, "/", 4, pause);
-        under(&traffic, act)
+        traffic.beside(Duration::from_millis(300), act)
     }
-}
-
-fn under<T>(traffic: &Traffic, act: impl FnOnce() -> T) -> (T, Tally) {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| traffic.run(&stop));
-        std::thread::sleep(Duration::from_millis(300));
-        let done = act();
-        std::thread::sleep(Duration::from_millis(300));
-        stop.store(true, Ordering::Relaxed);
-        (done, asking.join().expect("traffic does not panic"))
-    })
 }
 
 fn add_settings(node: &NodeDir<'_>, lines: &str) {
@@ -210,7 +197,7 @@ fn an_installer_killed_in_the_middle_is_ended_and_the_node_is_put_back() {
     });
     let ((), tally) = site.under_traffic(|| {
         let install = begin(node, &["1.1.0", "--swap", "hold"]);
-        wait_until("it is drained", || site.haproxy.status("app/node1") == "DRAIN");
+        wait_until("it is drained", || site.haproxy.drains("app/node1"));
         kill(install);
         assert!(is_out(node));
         let _ = node.install(["resume"]).ok();
@@ -227,7 +214,7 @@ fn an_installer_killed_in_the_middle_is_ended_and_the_node_is_put_back() {
         let install = begin(node, &["1.1.0", "--swap", "backoff"]);
         wait_until("it has switched", || node.current().as_deref() == Some("1.1.0"));
         kill(install);
-        assert_eq!(site.haproxy.status("app/node2"), "DRAIN");
+        assert!(site.haproxy.drains("app/node2"));
         let _ = node.install(["resume"]).ok();
     });
     nobody_noticed(&tally);

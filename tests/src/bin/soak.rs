@@ -2,13 +2,12 @@
 //! and prints what the gate and repo-server held meanwhile. Fails where anything grew or a request did.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cutover_tests::aftermath::{served, whole};
 use cutover_tests::soak::{Series, disk, holds};
 use cutover_tests::swaps::WAYS;
-use cutover_tests::traffic::{Client, Outcome, Tally, Traffic, run};
+use cutover_tests::traffic::{Client, Outcome, Tally, Traffic, beside};
 use cutover_tests::world::{NodeDir, World, free_address};
 
 /// Between the beginnings of two installs.
@@ -48,14 +47,9 @@ fn soak(length: Duration) -> (Vec<Series>, Tally, usize) {
     let _ = node.install([VERSIONS[0]]).ok();
     let gate = node.start_gate();
     served(&node, "before");
-    let stop = AtomicBool::new(false);
     let traffic = light(node.gate.expect("it has one"));
-    let (series, installs, events) = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| run(&traffic, &stop));
-        let (series, installs) = go_round(&node, [gate.0.id(), server.0.id()], length);
-        stop.store(true, Ordering::Relaxed);
-        (series, installs, asking.join().expect("traffic does not panic"))
-    });
+    let ((series, installs), events) =
+        beside(&traffic, || go_round(&node, [gate.0.id(), server.0.id()], length));
     served(&node, "after");
     whole(&node, "after");
     // A WebSocket ends with its service, and every service is ended here.

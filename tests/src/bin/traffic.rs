@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cutover_tests::traffic::Traffic;
@@ -20,19 +19,9 @@ fn main() -> ExitCode {
     };
     let pause = Duration::from_millis(20);
     let traffic = Traffic::gets(address, path, 8, pause);
-    let stop = AtomicBool::new(false);
-    let tally = std::thread::scope(|scope| {
-        let running = scope.spawn(|| traffic.run(&stop));
-        // Whatever ends the reading ends the traffic.
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        stop.store(true, Ordering::Relaxed);
-        running.join()
-    });
-    match tally {
-        Ok(tally) => {
-            println!("{}", serde_json::json!(tally));
-            ExitCode::SUCCESS
-        }
-        Err(_) => ExitCode::FAILURE,
-    }
+    // Whatever ends the reading ends the traffic.
+    let (_, tally) =
+        traffic.beside(Duration::ZERO, || std::io::stdin().read_to_end(&mut Vec::new()));
+    println!("{}", serde_json::json!(tally));
+    ExitCode::SUCCESS
 }

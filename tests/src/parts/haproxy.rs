@@ -99,6 +99,22 @@ impl Haproxy {
         self.stat(server, 17)
     }
 
+    /// Whether a server was told to drain, whatever its health is meanwhile.
+    ///
+    /// # Panics
+    /// Where it knows no such server.
+    #[must_use]
+    pub fn drains(&self, server: &str) -> bool {
+        /// `SRV_ADMF_FDRAIN` of HAProxy: drain mode, by the runtime socket.
+        const DRAIN: u32 = 0x08;
+        let (backend, name) = server.split_once('/').expect("BACKEND/SERVER");
+        let state = self.ask(&format!("show servers state {backend}"));
+        let rows = state.lines().map(|row| row.split(' ').collect::<Vec<_>>());
+        let row = rows.into_iter().find(|row| row.get(3) == Some(&name));
+        let row = row.unwrap_or_else(|| panic!("no {server} in {state}"));
+        row[6].parse::<u32>().expect("a number") & DRAIN != 0
+    }
+
     /// Requests that a server was given.
     ///
     /// # Panics
