@@ -247,3 +247,37 @@ fn a_release_that_dies_after_the_switch_is_undone() {
     }
     assert_eq!(gate.end(), Some(0));
 }
+
+/// Starts a gate and tells it to end after `moment`, wherever it is by then.
+fn started_and_ended(node: &NodeDir<'_>, moment: u64) {
+    let mut gate = Running::start(node.command().arg("gate").stderr(Stdio::null()));
+    std::thread::sleep(Duration::from_millis(moment));
+    gate.end();
+    assert_eq!(services(node), Vec::<String>::new(), "ended {moment} ms after its start");
+}
+
+#[test]
+fn a_gate_that_is_told_to_end_leaves_no_service_behind() {
+    let world = World::new();
+    let (node, mut gate) = node(&world);
+    assert_eq!(gate.end(), Some(0));
+    for moment in (0..150).step_by(5) {
+        started_and_ended(&node, moment);
+    }
+    // While an install starts a newcomer, and while the gate does by itself after one that was killed.
+    for moment in (40..240).step_by(20) {
+        for kill in [false, true] {
+            let mut gate = node.start_gate();
+            served(&node, "before");
+            let mut install = begun(&node, "hold", moment);
+            if kill {
+                install.signal("KILL");
+            }
+            gate.end();
+            let at = format!("ended {moment} ms into a swap, installer killed: {kill}");
+            assert_eq!(services(&node), Vec::<String>::new(), "{at}");
+            wait_until("the end of the install", || install.has_ended());
+            let _ = node.install(["resume"]).ok();
+        }
+    }
+}

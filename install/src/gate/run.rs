@@ -16,7 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::runtime::LocalRuntime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::access_log::AccessLog;
 use super::launch::LONGEST_SOCKET;
@@ -70,10 +70,14 @@ pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), G
     shared.assets.restock(root);
     let runtime = LocalRuntime::new().map_err(|why| GateError::at(root.path(), why))?;
     runtime.block_on(async {
+        let failed = |why| GateError::at(root.path(), why);
+        // From here on there may be a service, which is not left behind.
+        let told = Told::listen().map_err(failed)?;
         let supervisor = Supervisor::new(ground, shared, estate, address);
         supervisor.obey(remembered_maintenance(root));
         let (listeners, control) = begin(&supervisor, before).await?;
-        live(&supervisor, listeners, control).await.map_err(|why| GateError::at(root.path(), why))
+        live(&supervisor, listeners, control, told).await;
+        Ok::<_, GateError>(())
     })?;
     if let Some(log) = log {
         log.end();
@@ -163,13 +167,32 @@ async fn begin(
     Ok((listeners, control))
 }
 
+/// Being told to end.
+struct Told {
+    term: Signal,
+    int: Signal,
+}
+
+impl Told {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    /// The signal that says so.
+    async fn ending(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
 async fn live(
     supervisor: &Rc<Supervisor>,
     listeners: Listeners,
     control: UnixListener,
-) -> io::Result<()> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
+    mut told: Told,
+) {
     let serving = tokio::task::spawn_local(control::serve(control, supervisor.clone()));
     let numbers = supervisor
         .shared
@@ -177,13 +200,12 @@ async fn live(
         .metrics
         .map(|address| tokio::task::spawn_local(metrics::serve(address, supervisor.clone())));
     let name = tokio::select! {
-        _ = term.recv() => "SIGTERM",
-        _ = int.recv() => "SIGINT",
+        name = told.ending() => name,
         () = supervisor.succession.notified() => {
             serving.abort();
             numbers.iter().for_each(tokio::task::JoinHandle::abort);
             leave(supervisor, listeners).await;
-            return Ok(());
+            return;
         }
     };
     serving.abort();
@@ -198,7 +220,6 @@ async fn live(
     supervisor.end_all().await;
     identity::remove(&supervisor.ground.root.control());
     tracing::info!("the gate has ended");
-    Ok(())
 }
 
 /// Another gate has taken over, also the service: this one ends with its last request.

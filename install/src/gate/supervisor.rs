@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use cutover_formats::node_toml::Role;
 use cutover_formats::version::Version;
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock};
 
 use super::notify::Manager;
 use super::process::Process;
@@ -69,6 +69,8 @@ pub(super) struct Supervisor {
     promoted: RefCell<Option<(Rc<Process>, Instant)>>,
     /// Requests given to processes that are gone.
     past: RefCell<BTreeMap<Version, u64>>,
+    /// Held for reading while a service that has no place any more is being ended.
+    leaving: RwLock<()>,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +142,7 @@ impl Supervisor {
             restarts: Cell::default(),
             promoted: RefCell::default(),
             past: RefCell::default(),
+            leaving: RwLock::default(),
         })
     }
 
@@ -237,17 +240,20 @@ impl Supervisor {
         let spare = self.places.borrow_mut().retiring.take_if(|retiring| {
             retiring.version() == version && retiring.answers() && retiring.is_configured(root)
         });
-        let service = match spare {
+        if let Some(spare) = spare {
             // What is to be drained is wanted back: it never stopped to serve.
-            Some(service) => service,
-            None => {
-                let service = Service::load(&self.ground.root, version)?;
-                service.start(&self.ground).await?;
-                service
-            }
-        };
-        self.places.borrow_mut().newcomer = Some(service);
-        Ok(())
+            self.places.borrow_mut().newcomer = Some(spare);
+            return Ok(());
+        }
+        let service = Service::load(&self.ground.root, version)?;
+        // In its place before there is a process: a gate that ends meanwhile has to end that, too.
+        self.places.borrow_mut().newcomer = Some(service.clone());
+        let started = service.start(&self.ground).await;
+        if started.is_err() {
+            let is_it = |newcomer: &mut Rc<Service>| Rc::ptr_eq(newcomer, &service);
+            self.places.borrow_mut().newcomer.take_if(is_it);
+        }
+        started
     }
 
     /// Waits until the newcomer is healthy.
@@ -364,6 +370,8 @@ impl Supervisor {
             (places.running.take(), places.newcomer.take(), places.retiring.take())
         };
         tokio::join!(self.end(running), self.end(newcomer), self.end(retiring));
+        // An install may have had one ended that is not gone yet.
+        drop(self.leaving.write().await);
     }
 
     /// How long requests in flight may take when the gate ends.
@@ -374,6 +382,7 @@ impl Supervisor {
 
     async fn end(&self, service: Option<Rc<Service>>) {
         let Some(service) = service else { return };
+        let _leaving = self.leaving.read().await;
         if let Some(upstream) = service.end().await {
             self.forget(&upstream);
         }

@@ -7,15 +7,6 @@ use crate::client::Client;
 use crate::node::{Mode, Node, until, version};
 use rustix::process::Signal;
 
-fn lasting(settings: &str, mode: Mode) -> Node {
-    let mut node = Node::new(settings);
-    node.release("1.0.0", mode);
-    node.switch("1.0.0");
-    node.start();
-    node.wait_open();
-    node
-}
-
 fn upgrade(node: &Node) -> Client {
     let mut client = Client::connect(node.address);
     client.say("GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n");
@@ -30,7 +21,7 @@ fn echo(client: &mut Client) {
 
 #[test]
 fn a_long_upload_and_a_long_download_outlast_a_swap() {
-    let node = lasting("", Mode::Lasting);
+    let node = Node::running_one("", Mode::Lasting);
     node.release("1.1.0", Mode::Good);
     let mut upload = Client::connect(node.address);
     upload.say("POST /count HTTP/1.1\r\nhost: s\r\ncontent-length: 3000000\r\n\r\n");
@@ -63,7 +54,7 @@ fn a_long_upload_and_a_long_download_outlast_a_swap() {
 
 #[test]
 fn a_tunnel_lives_through_the_drain_and_is_closed_after_it() {
-    let node = lasting("", Mode::Enduring);
+    let node = Node::running_one("", Mode::Enduring);
     node.release("1.1.0", Mode::Good);
     let service = node.status().running.unwrap().pid.unwrap();
     let mut tunnel = upgrade(&node);
@@ -91,7 +82,7 @@ fn a_tunnel_lives_through_the_drain_and_is_closed_after_it() {
 
 #[test]
 fn a_tunnel_counts_among_the_connections_and_is_closed_when_the_gate_ends() {
-    let mut node = lasting("max-connections = 1", Mode::Lasting);
+    let mut node = Node::running_one("max-connections = 1", Mode::Lasting);
     let mut tunnel = upgrade(&node);
     assert_eq!(Client::connect(node.address).answer().status(), 503, "there is no room");
     echo(&mut tunnel);

@@ -17,6 +17,18 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
 }
 
+/// Stops a process, and waits until none of its threads goes on.
+pub(crate) fn stop(pid: u32) {
+    signal(pid, Signal::STOP);
+    until("the process to stand still", || {
+        let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        threads.all(|thread| {
+            let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T"))
+        })
+    });
+}
+
 /// Whether a process is there, other than as a zombie that nobody has collected yet.
 pub(crate) fn lives(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -73,7 +85,7 @@ fn what_is_not_current_or_not_well_is_ended() {
     until("the end of the old one", || !lives(old));
 
     let stuck = pid_of_service(&node);
-    signal(stuck, Signal::STOP);
+    stop(stuck);
     node.signal(Signal::KILL);
     node.wait_end();
     node.start();
@@ -141,7 +153,7 @@ fn a_stuck_service_is_started_again() {
     let liveness = "liveness = { every = \"100ms\", within = \"1s\", failures = 2 }";
     let node = Node::running(&format!("[service]\n{liveness}"));
     let service = pid_of_service(&node);
-    signal(service, Signal::STOP);
+    stop(service);
     let stuck = std::time::Instant::now();
     let answer = Client::connect(node.address).get("/version");
     assert_eq!(answer.status(), 502, "it was with the service when that was ended");
@@ -157,7 +169,7 @@ fn patience_with_a_service_has_bounds() {
     let node = Node::running("[service]\nanswer-within = \"500ms\"");
     assert_eq!(Client::connect(node.address).get("/slow").status(), 200);
     let service = pid_of_service(&node);
-    signal(service, Signal::STOP);
+    stop(service);
     let answer = Client::connect(node.address).get("/version");
     assert_eq!(answer.status(), 503, "what only reads may be asked again");
     assert!(answer.field("retry-after").is_some());

@@ -62,7 +62,7 @@ pub(crate) fn version(text: &str) -> Version {
 
 /// Waits until `condition` holds.
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < deadline, "{what} did not come true");
         std::thread::sleep(Duration::from_millis(10));
@@ -92,8 +92,13 @@ impl Node {
 
     /// A node that runs 1.0.0 behind an open gate.
     pub(crate) fn running(gate_settings: &str) -> Self {
+        Self::running_one(gate_settings, Mode::Good)
+    }
+
+    /// The same, with a release of another kind.
+    pub(crate) fn running_one(gate_settings: &str, mode: Mode) -> Self {
         let mut node = Self::new(gate_settings);
-        node.release("1.0.0", Mode::Good);
+        node.release("1.0.0", mode);
         node.switch("1.0.0");
         node.start();
         node.wait_open();

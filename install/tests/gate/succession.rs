@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::client::Client;
-use crate::life::{lives, pid_of_service, signal};
+use crate::life::{lives, pid_of_service, signal, stop};
 use crate::node::{Mode, Node, until, version};
 use crate::swap::Load;
 
@@ -101,7 +101,7 @@ fn a_successor_that_fails_changes_nothing() {
     fails(2);
     // It is killed while it has the estate in its hands: the service does not answer it.
     fs::write(node.root.node_toml(), good).unwrap();
-    signal(service, Signal::STOP);
+    stop(service);
     let mut successor = node.gate_command().arg("--replace").spawn().unwrap();
     until("its lease", || node.status().lease == Some(successor.id()));
     successor.kill().unwrap();
@@ -160,7 +160,7 @@ fn the_manager_hears_who_the_main_process_is() {
 
 #[test]
 fn ending_after_a_replacement_ends_everything() {
-    let mut node = Node::running("");
+    let mut node = Node::running_one("", Mode::Lasting);
     let service = pid_of_service(&node);
     let mut slow = Client::connect(node.address);
     slow.say("GET /slow HTTP/1.1\r\nhost: s\r\n\r\n");
