@@ -10,7 +10,7 @@ use cutover_formats::descriptor::Python;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_terminal::bytes;
 
-use crate::disk;
+use crate::disk::{self, DiskError};
 use crate::leftovers;
 use crate::program::{self, Ended, How};
 use crate::requires::find_command;
@@ -42,6 +42,9 @@ pub enum BuildError {
         /// The end of what it printed.
         tail: Vec<String>,
     },
+    /// The folder for a builder's temporary files.
+    #[error(transparent)]
+    Scratch(#[from] DiskError),
     /// A builder failed.
     #[error("`{command}` {how}")]
     Failed {
@@ -60,6 +63,7 @@ impl Explain for BuildError {
             Self::NoInterpreter(_) => Exit::Usage,
             Self::Run { error, .. } => Exit::of_io(error),
             Self::NoSpace { .. } => Exit::NoSpace,
+            Self::Scratch(error) => error.exit(),
             Self::Failed { .. } => Exit::CheckFailed,
         }
     }
@@ -68,13 +72,14 @@ impl Explain for BuildError {
         let (tail, room) = match self {
             Self::Failed { tail, .. } => (tail, None),
             Self::NoSpace { tail, full, .. } => (tail, Some(full)),
+            Self::Scratch(error) => return error.hints(),
             Self::NoInterpreter(_) | Self::Run { .. } => return Vec::new(),
         };
         let mut hints: Vec<String> = tail.iter().map(|line| format!("| {line}")).collect();
         hints.extend(room.map(|Room { free, .. }| {
             format!(
-                "{} were free there when it gave up; free some space (`install prune` removes old \
-                 releases), then try again",
+                "{} were left there; free some space (`install prune` removes old releases), then try \
+                 again",
                 bytes(*free)
             )
         }));
@@ -87,8 +92,22 @@ impl Explain for BuildError {
 pub struct Room {
     /// A folder there.
     pub path: PathBuf,
-    /// Bytes that are free.
+    /// The fewest bytes that were seen to be free: a builder that gives up removes what it wrote.
     pub free: u64,
+}
+
+impl Room {
+    /// The disks that builders write to: the prefix's, and that of their cache and temporary files,
+    /// should it be another.
+    fn all(site: &Site<'_>) -> Vec<Self> {
+        let folders = [site.prefix.to_owned(), site.root.scratch()];
+        folders.map(|path| Self { path, free: u64::MAX }).into()
+    }
+
+    /// As far as it can be looked at.
+    fn look(&mut self) {
+        self.free = disk::free_space(&self.path).map_or(self.free, |free| free.min(self.free));
+    }
 }
 
 /// Where an environment is built.
@@ -132,6 +151,19 @@ impl Builder {
     /// its absolute path. A builder that takes longer than `limit` is ended with all that it
     /// started.
     pub(crate) fn build(
+        &self,
+        site: &Site<'_>,
+        python: &Python,
+        limit: Option<Duration>,
+    ) -> Result<(), BuildError> {
+        sweep(site.root)?;
+        disk::ensure_folder(&site.root.scratch())?;
+        let built = self.build_with_scratch(site, python, limit);
+        let swept = sweep(site.root);
+        built.and(swept.map_err(BuildError::from))
+    }
+
+    fn build_with_scratch(
         &self,
         site: &Site<'_>,
         python: &Python,
@@ -192,6 +224,8 @@ impl Builder {
             }
         }
         leftovers::mark(&mut command, site.id);
+        // On the disk that was found to have room, and found again where a builder is killed.
+        command.env("TMPDIR", site.root.scratch());
         match self {
             Self::Uv(_) => {
                 command.env("UV_OFFLINE", "1").env("UV_NO_CONFIG", "1");
@@ -210,22 +244,17 @@ fn run(command: Command, within: Duration, site: &Site<'_>) -> Result<(), BuildE
     let shown = program::shown(&command);
     let program = command.get_program().to_string_lossy().into_owned();
     let log = site.root.run().join("stage-build.log");
-    match program::run_logged(command, within, &log) {
+    let mut rooms = Room::all(site);
+    match program::run_logged(command, within, &log, || rooms.iter_mut().for_each(Room::look)) {
         Ok(ended) if ended.succeeded() => Ok(()),
-        Ok(ended) => Err(failure(shown, ended, rooms(site))),
+        Ok(ended) => Err(failure(shown, ended, rooms)),
         Err(error) => Err(BuildError::Run { program, error }),
     }
 }
 
-/// The disks that builders write to, as far as they can be looked at: the prefix's, with their cache,
-/// and that of their temporary files.
-fn rooms(site: &Site<'_>) -> Vec<Room> {
-    let folders = [site.prefix.to_owned(), std::env::temp_dir()];
-    let room = |path: PathBuf| {
-        let free = disk::free_space(&path).ok()?;
-        Some(Room { path, free })
-    };
-    folders.into_iter().filter_map(room).collect()
+/// Removes what builders wrote for the time of a build; one that was killed leaves it.
+pub(crate) fn sweep(root: &Root) -> Result<(), DiskError> {
+    disk::remove_tree(&root.scratch())
 }
 
 /// Why a builder failed. Not each of them hands on what those say that it runs itself, so a disk
@@ -258,18 +287,21 @@ mod tests {
             let how = How::Exited(ExitStatus::from_raw(256));
             failure("uv".to_owned(), Ended { how, tail: vec![words.to_owned()] }, rooms)
         };
-        let roomy = || vec![room("/srv", 1 << 30), room("/tmp", 1 << 20)];
+        let roomy = || vec![room("/srv", 1 << 30), room("/var", 1 << 20)];
         assert_eq!(fails("bad wheel", roomy()).exit(), Exit::CheckFailed);
         for words in ["[Errno 28] No space left", "Kein Platz (os error 28)"] {
             let error = fails(words, roomy());
             assert_eq!(error.exit(), Exit::NoSpace);
             assert!(
-                error.to_string().starts_with("no space left on the disk of /tmp: `uv` failed")
+                error.to_string().starts_with("no space left on the disk of /var: `uv` failed")
             );
         }
-        let error = fails("exit status 1", vec![room("/srv", 4096), room("/tmp", 1 << 20)]);
+        let error = fails("exit status 1", vec![room("/srv", 4096), room("/var", 1 << 20)]);
         assert!(error.to_string().contains("the disk of /srv"));
         let hints = error.hints();
-        assert!(hints[0] == "| exit status 1" && hints[1].starts_with("4.10 kB were"), "{hints:?}");
+        assert!(
+            hints[0] == "| exit status 1" && hints[1].starts_with("4.10 kB were left"),
+            "{hints:?}"
+        );
     }
 }

@@ -391,9 +391,14 @@ pub fn sync_folder(path: &Path) -> Result<(), DiskError> {
 }
 
 /// Removes the temporaries that a crash left in a folder: `.<name>.new`, as everything here is
-/// called before it is renamed. Whoever changes a node holds its lock, so none is in use.
+/// called before it is renamed. Whoever changes a node holds its lock, so none is in use. There may
+/// be no such folder.
 pub fn remove_temporaries(folder: &Path) -> Result<(), DiskError> {
-    for entry in fs::read_dir(folder).doing("read", folder)? {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.doing("read", folder)?,
+    };
+    for entry in entries {
         let path = entry.doing("read", folder)?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         if name.is_some_and(|name| name.starts_with('.') && name.ends_with(".new")) {

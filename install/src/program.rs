@@ -85,7 +85,7 @@ pub fn run(mut command: Command, within: Duration) -> io::Result<Ended> {
     drop(command);
     let tail = Arc::new(Mutex::new(VecDeque::new()));
     let listening = listen(reader, &tail);
-    let how = see_to(&mut child, within)?;
+    let how = see_to(&mut child, within, || {})?;
     let ended = Instant::now();
     while !listening.is_finished() && ended.elapsed() < LAST_WORDS {
         std::thread::sleep(PAUSE);
@@ -94,15 +94,21 @@ pub fn run(mut command: Command, within: Duration) -> io::Result<Ended> {
     Ok(Ended { how, tail: tail.iter().cloned().collect() })
 }
 
-/// The same, with all that it prints in the file `log`, in the place of what is there.
-pub fn run_logged(mut command: Command, within: Duration, log: &Path) -> io::Result<Ended> {
+/// The same, with all that it prints in the file `log`, in the place of what is there. While it runs,
+/// `look` is called again and again.
+pub fn run_logged(
+    mut command: Command,
+    within: Duration,
+    log: &Path,
+    look: impl FnMut(),
+) -> io::Result<Ended> {
     let file = File::options().create(true).append(true).mode(0o600).open(log)?;
     file.set_len(0)?;
     // So that a program which fills the disk can still say so. Not every file system can do that.
     let _ = rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, SET_ASIDE);
     command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
     let mut child = command.spawn()?;
-    let how = see_to(&mut child, within)?;
+    let how = see_to(&mut child, within, look)?;
     Ok(Ended { how, tail: last_lines(log)? })
 }
 
@@ -140,9 +146,10 @@ fn listen(reader: io::PipeReader, tail: &Arc<Mutex<VecDeque<String>>>) -> JoinHa
 }
 
 /// Waits for its end, or brings it about.
-fn see_to(child: &mut Child, within: Duration) -> io::Result<How> {
+fn see_to(child: &mut Child, within: Duration, mut look: impl FnMut()) -> io::Result<How> {
     let began = Instant::now();
     loop {
+        look();
         let how = match child.try_wait()? {
             Some(status) => return Ok(How::Exited(status)),
             None if interrupt::asked() => How::Interrupted,
@@ -236,16 +243,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("x.log");
         for _ in 0..2 {
-            let ended = run_logged(sh("seq 100; echo last >&2; exit 4"), LONG, &log).unwrap();
+            let ended =
+                run_logged(sh("seq 100; echo last >&2; exit 4"), LONG, &log, || {}).unwrap();
             assert!(!ended.succeeded());
             assert_eq!((ended.tail.len(), ended.tail[14].as_str()), (15, "last"));
             assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 101);
         }
-        let ended = run_logged(sh("echo x; sleep 600"), Duration::from_millis(200), &log).unwrap();
-        assert_eq!(
-            (ended.how, ended.tail),
-            (How::TimedOut(Duration::from_millis(200)), vec!["x".to_owned()])
-        );
+        let mut looks = 0;
+        let limit = Duration::from_millis(200);
+        let ended = run_logged(sh("echo x; sleep 600"), limit, &log, || looks += 1).unwrap();
+        assert!(looks > 1, "{looks}");
+        assert_eq!((ended.how, ended.tail), (How::TimedOut(limit), vec!["x".to_owned()]));
     }
 
     #[test]

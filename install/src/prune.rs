@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cutover_formats::version::Version;
 
+use crate::build;
 use crate::configure::rendering;
 use crate::disk::{self, DiskError};
 use crate::fetch;
@@ -48,7 +49,8 @@ pub fn prune(node: &Node, standings: &Standings) -> Result<Vec<Version>, NodeErr
     Ok(goes)
 }
 
-/// Removes what crashes leave behind: prefixes and records that are not whole, and temporaries.
+/// Removes what crashes leave behind: prefixes and records that are not whole, temporaries, and what
+/// builders had for a time. None of those runs any more.
 /// Downloads stay, so that the next try can go on with them.
 pub fn remove_litter(node: &Node) -> Result<(), NodeError> {
     let root = &node.root;
@@ -60,9 +62,11 @@ pub fn remove_litter(node: &Node) -> Result<(), NodeError> {
         rendering::sweep(root, version)?;
     }
     let records = sealed.iter().map(|version| root.record(version));
-    for folder in records.chain([root.path().to_owned(), root.state(), root.receipts()]) {
+    let folders = [root.path().to_owned(), root.state(), root.receipts(), root.all_once()];
+    for folder in records.chain(folders) {
         disk::remove_temporaries(&folder)?;
     }
+    build::sweep(root)?;
     let trust = root.trust();
     let swept = cutover_repository::client::sweep(&trust);
     swept.map_err(|error| DiskError::new("tidy up", &trust, error))?;

@@ -18,6 +18,7 @@ use cutover_formats::version::Version;
 /// state/releases/<version>/      release.json, signed.json, files.json.zst, built.json, seal.json
 /// state/downloads/               carriers on their way in
 /// state/cache/                   what package builders keep between builds
+/// state/scratch/                 what they write for the time of one
 /// state/journal                  the transaction under way, if any
 /// state/lock                     held while a command changes the node
 /// state/standings.json           which releases ran well here, which failed
@@ -162,6 +163,12 @@ impl Root {
     #[must_use]
     pub fn cache(&self) -> PathBuf {
         self.state().join("cache")
+    }
+
+    /// What package builders write for the time of one build.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.state().join("scratch")
     }
 
     /// The transaction under way.

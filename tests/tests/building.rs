@@ -93,6 +93,8 @@ impl Builder {
     fn command(self, node: &NodeDir<'_>, doing: Doing) -> Command {
         let system = "/usr/bin:/bin";
         let mut command = node.command();
+        std::fs::create_dir_all(temporaries(node)).expect("a scratch folder");
+        command.env("TMPDIR", temporaries(node));
         match self {
             Self::Pip => command.env("PATH", system),
             Self::Uv => command.env("PATH", format!("{}:{system}", folder_of_uv().display())),
@@ -103,6 +105,19 @@ impl Builder {
         command.arg("1.1.0");
         command
     }
+}
+
+/// The system's folder of temporary files, as an install sees it.
+fn temporaries(node: &NodeDir<'_>) -> PathBuf {
+    node.root.with_extension("tmp")
+}
+
+/// Nothing is left of what builders write for the time of a build.
+#[track_caller]
+fn tidy(node: &NodeDir<'_>, at: &str) {
+    let mut elsewhere = std::fs::read_dir(temporaries(node)).expect("it was made");
+    assert!(elsewhere.next().is_none(), "{at}: builders write only below the node's root");
+    assert!(!node.root.join("state/scratch").exists(), "{at}");
 }
 
 /// All of `cases`, or the `first` of them.
@@ -125,6 +140,7 @@ fn works(node: &NodeDir<'_>, at: &str) {
     let demo = Run::of(Command::new(python).args(["-c", "import demo; demo.main()"]));
     assert_eq!(demo.stdout, "demo\n", "{at}: {demo}");
     whole(node, at);
+    tidy(node, at);
 }
 
 #[test]
@@ -143,6 +159,11 @@ fn a_builder_does_not_outlive_what_comes_after_its_installer() {
         killed.signal("KILL");
         wait_until("its end", || killed.has_ended());
         assert!(pids.len() == 2 && pids.iter().all(lives), "{at}: {pids:?} went with it");
+        if let Doing::Install = doing {
+            // By itself, whatever comes afterwards.
+            let _ = node.install(["resume"]).ok();
+            tidy(&node, &at);
+        }
 
         let _ = Run::of(&mut builder.command(&node, Doing::Install)).ok();
         // What may be left wakes up, and would go on building.

@@ -109,7 +109,7 @@ impl Job<'_> {
     /// Runs it to its end.
     pub(crate) fn run(&self, scene: &mut Scene<'_>) -> Result<(), CommandError> {
         let words = self.words(scene)?;
-        let ended = program::run_logged(command(scene, &words), self.limit, self.log);
+        let ended = program::run_logged(command(scene, &words), self.limit, self.log, || {});
         let command = self.line.to_string();
         match ended {
             Ok(ended) if ended.succeeded() => Ok(()),
