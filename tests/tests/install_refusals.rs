@@ -46,7 +46,13 @@ fn a_root_that_is_not_the_repositorys() {
     init(&world.path("tree/release.toml")).refused(3, &[]);
     init(&world.path("nowhere.json")).refused(4, &["nowhere.json"]);
     assert!(!world.path("node").exists(), "nothing is left behind");
+    // What the operator has put there beforehand is theirs.
+    std::fs::create_dir_all(world.path("node/shared")).unwrap();
+    std::fs::write(world.path("node/shared/a.ini"), "key = 1\n").unwrap();
+    init(&other.root_json()).refused(3, &["root"]);
+    assert_eq!(inventory(&world.path("node"), &[]), ["shared d 755", "shared/a.ini f 644 8 "]);
     let _ = init(&world.root_json()).ok();
+    assert!(world.path("node/shared/a.ini").exists());
     init(&world.root_json()).refused(2, &["already"]);
 }
 
@@ -194,7 +200,7 @@ fn a_changed_file_is_found() {
     let _ = node.install(["verify"]).ok();
     std::fs::write(node.root.join("current/app.py"), "print('changed')\n").unwrap();
     std::fs::write(node.root.join("current/extra"), "").unwrap();
-    node.install(["verify"]).refused(3, &["2 paths", "app.py has other contents", "extra"]);
+    node.install(["verify"]).refused(3, &["2 paths", "app.py has contents with sha256", "extra"]);
 }
 
 #[test]

@@ -68,9 +68,13 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     let places = Places::open(&locations, output)?;
     let tell = |line: &str| output.warn(line);
     let from = (places.mirrors(&tell), locations.as_slice());
-    let settings = settle(args, &root, &pinned, from).inspect_err(|_| forget(&root))?;
-    let text = node_toml(&settings)?;
-    disk::write_file(&root.node_toml(), text.as_bytes(), Permissions::Plain)?;
+    let new = missing(&root);
+    let written = settle(args, &root, &pinned, from).and_then(|settings| {
+        let text = node_toml(&settings)?;
+        disk::write_file(&root.node_toml(), text.as_bytes(), Permissions::Plain)?;
+        Ok(settings)
+    });
+    let settings = written.inspect_err(|_| forget(&root, &new))?;
     let made = Made {
         root: root.path().to_owned(),
         node_toml: root.node_toml(),
@@ -143,13 +147,23 @@ fn absolute(location: &Location) -> Result<Location, Failure> {
     })
 }
 
-/// Removes what [`settle`] made; a folder that the operator had made before stays.
-fn forget(root: &Root) {
-    for folder in [root.releases(), root.shared(), root.configs(), root.state(), root.run()] {
+/// The folders of a root that are still to be made, itself the last. The operator may have put files
+/// into others before.
+fn missing(root: &Root) -> Vec<PathBuf> {
+    let folders = [root.releases(), root.shared(), root.configs(), root.state(), root.run()];
+    let all = folders.into_iter().chain([root.path().to_owned()]);
+    all.filter(|folder| folder.symlink_metadata().is_err()).collect()
+}
+
+/// Removes what [`settle`] made, which is what was `missing`.
+fn forget(root: &Root, missing: &[PathBuf]) {
+    for folder in missing {
         // What matters is why the init failed; an empty folder that stays harms nobody.
-        let _ = disk::remove_tree(&folder);
+        let _ = match folder == root.path() {
+            true => std::fs::remove_dir(folder).is_ok(),
+            false => disk::remove_tree(folder).is_ok(),
+        };
     }
-    let _ = std::fs::remove_dir(root.path());
 }
 
 fn node_toml(settings: &NodeToml) -> Result<String, Failure> {
