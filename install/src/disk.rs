@@ -116,38 +116,54 @@ pub struct Folder {
 /// Whether the process' umask (or a default ACL) takes bits away from what is created.
 ///
 /// The umask belongs to the whole process, so it is not changed here: a folder is made with all
-/// bits that a release uses, and if some are gone, modes are set after creating.
+/// bits that a release uses, and unless all are there then, modes are set after creating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Umask {
     Harmless,
-    Strips,
+    MayStrip,
+}
+
+/// Whether a folder had all bits that a release uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bits {
+    AllThere,
+    WereMissing,
 }
 
 impl Folder {
     /// Creates the folder and holds it. It must not exist, or be empty.
     pub fn create(path: &Path) -> Result<Self, DiskError> {
-        match rustix::fs::mkdirat(CWD, path, Permissions::Executable.mode()) {
-            Err(rustix::io::Errno::EXIST) => {}
-            made => made.doing("create", path)?,
+        let made = rustix::fs::mkdirat(CWD, path, Permissions::Executable.mode());
+        if made != Err(Errno::EXIST) {
+            made.doing("create", path)?;
         }
         let mut folder = Self::open(path)?;
         if fs::read_dir(path).doing("read", path)?.next().is_some() {
             return Err(io::Error::from(io::ErrorKind::DirectoryNotEmpty)).doing("create", path);
         }
-        let found = rustix::fs::fstat(&folder.fd).doing("read", path)?;
-        if found.st_mode & 0o755 != 0o755 {
-            folder.umask = Umask::Strips;
-            rustix::fs::fchmod(&folder.fd, Permissions::Executable.mode())
-                .doing("set the mode of", path)?;
+        let bits = folder.let_others_in()?;
+        if made.is_ok() && bits == Bits::AllThere {
+            folder.umask = Umask::Harmless;
         }
         Ok(folder)
+    }
+
+    /// Gives it the mode of a release's folder, where some of that is missing.
+    fn let_others_in(&self) -> Result<Bits, DiskError> {
+        let wanted = Permissions::Executable;
+        let found = rustix::fs::fstat(&self.fd).doing("read", &self.path)?;
+        if found.st_mode & wanted.bits() == wanted.bits() {
+            return Ok(Bits::AllThere);
+        }
+        rustix::fs::fchmod(&self.fd, wanted.mode()).doing("set the mode of", &self.path)?;
+        Ok(Bits::WereMissing)
     }
 
     /// Holds a folder that exists. The last component must not be a link.
     pub fn open(path: &Path) -> Result<Self, DiskError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).doing("open", path)?;
-        Ok(Self { fd, path: path.to_owned(), umask: Umask::Harmless })
+        Ok(Self { fd, path: path.to_owned(), umask: Umask::MayStrip })
     }
 
     /// Where it is.
@@ -161,7 +177,7 @@ impl Folder {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = self.resolve(path.as_str(), flags, permissions.mode());
         let file = file.doing("create", &self.full(path))?;
-        if self.umask == Umask::Strips {
+        if self.umask == Umask::MayStrip {
             rustix::fs::fchmod(&file, permissions.mode())
                 .doing("set the mode of", &self.full(path))?;
         }
@@ -174,7 +190,7 @@ impl Folder {
         let create = || -> rustix::io::Result<()> {
             let parent = self.parent(path)?;
             rustix::fs::mkdirat(&parent, path.file_name(), mode)?;
-            if self.umask == Umask::Strips {
+            if self.umask == Umask::MayStrip {
                 rustix::fs::chmodat(&parent, path.file_name(), mode, AtFlags::empty())?;
             }
             Ok(())
@@ -198,7 +214,6 @@ impl Folder {
 
     /// What stands at `path`, links not followed, or `None` where nothing does.
     pub fn look(&self, path: &RelPath) -> Result<Option<Stat>, DiskError> {
-        use rustix::io::Errno;
         let found = self.parent(path).and_then(|parent| {
             rustix::fs::statat(parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW)
         });
@@ -286,6 +301,12 @@ pub fn ensure_folder(path: &Path) -> Result<(), DiskError> {
     sync_folder(above)
 }
 
+/// The same for a folder that a service has to look into, whatever the umask says.
+pub fn ensure_open_folder(path: &Path) -> Result<(), DiskError> {
+    ensure_folder(path)?;
+    Folder::open(path)?.let_others_in().map(drop)
+}
+
 /// Replaces a file whole, or creates it: after a power cut there is the old one or the new one.
 pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result<(), DiskError> {
     let temporary = temporary_of(path);
@@ -309,10 +330,12 @@ pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result
 }
 
 /// Opens a download that may have been begun before, for reading what is there and writing on.
-/// What it holds is not durable: it is hashed again whenever it is used.
+/// What it holds is not durable: it is hashed again whenever it is used. A link in its place is not
+/// followed: it may lie in a folder that others can write to.
 pub fn open_download(path: &Path) -> Result<File, DiskError> {
-    let mut options = File::options();
-    options.create(true).truncate(false).read(true).write(true).open(path).doing("open", path)
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o666);
+    rustix::fs::open(path, flags, mode).map(File::from).doing("open", path)
 }
 
 /// Gives a file a second name, which is free. Not every file system can.

@@ -175,7 +175,7 @@ pub fn lay(
     rendered: &[Rendered],
 ) -> Result<(), DiskError> {
     let place = root.config(version);
-    disk::ensure_folder(&place)?;
+    disk::ensure_open_folder(&place)?;
     write(&place.join(number.to_string()), rendered, &Record::of(rendered))
 }
 
