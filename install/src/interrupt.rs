@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use cutover_terminal::Output;
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,6 +66,15 @@ fn signalled(output: &Output) {
 /// Whether a transaction that can go back should.
 pub(crate) fn asked() -> bool {
     MOMENT.load(Ordering::SeqCst) == RETURNABLE && ASKED.load(Ordering::SeqCst)
+}
+
+/// Waits so long, or until the transaction should go back.
+pub(crate) fn pause(length: Duration) {
+    const LOOK_AGAIN: Duration = Duration::from_millis(50);
+    let began = Instant::now();
+    while !asked() && began.elapsed() < length {
+        std::thread::sleep(LOOK_AGAIN.min(length.saturating_sub(began.elapsed())));
+    }
 }
 
 /// A transaction under way.

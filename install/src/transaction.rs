@@ -184,7 +184,10 @@ pub(crate) fn attempts<T>(
             Err(error) if left > 0 && !interrupt::asked() => {
                 let (stage, pause) = (&step.stage, step.pause);
                 output.warn(format!("{stage}: {error}; trying again in {pause}"));
-                std::thread::sleep(pause.as_duration());
+                interrupt::pause(pause.as_duration());
+                if interrupt::asked() {
+                    return Err(error);
+                }
                 left -= 1;
             }
             ended => return ended,

@@ -1,6 +1,7 @@
 //! Ctrl-C, at each side of the commit point.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use cutover_tests::world::{Run, Running, World, wait_until};
 
@@ -43,6 +44,25 @@ fn before_the_switch_it_goes_back_at_once() {
         ended(install).refused(1, &["going back", "slow: interrupted", "1.0.0 as before"]);
         assert_eq!(scene.log(), ["begun", "undone"]);
         std::fs::remove_file(scene.node.root.join("shared/log")).unwrap();
+        scene.is_as_before();
+    }
+}
+
+/// Neither what is between two tries of a stage nor a check that is made again and again is waited for.
+#[test]
+fn between_two_tries_it_goes_back_at_once() {
+    let stage = "[stage.slow]\nafter = 'unpack'\nrun = 'echo begun >> {root}/shared/log; false'\n";
+    let check = "[[check]]\nstage = 'unpack'\ncommand = 'echo begun >> {root}/shared/log; false'\n";
+    for (what, words) in [(stage, "slow: interrupted"), (check, "unpack: interrupted")] {
+        let world = World::new();
+        let scene = Scene::new(&world, &format!("{what}retries = 9\npause = '5m'\n"), "");
+        let install = begun(&scene);
+        // It is waited for in the pause.
+        std::thread::sleep(Duration::from_millis(500));
+        let asked = Instant::now();
+        install.signal("INT");
+        ended(install).refused(1, &["going back", words, "1.0.0 as before"]);
+        assert!(asked.elapsed() < Duration::from_secs(60), "{what}");
         scene.is_as_before();
     }
 }
