@@ -3,6 +3,8 @@
 mod http;
 mod metric;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use cutover_formats::stage::{
 };
 
 use crate::gate::ControlError;
+use crate::interrupt;
 use crate::placeholders::fill;
 use crate::plan::{Origin, Placed};
 use crate::stage::{Answers, CommandError, Job, Scene};
@@ -63,13 +66,16 @@ pub fn check(placed: &Placed, scene: &mut Scene<'_>) -> Result<(), CheckFailed> 
     let mut tries = 0;
     loop {
         let Err(why) = look(&placed.check, scene) else { return Ok(()) };
-        if tries >= *retries {
-            let side = if *when == When::Before { "before" } else { "after" };
-            let why = Box::new(why);
-            return Err(CheckFailed { probe: probe.to_string(), side, origin: placed.origin, why });
+        if tries < *retries {
+            tries += 1;
+            interrupt::pause(pause.unwrap_or(DEFAULT_PAUSE).as_duration());
+            if !interrupt::asked() {
+                continue;
+            }
         }
-        tries += 1;
-        std::thread::sleep(pause.unwrap_or(DEFAULT_PAUSE).as_duration());
+        let side = if *when == When::Before { "before" } else { "after" };
+        let why = Box::new(why);
+        return Err(CheckFailed { probe: probe.to_string(), side, origin: placed.origin, why });
     }
 }
 
@@ -166,10 +172,47 @@ fn stands(check: &FileCheck, path: &std::path::Path) -> Result<(), String> {
         return Err(format!("{shown} has mode {mode:04o}, not {expected:04o}"));
     }
     let Some(part) = &check.contains else { return Ok(()) };
-    let text = std::fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
-    match String::from_utf8_lossy(&text).contains(part) {
+    // What never ends, or waits for somebody, is not looked into.
+    if !meta.is_file() {
+        return Err(format!("{shown} is no regular file, and so contains nothing"));
+    }
+    let found = File::open(path).and_then(|file| contains(file, part.as_bytes()));
+    match found.map_err(|error| format!("{shown}: {error}"))? {
         true => Ok(()),
         // What a file holds may be secret; what is looked for is the author's own.
         false => Err(format!("{shown} does not contain `{part}`")),
+    }
+}
+
+/// Whether `part` stands somewhere in a file, which may be larger than memory is.
+fn contains(mut file: impl Read, part: &[u8]) -> io::Result<bool> {
+    const CHUNK: u64 = 256 << 10;
+    let mut seen = Vec::new();
+    loop {
+        // Its beginning may have been the end of what was read before.
+        seen.drain(..seen.len().saturating_sub(part.len()));
+        let more = (&mut file).take(CHUNK).read_to_end(&mut seen)?;
+        if part.is_empty() || seen.windows(part.len()).any(|window| window == part) {
+            return Ok(true);
+        }
+        if more == 0 {
+            return Ok(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_found_wherever_it_stands() {
+        let mut text = vec![b'x'; (256 << 10) - 3];
+        text.extend(b"needle");
+        text.extend(vec![b'y'; 300 << 10]);
+        text.extend(b"last");
+        for (part, found) in [("needle", true), ("last", true), ("", true), ("needles", false)] {
+            assert_eq!(contains(&text[..], part.as_bytes()).unwrap(), found, "{part}");
+        }
     }
 }

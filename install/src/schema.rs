@@ -2,6 +2,8 @@
 //! is one that it does not work with.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::exit::{Exit, Explain};
@@ -11,6 +13,7 @@ use cutover_repository::client::{Client, TrustError};
 use cutover_repository::mirrors::Mirrors;
 use jiff::Timestamp;
 
+use crate::disk::DiskError;
 use crate::node::{Node, NodeError};
 use crate::plan::Plan;
 use crate::stage::{CommandError, Job, Scene};
@@ -31,6 +34,9 @@ pub enum SchemaError {
     /// The command failed.
     #[error("the database's schema is not known: {0}")]
     Command(#[from] CommandError),
+    /// What it printed cannot be read.
+    #[error("the database's schema is not known: {0}")]
+    Disk(#[from] DiskError),
     /// It is not one for the release.
     #[error("the database is at schema {found}, and {version} works with {accepted}")]
     Refused {
@@ -62,6 +68,7 @@ impl Explain for SchemaError {
         match self {
             Self::NoVersion { .. } => Exit::Usage,
             Self::Command(error) => error.exit(),
+            Self::Disk(error) => error.exit(),
             Self::Refused { .. } | Self::NotBrought { .. } => Exit::CheckFailed,
         }
     }
@@ -72,6 +79,7 @@ impl Explain for SchemaError {
                 vec!["see `[schema]` in node.toml: a whole number, and nothing else".to_owned()]
             }
             Self::Command(error) => error.hints(),
+            Self::Disk(error) => error.hints(),
             Self::Refused { nearest: Some(nearest), .. } => {
                 vec![format!("the nearest release that works with it is {nearest}")]
             }
@@ -83,12 +91,18 @@ impl Explain for SchemaError {
     }
 }
 
+/// More bytes than any version has, with its end of line.
+const LONGEST: u64 = 4096;
+
 /// The version that the database is at.
 pub fn ask(settings: &NodeSchema, scene: &mut Scene<'_>) -> Result<u64, SchemaError> {
     let log = scene.node.root.run().join("schema.log");
     let limit = settings.timeout.as_duration();
     Job { line: &settings.command, log: &log, limit }.run(scene)?;
-    let printed = std::fs::read_to_string(&log).unwrap_or_default();
+    let mut printed = Vec::new();
+    let read = File::open(&log).and_then(|log| log.take(LONGEST).read_to_end(&mut printed));
+    read.map_err(|error| DiskError::new("read", &log, error))?;
+    let printed = String::from_utf8_lossy(&printed);
     printed.trim().parse().map_err(|_| SchemaError::NoVersion {
         command: settings.command.to_string(),
         printed: printed.chars().take(80).collect(),
