@@ -53,9 +53,9 @@ pub enum Problem {
     },
     /// It is something else than it should be.
     WrongKind {
-        /// `file`, `folder` or `link`.
+        /// In words, e.g. `a file`.
         expected: &'static str,
-        /// What it is: one of these or `something else`.
+        /// The same; `something else` is none of these.
         found: &'static str,
     },
     /// It was rendered with other contents, which may hold secrets and are not told by a digest.

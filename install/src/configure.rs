@@ -13,17 +13,18 @@ pub mod rendering;
 pub mod secret;
 pub mod stale;
 
+use std::path::Path;
+
 use cutover_formats::descriptor::{ConfigFile, Descriptor};
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::filelist::{Entry, FileList, Kind};
 use cutover_formats::path::RelPath;
 use cutover_formats::template::TemplateError;
-use rustix::fs::FileType;
 
 use self::inputs::Inputs;
 use self::render::Rendered;
 use self::rendering::{Kept, Record};
-use crate::audit::{Finding, Problem};
+use crate::audit::{Finding, Look, Problem};
 use crate::disk::{DiskError, Folder};
 use crate::requires::config_source;
 use crate::root::Root;
@@ -202,23 +203,15 @@ impl Links {
     }
 
     /// Those in `prefix` that are gone or lead elsewhere.
-    pub fn audit(&self, prefix: &Folder) -> Result<Vec<Finding>, DiskError> {
+    pub fn audit(&self, prefix: &Path) -> Result<Vec<Finding>, DiskError> {
         let mut findings = Vec::new();
         for (path, source) in &self.links {
-            let problem = match prefix.look(path)? {
-                None => Problem::Missing,
-                Some(found) if crate::disk::file_type(&found) != FileType::Symlink => {
-                    Problem::WrongKind { expected: "a link", found: "something else" }
-                }
-                Some(_) => {
-                    let found = String::from_utf8_lossy(&prefix.read_link(path)?).into_owned();
-                    if found == *source {
-                        continue;
-                    }
-                    Problem::WrongLink { expected: source.clone(), found }
-                }
+            let look = Look::link(prefix, path, source.clone())?;
+            let finding = |problem: &Problem| Finding {
+                path: path.as_path().to_owned(),
+                problem: problem.clone(),
             };
-            findings.push(Finding { path: path.as_path().to_owned(), problem });
+            findings.extend(look.problems().iter().map(finding));
         }
         Ok(findings)
     }

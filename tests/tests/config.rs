@@ -8,7 +8,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cutover_tests::world::{NodeDir, Run, Tree, World, assert_same, free_address, get, inventory};
+use cutover_tests::world::{
+    NodeDir, Run, Tree, World, assert_same, free_address, get, inventory, program,
+};
 
 /// What must be found nowhere.
 const PASSWORD: &str = "correct-horse-battery";
@@ -211,6 +213,34 @@ fn a_service_reads_what_was_rendered_and_nobody_else_does() {
     assert!(!log.contains(PASSWORD) && !log.contains(other) && !log.contains(TOKEN), "{log}");
 }
 
+/// Else a service that is another user's would not find its way to its own files.
+#[test]
+fn whoever_installs_may_have_a_strict_umask() {
+    let world = World::new();
+    let tree = tree(&world);
+    tree.replace("release.toml", "\"etc/own.ini\"", "\"own/deep/own.ini\"");
+    release(&world, &tree, "1.1.0");
+    let node = world.node(None);
+    give_all(&world, &node);
+    let mut strict = std::process::Command::new("sh");
+    strict.args(["-c", "umask 077 && exec \"$0\" 1.1.0"]).arg(program("install"));
+    let _ = Run::of(strict.env("CUTOVER_ROOT", &node.root)).ok();
+    for folder in [
+        "releases/1.1.0",
+        "releases/1.1.0/etc",
+        "releases/1.1.0/own",
+        "releases/1.1.0/own/deep",
+        "config/1.1.0",
+        "config/1.1.0/current",
+        "config/1.1.0/current/files",
+        "config/1.1.0/current/files/etc",
+    ] {
+        assert_eq!(mode(&node.root.join(folder)), 0o755, "{folder}");
+    }
+    let file = |name: &str| mode(&node.root.join("config/1.1.0/current/files/etc").join(name));
+    assert_eq!((file("plain.ini"), file("tiny.ini")), (0o644, 0o600));
+}
+
 #[test]
 fn what_was_rendered_is_audited_and_goes_with_its_release() {
     let world = World::new();
@@ -228,7 +258,10 @@ fn what_was_rendered_is_audited_and_goes_with_its_release() {
     fs::remove_file(&link).unwrap();
     node.install(["verify"]).refused(3, &["etc/own.ini is missing"]);
     std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
-    node.install(["verify"]).refused(3, &["etc/own.ini points to /etc/passwd"]);
+    node.install(["verify"]).refused(3, &["etc/own.ini links to \"/etc/passwd\" instead of"]);
+    fs::remove_file(&link).unwrap();
+    fs::create_dir(&link).unwrap();
+    node.install(["verify"]).refused(3, &["etc/own.ini is a folder, should be a link"]);
 
     // A service that runs in a group reads its secrets through it.
     let file_of = |name: &str| node.root.join("config/1.0.0/current/files").join(name);

@@ -5,12 +5,12 @@ use cutover_formats::version::Version;
 use cutover_terminal::{Exit, Failure, Output};
 use serde::Serialize;
 
-use crate::audit::{Finding, Inventory, Problem, audit};
+use crate::audit::{Finding, Inventory, audit};
 use crate::cli::RootArgs;
 use crate::configure::Links;
 use crate::configure::rendering::Record;
 use crate::configure::stale::Stale;
-use crate::disk::{self, Folder};
+use crate::disk;
 use crate::fetch::recorded_file_list;
 use crate::node::{Node, NodeError};
 
@@ -72,7 +72,7 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
         },
     );
     for (version, Finding { path, problem }) in all.take(SHOWN) {
-        failure = failure.hint(format!("{version}: {} {}", path.display(), words(problem)));
+        failure = failure.hint(format!("{version}: {} {problem}", path.display()));
     }
     if wrong > SHOWN {
         failure = failure.hint(format!("and {} more", wrong - SHOWN));
@@ -94,7 +94,7 @@ fn verify(node: &Node, version: Version, output: &Output) -> Result<Audited, Fai
     let mut beside = links.paths();
     beside.extend(descriptor.python.iter().map(|python| python.env.clone()));
     let mut findings = audit(&list, &prefix, &beside)?;
-    findings.extend(links.audit(&Folder::open(&prefix)?)?);
+    findings.extend(links.audit(&prefix)?);
     findings.extend(Record::load(&node.root, &version)?.audit(&node.root, &version)?);
     if let Some(built) = built {
         findings.extend(built.audit(&prefix)?);
@@ -110,18 +110,4 @@ fn describe(verified: &Verified) -> String {
         format!("{}: all {} entries are as they were signed\n", audited.version, audited.entries)
     };
     verified.releases.iter().map(line).collect()
-}
-
-fn words(problem: &Problem) -> String {
-    match problem {
-        Problem::Missing => "is missing".to_owned(),
-        Problem::Unexpected => "does not belong there".to_owned(),
-        Problem::Changed { .. } => "has other contents".to_owned(),
-        Problem::Edited => "has other contents than were rendered".to_owned(),
-        Problem::WrongMode { expected, found } => {
-            format!("has mode {found:o}, not {expected:o}")
-        }
-        Problem::WrongKind { expected, found } => format!("is a {found}, not a {expected}"),
-        Problem::WrongLink { expected, found } => format!("points to {found}, not {expected}"),
-    }
 }
