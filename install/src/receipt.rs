@@ -177,7 +177,8 @@ impl History {
 pub fn usual_dark(root: &Root) -> Result<Option<u64>, DiskError> {
     let dark = |receipt: &Receipt| Some(receipt.gate.as_ref()?.dark);
     let median = median(root, dark)?;
-    Ok(median.map(|seconds| std::time::Duration::from_secs_f64(seconds.ceil()).as_secs()))
+    let whole = |seconds: f64| std::time::Duration::try_from_secs_f64(seconds.ceil());
+    Ok(median.and_then(|seconds| whole(seconds).ok()).map(|length| length.as_secs()))
 }
 
 /// How many seconds it usually took on this node to drain and stop what ran. `None` where it never
