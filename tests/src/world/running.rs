@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -104,9 +105,20 @@ impl Running {
         Self(started.unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
-    /// SIGTERM, then the end; the exit status.
+    /// SIGTERM, then the end; the exit status, if it was not killed: what does not end in two minutes is.
     pub fn end(&mut self) -> Option<i32> {
+        const PATIENCE: Duration = Duration::from_secs(120);
         self.signal("TERM");
+        // One that was stopped hears nothing.
+        self.signal("CONT");
+        let began = Instant::now();
+        while matches!(self.0.try_wait(), Ok(None)) {
+            if began.elapsed() > PATIENCE {
+                self.signal("KILL");
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.0.wait().ok().and_then(|status| status.code())
     }
 
