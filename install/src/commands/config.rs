@@ -3,8 +3,6 @@
 mod diff;
 mod show;
 
-use std::collections::BTreeSet;
-
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::version::Wanted;
 use cutover_terminal::{Failure, Output};
@@ -90,12 +88,4 @@ impl Found {
             bytes.ok_or_else(|| ConfigError::Changed(path.clone()).into())
         })
     }
-}
-
-/// The inputs that other releases here ask for.
-fn elsewhere(
-    node: &Node,
-    release: &Descriptor,
-) -> Result<BTreeSet<cutover_formats::input::InputName>, Failure> {
-    Ok(node.inputs_elsewhere(release)?)
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use cutover_terminal::{Exit, Failure, Verbosity, log_to_stderr};
 
 use crate::cli::RootArgs;
-use crate::gate::{self, Entrance, Session};
+use crate::gate::{self, ControlError, Entrance, Session};
 use crate::node::Node;
+use crate::root::Root;
 
 /// How often it is looked whether the new gate has taken over.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -36,6 +37,12 @@ pub fn run(args: &Args, root: &RootArgs) -> Result<(), Failure> {
     Ok(gate::run(&node.root, &node.settings, entrance)?)
 }
 
+/// The process of the gate that answers now.
+fn pid(root: &Root) -> Result<Option<u32>, ControlError> {
+    let Some(mut session) = Session::connect(root)? else { return Ok(None) };
+    Ok(Some(session.status()?.pid))
+}
+
 /// A gate that goes on when this process has ended; its errors are this one's.
 fn replace_in_background(node: &Node) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::of_io(&error), error.to_string());
@@ -54,10 +61,11 @@ fn replace_in_background(node: &Node) -> Result<(), Failure> {
             return Err(Failure::new(exit, format!("the new gate ended ({status})"))
                 .hint("its own words are above; the gate that ran goes on"));
         }
-        let status =
-            Session::connect(&node.root)?.map(|mut session| session.status()).transpose()?;
-        if status.is_some_and(|status| status.pid == gate.id()) {
-            return Ok(());
+        match pid(&node.root) {
+            Ok(pid) if pid == Some(gate.id()) => return Ok(()),
+            // The gate that ran ends, perhaps in the middle of a word.
+            Ok(_) | Err(ControlError::Lost { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         std::thread::sleep(LOOK_AGAIN);
     }

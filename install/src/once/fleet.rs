@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Key, Once, OnceError, Record, Turn, Worked};
-use crate::etcd::{Created, Etcd, KeyValue};
+use crate::etcd::{Created, Etcd, Held, KeyValue};
 
 /// How long a node that died is waited for before another takes over.
 const TTL: Duration = Duration::from_secs(15);
@@ -83,7 +83,13 @@ impl Fleet {
                     let turn = match self.record(&done)? {
                         Some(record) => Turn::Done(record),
                         None => {
-                            let (worked, _) = self.etcd.while_held(&lease, &mut *work);
+                            let (worked, held) = self.etcd.while_held(&lease, &mut *work);
+                            if held == Held::Lost {
+                                tracing::warn!(
+                                    "etcd did not hear of this node for {TTL:?} while `{stage}` \
+                                     ran: another may have begun it, too"
+                                );
+                            }
                             if worked == Worked::Well && leaves == Leaves::Done {
                                 self.write(&done)?;
                             }

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use cutover_terminal::Failure;
 
 use crate::disk::{self, DiskError};
+use crate::fetch;
 use crate::gate::end_left_behind;
 use crate::leftovers;
 use crate::node::{Node, NodeError};
@@ -50,10 +51,9 @@ pub(super) fn make(node: &Node, release: &Release) -> Result<Node, NodeError> {
 
 /// Where that cannot be had, the bundle is fetched twice.
 fn share_download(real: &Root, root: &Root, release: &Release) {
-    let name = format!("{}.part", release.descriptor.bundle().sha256);
-    let part = real.downloads().join(&name);
+    let [part, also] = [real, root].map(|root| fetch::part(root, &release.descriptor));
     if disk::open_download(&part).is_ok() {
-        let _ = disk::name_also(&part, &root.downloads().join(&name));
+        let _ = disk::name_also(&part, &also);
     }
 }
 

@@ -59,7 +59,7 @@ fn standing(node: &Node) -> Result<Side, Failure> {
 /// What the release would come to; a stand-in takes the place of each secret and of what is missing.
 fn rendered(node: &Node, found: &Found, output: &Output) -> Result<(Side, Vec<String>), Failure> {
     let release = &found.release;
-    let elsewhere = super::elsewhere(node, release)?;
+    let elsewhere = node.inputs_elsewhere(release)?;
     let settlement = settle(&release.inputs, &node.settings.inputs, &elsewhere);
     let mut problems: Vec<String> = settlement.problems.iter().map(ToString::to_string).collect();
     let inputs = Inputs::masked(&node.root, release, &settlement);

@@ -44,7 +44,7 @@ enum From {
 
 pub(super) fn run(args: &Args, node: &Node, output: &Output) -> Result<(), Failure> {
     let Found { release, .. } = Found::look(args, node, output)?;
-    let elsewhere = super::elsewhere(node, &release)?;
+    let elsewhere = node.inputs_elsewhere(&release)?;
     let settlement = settle(&release.inputs, &node.settings.inputs, &elsewhere);
     let rows = settlement.inputs.iter().map(|(name, (input, settled))| row(name, input, *settled));
     let shown = Shown {
