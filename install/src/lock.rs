@@ -1,10 +1,13 @@
 //! One change of a node at a time.
 //!
 //! The lock is the kernel's (`flock`), so it goes with its holder however that ends; the text in
-//! the file only tells others who it is and since when.
+//! the file only tells others who it is and since when. Whoever only wants to know looks the lock up in
+//! `/proc/locks`: taking it, if but for a moment, would turn a change away that begins just then.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use cutover_formats::exit::{Exit, Explain};
@@ -20,11 +23,22 @@ pub struct NodeLock {
     _file: File,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Holder {
-    pid: u32,
-    since: Timestamp,
-    doing: String,
+/// Who changes the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// The command that it was called with, in short.
+    pub doing: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid, since, doing } = self;
+        write!(f, "`{doing}` (process {pid}, since {since:.0})")
+    }
 }
 
 /// The right to change the node could not be had.
@@ -89,14 +103,37 @@ impl NodeLock {
     }
 }
 
+/// Who changes the node now, if anybody does; takes nothing and waits for nobody. `None` also where that
+/// cannot be known: where there is no `/proc`, and while the holder has not written yet who it is.
+#[must_use]
+pub fn holder(root: &Root) -> Option<Holder> {
+    let mut file = File::open(root.lock()).ok()?;
+    let number = file.metadata().ok()?.ino();
+    let holder = named_in(&mut file)?;
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    is_locked(&locks, number, holder.pid).then_some(holder)
+}
+
+/// Whether the process has a lock on the file of this inode, by the text of `/proc/locks`. The device is
+/// not compared: some file systems say another one there than `stat` does.
+fn is_locked(locks: &str, number: u64, pid: u32) -> bool {
+    locks.lines().any(|line| {
+        let mut words = line.split_ascii_whitespace().skip(4);
+        let by = words.next().and_then(|word| word.parse().ok());
+        let on = words.next().and_then(|word| word.rsplit(':').next()?.parse().ok());
+        (by, on) == (Some(pid), Some(number))
+    })
+}
+
 fn describe_holder(file: &mut File) -> String {
+    // One that has not written who it is yet has no name.
+    named_in(file).map_or_else(|| "another process".to_owned(), |holder| holder.to_string())
+}
+
+fn named_in(file: &mut File) -> Option<Holder> {
     let mut text = String::new();
-    let read = file.take(4096).read_to_string(&mut text).map_err(|_| ());
-    match read.and_then(|_| serde_json::from_str::<Holder>(&text).map_err(|_| ())) {
-        Ok(Holder { pid, since, doing }) => format!("`{doing}` (process {pid}, since {since:.0})"),
-        // The holder has the lock but has not written who it is yet.
-        Err(()) => "another process".to_owned(),
-    }
+    file.take(4096).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 #[cfg(test)]
@@ -114,7 +151,21 @@ mod tests {
         assert_eq!(second.exit(), Exit::Busy);
         let message = second.to_string();
         assert!(message.contains("`install 1.1.0`") && message.contains("1970-01-01"), "{message}");
+        let seen = holder(&root).unwrap();
+        assert_eq!((seen.pid, seen.doing.as_str()), (std::process::id(), "install 1.1.0"));
         drop(first);
+        // The name that it leaves in the file is nobody's.
+        assert_eq!(holder(&root), None);
         NodeLock::take(&root, "install 1.2.0", now).unwrap();
+    }
+    #[test]
+    fn a_lock_is_found_by_its_file_and_its_process() {
+        let locks = "1: POSIX  ADVISORY  READ 12 fe:00:99 128 128\n\
+                     2: FLOCK  ADVISORY  WRITE 345 00:2f:10061033 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 346 00:2f:10061033 0 EOF\n";
+        assert!(is_locked(locks, 10_061_033, 345));
+        assert!(!is_locked(locks, 10_061_033, 12));
+        assert!(!is_locked(locks, 99, 345));
+        assert!(!is_locked("", 99, 345));
     }
 }

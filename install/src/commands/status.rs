@@ -9,10 +9,12 @@ use serde::Serialize;
 
 use crate::cli::RootArgs;
 use crate::gate::{GateStatus, Maintenance};
-use crate::journal;
+use crate::journal::{self, Trace};
+use crate::lock::{self, Holder};
 use crate::node::Node;
 use crate::pool::{self, Depooled};
 use crate::receipt::Operation;
+use crate::root::Root;
 use crate::standing::Standings;
 
 /// What runs here.
@@ -26,7 +28,9 @@ struct Status {
     previous: Option<Version>,
     releases: Vec<Version>,
     gate: Option<GateStatus>,
-    /// An install that a crash cut off, or that is under way.
+    /// Who changes the node just now.
+    changing: Option<Holder>,
+    /// The install that is under way while somebody changes the node, else one that a crash cut off.
     unfinished: Option<Unfinished>,
     /// How the node stood in its pool, while it is out of it.
     depooled: Option<Depooled>,
@@ -65,7 +69,8 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
         Some(mut session) => Some(session.status()?),
         None => None,
     };
-    let unfinished = journal::read(&node.root)?.map(|trace| Unfinished {
+    let (changing, trace) = under_way(&node.root)?;
+    let unfinished = trace.map(|trace| Unfinished {
         operation: trace.opening.operation,
         to: trace.opening.to,
         stage: trace.stages.last().cloned(),
@@ -90,6 +95,7 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
         previous: Standings::load(&node.root)?.previous,
         releases: node.sealed()?.into_iter().collect(),
         gate,
+        changing,
         unfinished,
         depooled: pool::depooled(&node)?,
         metadata: metadata.collect(),
@@ -101,6 +107,16 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
     warn(&status, output);
     output.result(&status, || describe(&node, &status));
     Ok(())
+}
+
+/// Who changes the node, and its journal. A journal without anybody is looked at once more: that of an
+/// install that ended meanwhile is gone, and was not cut off.
+fn under_way(root: &Root) -> Result<(Option<Holder>, Option<Trace>), Failure> {
+    let trace = journal::read(root)?;
+    Ok(match lock::holder(root) {
+        None if trace.is_some() => (None, journal::read(root)?),
+        changing => (changing, trace),
+    })
 }
 
 /// What must not be overlooked goes to stderr as well, also beside JSON.
@@ -153,14 +169,27 @@ fn describe(node: &Node, status: &Status) -> String {
         let Metadata { role, expires, days_left, .. } = first;
         lines.push(("expires", format!("{role} first, {expires} ({days_left} days left)")));
     }
-    if let Some(Unfinished { operation, to, stage }) = &status.unfinished {
-        let stage = stage.as_ref().map_or("its begin", StageName::as_str);
-        lines.push(("unfinished", format!("{operation} of {to}, at {stage}")));
-    }
+    lines.extend(describe_change(status.changing.as_ref(), status.unfinished.as_ref()));
     if let Some(Depooled { since, .. }) = &status.depooled {
         lines.push(("pool", format!("out of it since {since}")));
     }
     lines.iter().map(|(label, value)| format!("{label:<11} {value}\n")).collect()
+}
+
+fn describe_change(
+    changing: Option<&Holder>,
+    unfinished: Option<&Unfinished>,
+) -> Option<(&'static str, String)> {
+    let what = unfinished.map(|Unfinished { operation, to, stage }| {
+        let stage = stage.as_ref().map_or("its begin", StageName::as_str);
+        format!("{operation} of {to}, at {stage}")
+    });
+    match (changing, what) {
+        (Some(holder), Some(what)) => Some(("under way", format!("{what}: {holder}"))),
+        (Some(holder), None) => Some(("under way", holder.to_string())),
+        (None, Some(what)) => Some(("unfinished", format!("{what}: `install resume` ends it"))),
+        (None, None) => None,
+    }
 }
 
 fn describe_maintenance(Maintenance { until, message }: &Maintenance) -> String {
@@ -194,6 +223,24 @@ mod tests {
         assert_eq!(
             describe_maintenance(&Maintenance::default()),
             "until `install maintenance off`"
+        );
+    }
+    #[test]
+    fn what_is_under_way_was_not_cut_off() {
+        let (operation, to) = (Operation::Install, Version::new(1, 1, 0));
+        let unfinished = Unfinished { operation, to, stage: None };
+        let (pid, since, doing) = (7, Timestamp::UNIX_EPOCH, "install 1.1.0".to_owned());
+        let holder = Holder { pid, since, doing };
+        let (label, text) = describe_change(Some(&holder), Some(&unfinished)).unwrap();
+        assert_eq!(label, "under way");
+        assert_eq!(
+            text,
+            "install of 1.1.0, at its begin: `install 1.1.0` (process 7, since 1970-01-01T00:00:00Z)"
+        );
+        let (label, text) = describe_change(None, Some(&unfinished)).unwrap();
+        assert_eq!(
+            (label, text.as_str()),
+            ("unfinished", "install of 1.1.0, at its begin: `install resume` ends it")
         );
     }
 }

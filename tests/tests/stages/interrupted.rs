@@ -84,6 +84,14 @@ fn after_the_switch_it_comes_to_its_end() {
     let world = World::new();
     let scene = Scene::new(&world, &slow("after = 'switch'", 2), "");
     let install = begun(&scene);
+    let status = scene.node.status();
+    assert_eq!(status["changing"]["pid"], install.0.id(), "{status}");
+    assert_eq!(status["unfinished"]["stage"], "slow", "{status}");
+    let said = scene.node.install(["status"]).ok();
+    assert!(
+        said.stdout.contains("under way   install of 1.1.0, at slow: `install 1.1.0`"),
+        "{said}"
+    );
     install.signal("INT");
     let run = ended(install).ok();
     assert!(run.stderr.contains("comes to its end"), "{run}");
@@ -103,5 +111,8 @@ fn the_second_ends_the_program() {
     install.signal("INT");
     assert_eq!(install.0.wait().unwrap().code(), Some(130));
     let status = scene.node.status();
+    assert_eq!(status["changing"], serde_json::Value::Null, "{status}");
     assert_eq!(status["unfinished"]["stage"], "slow", "{status}");
+    let said = scene.node.install(["status"]).ok();
+    assert!(said.stdout.contains("at slow: `install resume` ends it"), "{said}");
 }
