@@ -22,6 +22,7 @@ mod inbound;
 mod joined;
 mod launch;
 mod lease;
+mod link;
 mod listen;
 mod log_files;
 pub mod maintenance;
