@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 pub use clients::Client;
 pub use tally::{Event, Outcome, Tally, percentile};
 
+use crate::world::Ending;
+
 /// Clients that do the same.
 #[derive(Clone, Debug)]
 pub struct Traffic {
@@ -97,14 +99,6 @@ pub fn beside<T>(traffic: &[Traffic], act: impl FnOnce() -> T) -> (T, Vec<Event>
         drop(ending);
         (done, asking.join().expect("traffic does not panic"))
     })
-}
-
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// All of this traffic until `stop` is set; everything that happened.

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-pub use self::asking::{free_address, get, wait_until};
+pub use self::asking::{Ending, free_address, get, wait_until};
 pub use self::inventory::{assert_same, inventory};
 pub use self::node::NodeDir;
 pub use self::running::{Run, Running, program};

@@ -33,10 +33,7 @@ fn besieged(world: &World) -> (NodeDir<'_>, Attacker, Forger) {
     let tree = world.release_tiny(&["1.0.0"]);
     let attacker = Attacker::serve(&world.repository());
     let node = world.node(None);
-    let file = node.root.join("node.toml");
-    let settings = std::fs::read_to_string(&file).unwrap();
-    let folder = world.repository().display().to_string();
-    std::fs::write(file, settings.replace(&folder, &attacker.url())).unwrap();
+    node.takes_from(&attacker.url());
     let _ = node.install(["1.0.0"]).ok();
     tree.tag("1.1.0");
     let _ = world.pack(["release", "--source", "tree", "--channel", "stable"]).ok();

@@ -54,7 +54,7 @@ impl Scene {
         wait_until("it builds", || !who().is_empty() || install.has_ended());
         let pids: Vec<String> = who().split_whitespace().map(str::to_owned).collect();
         if pids.is_empty() {
-            panic!("it never came to the build: {}", ended(install));
+            panic!("it never came to the build: {}", install.ended());
         }
         (install, pids)
     }
@@ -125,14 +125,6 @@ fn some<T, const N: usize>(cases: [T; N], first: usize) -> impl Iterator<Item = 
     cases.into_iter().take(if stride() == 1 { N } else { first })
 }
 
-/// What an install said that was started by [`Scene::building`].
-fn ended(mut install: Running) -> Run {
-    let stderr = install.0.stderr.take().expect("it is piped");
-    let stderr = std::io::read_to_string(stderr).expect("programs print UTF-8");
-    let status = install.0.wait().expect("it is our child").code().expect("it was not killed");
-    Run { status, stdout: String::new(), stderr }
-}
-
 /// The environment works, and is what was put on record.
 #[track_caller]
 fn works(node: &NodeDir<'_>, at: &str) {
@@ -199,7 +191,7 @@ impl<'a> OnDisk<'a> {
         let (install, _) = self.scene.building(&mut builder.command(&self.node, Doing::Install));
         act(&self.image);
         self.scene.goes_on();
-        ended(install)
+        install.ended()
     }
 
     /// Nothing is switched and nothing left, and once there is room it is built.

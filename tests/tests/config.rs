@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cutover_tests::world::{
-    NodeDir, Run, Tree, World, assert_same, free_address, get, inventory, program,
+    Ending, NodeDir, Run, Tree, World, assert_same, free_address, get, inventory, program,
 };
 
 /// What must be found nowhere.
@@ -107,8 +107,9 @@ fn watched(node: &NodeDir<'_>, arguments: &[&str]) -> Run {
             }
             looks
         });
+        let ending = Ending(&ended);
         let run = node.install(arguments.iter().copied());
-        ended.store(true, Ordering::Relaxed);
+        drop(ending);
         assert!(watcher.join().unwrap() > 0);
         for words in [&run.stdout, &run.stderr] {
             assert!(!words.contains(PASSWORD) && !words.contains(TOKEN), "{run}");
@@ -266,9 +267,7 @@ fn what_was_rendered_is_audited_and_goes_with_its_release() {
     // A service that runs in a group reads its secrets through it.
     let file_of = |name: &str| node.root.join("config/1.0.0/current/files").join(name);
     let group = Run::of(std::process::Command::new("id").arg("-gn")).ok().stdout;
-    let path = node.root.join("node.toml");
-    let toml = fs::read_to_string(&path).unwrap();
-    fs::write(&path, format!("{toml}\n[service]\ngroup = \"{}\"\n", group.trim())).unwrap();
+    node.add(&format!("[service]\ngroup = \"{}\"\n", group.trim()));
     assert_eq!(mode(&file_of("etc/tiny.ini")), 0o600);
     let run = node.install(["verify"]);
     assert!(run.stderr.contains("etc/tiny.ini would be rendered otherwise now"), "{run}");
@@ -283,8 +282,7 @@ fn what_was_rendered_is_audited_and_goes_with_its_release() {
     let again = node.root.join("current/etc/plain.ini");
     assert!(!fs::read_to_string(again).unwrap().contains("elsewhere"));
 
-    let toml = fs::read_to_string(node.root.join("node.toml")).unwrap();
-    fs::write(node.root.join("node.toml"), toml.replace("keep = 3", "keep = 0")).unwrap();
+    node.change("keep = 3", "keep = 0");
     for version in ["1.2.0", "1.3.0"] {
         release(&world, &tree, version);
         let _ = node.install([version]).ok();
@@ -363,9 +361,7 @@ input level is added
     assert_same(&before, &node.inventory());
 
     // The node's own values may change as well.
-    let path = node.root.join("node.toml");
-    let toml = fs::read_to_string(&path).unwrap();
-    fs::write(path, toml.replace("hosts = ['a', 'b']", "hosts = ['c']")).unwrap();
+    node.change("hosts = ['a', 'b']", "hosts = ['c']");
     let run = watched(&node, &["config", "diff"]).ok();
     assert!(run.stdout.contains("-host = a\n-host = b\n+host = c\n"), "{run}");
     let run = watched(&node, &["1.0.0"]).ok();

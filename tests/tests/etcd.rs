@@ -10,6 +10,7 @@ use cutover_install::etcd::{
     Compare, Created, Etcd, EtcdError, Held, Op, Revision, Swapped, Txn, Waited,
 };
 use cutover_tests::parts::etcd::{Certificates, Cluster};
+use cutover_tests::world::wait_until;
 
 fn open(folder: &Path, settings: &str) -> Result<Etcd, EtcdError> {
     #[derive(serde::Deserialize)]
@@ -160,9 +161,7 @@ fn a_cluster_that_loses_its_leader_has_one_winner_a_key() {
                 }
             });
         }
-        while asked.load(Ordering::Relaxed) < KEYS {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("some are asked for", || asked.load(Ordering::Relaxed) >= KEYS);
         cluster.kill(leader);
     });
     assert_eq!((won.into_inner(), asked.into_inner()), (KEYS, 3 * KEYS));

@@ -99,9 +99,7 @@ def application(environ, start_response):
 fn node<'a>(world: &'a World, places: &Places, settings: &str) -> NodeDir<'a> {
     let mut node = world.node(None);
     node.gate = Some(places.gate);
-    let file = node.root.join("node.toml");
-    let text = std::fs::read_to_string(&file).expect("node.toml") + settings;
-    std::fs::write(file, text).expect("the folder is writable");
+    node.add(settings);
     node
 }
 

@@ -43,12 +43,9 @@ fn lines_are_lost_whole_and_counted() {
     let log = disk.path().join("access.log");
     let (gate, metrics) = (free_address(), free_address());
     let node = world.node(Some(gate));
-    let file = node.root.join("node.toml");
     let settings =
         format!("[gate]\naccess-log = {{ file = \"{}\" }}\nmetrics = \"{metrics}\"", log.display());
-    let text = std::fs::read_to_string(&file).unwrap();
-    assert!(text.contains("[gate]\n"), "{text}");
-    std::fs::write(&file, text.replacen("[gate]", &settings, 1)).unwrap();
+    node.change("[gate]", &settings);
     let mut running = node.start_gate();
     let _ = node.install(["1.0.0"]).ok();
 

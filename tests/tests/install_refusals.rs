@@ -64,10 +64,8 @@ fn a_repository_that_cannot_be_reached() {
     let _ = node.install(["1.0.0"]).ok();
     std::fs::rename(world.repository(), world.path("elsewhere")).unwrap();
     refused(&node, &["1.0.0"], 8, &["repository"]);
-    let settings = std::fs::read_to_string(node.root.join("node.toml")).unwrap();
-    let folder = world.repository().display().to_string();
     let nobody = format!("http://{}", free_address());
-    std::fs::write(node.root.join("node.toml"), settings.replace(&folder, &nobody)).unwrap();
+    node.takes_from(&nobody);
     refused(&node, &["1.0.0"], 8, &[&nobody]);
 }
 

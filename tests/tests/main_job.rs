@@ -78,10 +78,7 @@ fn over_http_too() {
     pack.env("CUTOVER_REPO", &url).env("CUTOVER_TOKEN", "s3cret-token");
     let _ = Run::of(pack.args(["release", "--source", "tree"])).ok();
     let node = world.node(None);
-    let settings = std::fs::read_to_string(node.root.join("node.toml")).unwrap();
-    let folder = world.repository().display().to_string();
-    assert!(settings.contains(&folder));
-    std::fs::write(node.root.join("node.toml"), settings.replace(&folder, &url)).unwrap();
+    node.takes_from(&url);
     let plan = node.install(["plan", "2.0.0", "--json"]).ok().json();
     assert!(plan["fetch"].as_u64().unwrap() > 0);
     assert_eq!(node.current(), None);

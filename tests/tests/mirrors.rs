@@ -17,13 +17,10 @@ const TIMESTAMP: &str = "metadata/timestamp.json";
 /// A node that takes releases from these places, in this order.
 fn node<'w>(world: &'w World, places: &[String]) -> NodeDir<'w> {
     let node = world.node(None);
-    let file = node.root.join("node.toml");
-    let settings = std::fs::read_to_string(&file).unwrap();
     let folder = format!("repository = \"{}\"\n", world.repository().display());
-    assert!(settings.contains(&folder), "{settings}");
     let [first, mirrors @ ..] = places else { panic!("no place") };
     let named = format!("repository = \"{first}\"\nmirrors = {}\n", json!(mirrors));
-    std::fs::write(file, settings.replace(&folder, &named)).unwrap();
+    node.change(&folder, &named);
     node
 }
 

@@ -30,9 +30,7 @@ fn other(node: &NodeDir<'_>) -> &'static str {
 
 /// An install that is under way for `moment`.
 fn begun(node: &NodeDir<'_>, way: &str, moment: u64) -> Running {
-    let mut command = node.command();
-    command.args([other(node), "--swap", way]).stdout(Stdio::null()).stderr(Stdio::null());
-    let install = Running::start(&mut command);
+    let install = node.begin([other(node), "--swap", way]);
     std::thread::sleep(Duration::from_millis(moment));
     install
 }

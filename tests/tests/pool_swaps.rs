@@ -2,7 +2,6 @@
 //! fails in the middle, and whoever was taken out is put back.
 
 use std::net::SocketAddr;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use cutover_tests::parts::etcd::Cluster;
@@ -45,7 +44,7 @@ impl<'a> Site<'a> {
                     "[pool]\ndriver = 'haproxy'\nsockets = [{:?}]\nservers = ['app/{name}']\n{pool}",
                     haproxy.socket
                 );
-                add_settings(&node, &lines);
+                node.add(&lines);
                 let _ = node.install(["1.0.0"]).ok();
                 node
             })
@@ -70,12 +69,6 @@ impl<'a> Site<'a> {
     }
 }
 
-fn add_settings(node: &NodeDir<'_>, lines: &str) {
-    let file = node.root.join("node.toml");
-    let text = std::fs::read_to_string(&file).expect("node.toml");
-    std::fs::write(file, text + lines).expect("node.toml is ours");
-}
-
 /// 1.0.0 and 1.1.0, which takes two seconds to start, so that there is a middle.
 fn world() -> World {
     let world = World::new();
@@ -85,23 +78,6 @@ fn world() -> World {
     tree.tag("1.1.0");
     let _ = world.pack(["release", "--source", "tree", "--channel", "stable"]).ok();
     world
-}
-
-/// Starts `install`, to be met in the middle.
-fn begin(node: &NodeDir<'_>, arguments: &[&str]) -> Child {
-    let mut command = node.command();
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("install runs")
-}
-
-fn end(mut install: Child) -> Option<i32> {
-    install.wait().expect("it is ours").code()
-}
-
-/// Kills the installer, and it alone.
-fn kill(mut install: Child) {
-    install.kill().expect("it is ours");
-    install.wait().expect("it is ours");
 }
 
 fn is_out(node: &NodeDir<'_>) -> bool {
@@ -173,13 +149,11 @@ fn a_pool_that_refuses_stops_the_install_before_the_switch() {
         assert_eq!(asking.join().unwrap().expect("an answer").0, 200);
     }
     // A name that it does not know; a socket that is not there.
-    let file = node.root.join("node.toml");
-    let settings = std::fs::read_to_string(&file).unwrap();
     for (from, to, status) in [("app/node1", "app/node9", 2), ("haproxy.sock", "other.sock", 8)] {
-        std::fs::write(&file, settings.replace(from, to)).unwrap();
+        node.change(from, to);
         let run = node.install(["1.1.0", "--swap", "backoff"]);
         run.refused(status, &[to, "nothing was switched: the node is on 1.0.0"]);
-        std::fs::write(&file, &settings).unwrap();
+        node.change(to, from);
         unchanged(to);
     }
 }
@@ -196,9 +170,9 @@ fn an_installer_killed_in_the_middle_is_ended_and_the_node_is_put_back() {
         site.haproxy.ask("show stat").lines().any(|row| row.starts_with("app,node1,0,0,1,"))
     });
     let ((), tally) = site.under_traffic(|| {
-        let install = begin(node, &["1.1.0", "--swap", "hold"]);
+        let mut install = node.begin(["1.1.0", "--swap", "hold"]);
         wait_until("it is drained", || site.haproxy.drains("app/node1"));
-        kill(install);
+        install.kill();
         assert!(is_out(node));
         let _ = node.install(["resume"]).ok();
     });
@@ -211,9 +185,9 @@ fn an_installer_killed_in_the_middle_is_ended_and_the_node_is_put_back() {
     // After it: while the new release starts.
     let node = &site.nodes[1];
     let ((), tally) = site.under_traffic(|| {
-        let install = begin(node, &["1.1.0", "--swap", "backoff"]);
+        let mut install = node.begin(["1.1.0", "--swap", "backoff"]);
         wait_until("it has switched", || node.current().as_deref() == Some("1.1.0"));
-        kill(install);
+        install.kill();
         assert!(site.haproxy.drains("app/node2"));
         let _ = node.install(["resume"]).ok();
     });
@@ -228,10 +202,10 @@ fn a_load_balancer_that_reloads_in_the_middle() {
     let site = Site::start(&world, "");
     let node = &site.nodes[0];
     let (status, tally) = site.under_traffic(|| {
-        let install = begin(node, &["1.1.0", "--swap", "hold"]);
+        let mut install = node.begin(["1.1.0", "--swap", "hold"]);
         wait_until("it has switched", || node.current().as_deref() == Some("1.1.0"));
         site.haproxy.reload();
-        end(install)
+        install.wait()
     });
     // It forgot: what it sends to the node meanwhile waits there.
     assert_eq!(status, Some(0));
@@ -244,10 +218,10 @@ fn a_load_balancer_that_reloads_in_the_middle() {
 fn a_load_balancer_that_is_killed_in_the_middle() {
     let world = world();
     let mut site = Site::start(&world, "");
-    let install = begin(&site.nodes[0], &["1.1.0", "--swap", "hold"]);
+    let mut install = site.nodes[0].begin(["1.1.0", "--swap", "hold"]);
     wait_until("it has switched", || site.nodes[0].current().as_deref() == Some("1.1.0"));
     site.haproxy.end();
-    assert_eq!(end(install), Some(8), "there is nobody to tell that the node is back");
+    assert_eq!(install.wait(), Some(8), "there is nobody to tell that the node is back");
     let node = &site.nodes[0];
     assert!(is_out(node) && node.current().as_deref() == Some("1.1.0"));
     let (status, body) = get(node.gate.unwrap(), "/").expect("the gate answers");
@@ -285,7 +259,7 @@ fn pooled_by_etcd<'a>(world: &'a World, cluster: &Cluster) -> (NodeDir<'a>, Runn
     let _ = cluster.ctl(&["put", "/pools/node", &value]).ok();
     let node = world.node(Some(free_address()));
     let pool = "[pool]\ndriver = 'etcd'\nkeys = ['/pools/node']\nsettle = '100ms'\n";
-    add_settings(&node, &format!("{pool}{}timeout = '5s'\n", cluster.settings()));
+    node.add(&format!("{pool}{}timeout = '5s'\n", cluster.settings()));
     let _ = node.install(["1.0.0"]).ok();
     let gate = node.start_gate();
     wait_until("it is ready", || {
@@ -306,31 +280,21 @@ fn etcd_that_loses_a_member_or_all_in_the_middle() {
     let mut cluster = Cluster::start(&world.path(""), 3);
     let (node, _gate) = pooled_by_etcd(&world, &cluster);
     // One dies while the node is out.
-    let install = begin(&node, &["1.1.0", "--swap", "backoff"]);
+    let mut install = node.begin(["1.1.0", "--swap", "backoff"]);
     wait_until("it has switched", || node.current().as_deref() == Some("1.1.0"));
     assert_eq!(pooled(&cluster), "no");
     let leader = cluster.leader();
     cluster.kill(leader);
-    assert_eq!(end(install), Some(0));
+    assert_eq!(install.wait(), Some(0));
     assert_eq!((pooled(&cluster), is_out(&node)), ("yes".into(), false));
     cluster.start_again(leader);
 
     // All fall silent while it is out: the node keeps what runs, and is put back later.
     let _ = node.install(["1.0.0", "--swap", "blue-green"]).ok();
-    let mut command = node.command();
-    command.args(["1.1.0", "--swap", "backoff"]).stdin(Stdio::null());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let install = command.spawn().unwrap();
+    let install = node.begin(["1.1.0", "--swap", "backoff"]);
     wait_until("it has switched", || node.current().as_deref() == Some("1.1.0"));
     (0..3).for_each(|at| cluster.freeze(at));
-    let output = install.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let run = Run {
-        status: output.status.code().unwrap(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    };
-    run.refused(8, &["repool", "no member of etcd answers", "install resume"]);
+    install.ended().refused(8, &["repool", "no member of etcd answers", "install resume"]);
     assert!(is_out(&node) && node.current().as_deref() == Some("1.1.0"));
     let (status, body) = get(node.gate.unwrap(), "/").expect("the gate answers");
     assert!(status == 200 && body.contains("1.1.0"), "{status} {body}");

@@ -238,12 +238,7 @@ fn the_nodes_own_files_and_values_are_seen() {
     assert_same(&before, &everything(&node));
 
     std::fs::write(node.root.join("shared/own.ini"), "own = yes\n").unwrap();
-    let toml = std::fs::read_to_string(node.root.join("node.toml")).unwrap();
-    std::fs::write(
-        node.root.join("node.toml"),
-        format!("{toml}\n[inputs]\nmotto = 'festina lente'\n"),
-    )
-    .unwrap();
+    node.give("motto = 'festina lente'");
     let before = everything(&node);
     let told = node.install(["rehearse", "1.1.0", "--json"]).ok().json();
     assert_same(&before, &everything(&node));

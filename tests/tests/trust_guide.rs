@@ -206,9 +206,7 @@ fn a_token_stolen() {
     fs::write(world.path("tokens"), "ci stolen-token\n").unwrap();
     let tokens = world.path("tokens").display().to_string();
     let (_server, url) = world.serve(&["--tokens", &tokens]);
-    let settings = fs::read_to_string(node.root.join("node.toml")).unwrap();
-    let folder = world.repository().display().to_string();
-    fs::write(node.root.join("node.toml"), settings.replace(&folder, &url)).unwrap();
+    node.takes_from(&url);
     installs(&node, "1.0.0", "1.0.0");
 
     let address = url.trim_start_matches("http://").trim_end_matches('/');

@@ -43,7 +43,9 @@ fn soak(length: Duration) -> (Vec<Series>, Tally, usize) {
     let _tree = world.release_tiny(&VERSIONS);
     let (server, url) = world.serve(&[]);
     let node = world.node(Some(free_address()));
-    settings(&node, &world.repository().display().to_string(), &url);
+    node.takes_from(&url);
+    // As little as may be.
+    node.change("keep = 3", "keep = 1");
     let _ = node.install([VERSIONS[0]]).ok();
     let gate = node.start_gate();
     served(&node, "before");
@@ -56,15 +58,6 @@ fn soak(length: Duration) -> (Vec<Series>, Tally, usize) {
     let events: Vec<_> =
         events.into_iter().filter(|event| event.outcome != Outcome::Parted).collect();
     (series, Tally::of(&events), installs)
-}
-
-/// From the server, and keeping as little as may be.
-fn settings(node: &NodeDir<'_>, folder: &str, url: &str) {
-    let path = node.root.join("node.toml");
-    let text = std::fs::read_to_string(&path).expect("init wrote it");
-    assert!(text.contains(folder) && text.contains("keep = 3"), "{text}");
-    let text = text.replace(folder, url).replace("keep = 3", "keep = 1");
-    std::fs::write(&path, text).expect("it is writable");
 }
 
 fn light(address: std::net::SocketAddr) -> Vec<Traffic> {

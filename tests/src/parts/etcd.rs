@@ -191,9 +191,7 @@ impl Cluster {
     /// # Panics
     /// Where it does not run.
     pub fn kill(&mut self, at: usize) {
-        let mut process = self.members[at].process.take().expect("it runs");
-        process.signal("KILL");
-        let _ = process.0.wait();
+        self.members[at].process.take().expect("it runs").kill();
     }
 
     /// Starts a member that was killed.

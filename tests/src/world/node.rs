@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -72,15 +72,56 @@ impl<'w> NodeDir<'w> {
         self.install(["status", "--json"]).ok().json()
     }
 
-    /// What the node gives to releases, in the place of what it gave.
+    /// Starts `install`, to be met in the middle; [`Running::ended`] tells what it says.
+    pub fn begin<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Running {
+        let mut command = self.command();
+        Running::start(command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    /// Its `node.toml`.
     ///
     /// # Panics
-    /// Where `node.toml` cannot be written.
+    /// Where there is none.
+    #[must_use]
+    pub fn settings(&self) -> String {
+        std::fs::read_to_string(self.root.join("node.toml")).expect("it is a node")
+    }
+
+    /// Puts this in the place of its `node.toml`.
+    ///
+    /// # Panics
+    /// Where that cannot be written.
+    pub fn set(&self, settings: &str) {
+        std::fs::write(self.root.join("node.toml"), settings).expect("it is writable");
+    }
+
+    /// Adds lines to the end of its `node.toml`.
+    pub fn add(&self, lines: &str) {
+        self.set(&format!("{}\n{lines}", self.settings()));
+    }
+
+    /// Changes text in its `node.toml`.
+    ///
+    /// # Panics
+    /// Where that does not hold `from`.
+    #[track_caller]
+    pub fn change(&self, from: &str, to: &str) {
+        let settings = self.settings();
+        assert!(settings.contains(from), "no `{from}` in:\n{settings}");
+        self.set(&settings.replace(from, to));
+    }
+
+    /// Has it take releases from another place than the repository's folder.
+    #[track_caller]
+    pub fn takes_from(&self, place: &str) {
+        self.change(&self.world.repository().display().to_string(), place);
+    }
+
+    /// What the node gives to releases, in the place of what it gave.
     pub fn give(&self, inputs: &str) {
-        let path = self.root.join("node.toml");
-        let text = std::fs::read_to_string(&path).expect("it is a node");
-        let before = text.split("\n[inputs]").next().unwrap_or_default();
-        std::fs::write(path, format!("{before}\n[inputs]\n{inputs}\n")).expect("it is writable");
+        let settings = self.settings();
+        let before = settings.split("\n[inputs]").next().unwrap_or_default();
+        self.set(&format!("{before}\n[inputs]\n{inputs}\n"));
     }
 
     /// What `current` names.

@@ -1,5 +1,6 @@
 //! The programs, as processes.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -120,6 +121,37 @@ impl Running {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.0.wait().ok().and_then(|status| status.code())
+    }
+
+    /// SIGKILL, for it alone, and its end.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        let _ = self.wait();
+    }
+
+    /// Waits for its end; the exit status, if it was not killed.
+    ///
+    /// # Panics
+    /// Where that cannot be told.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.0.wait().expect("it is our child").code()
+    }
+
+    /// Waits for its end; with what it said, as far as that is piped.
+    ///
+    /// # Panics
+    /// Where it was killed.
+    #[must_use]
+    pub fn ended(mut self) -> Run {
+        fn all(pipe: Option<impl Read>) -> String {
+            let text = pipe.map(std::io::read_to_string).transpose();
+            text.expect("programs print UTF-8").unwrap_or_default()
+        }
+        let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
+        let reading = std::thread::spawn(|| all(stderr));
+        let stdout = all(stdout);
+        let stderr = reading.join().expect("it can be read");
+        Run { status: self.wait().expect("it was not killed"), stdout, stderr }
     }
 
     /// Whether it has ended, by itself or otherwise.

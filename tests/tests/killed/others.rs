@@ -15,10 +15,7 @@ fn prune() {
     for version in versions {
         let _ = node.install([version]).ok();
     }
-    let settings = node.root.join("node.toml");
-    let text = std::fs::read_to_string(&settings).unwrap();
-    assert!(text.contains("keep = 3"), "{text}");
-    std::fs::write(&settings, text.replace("keep = 3", "keep = 0")).unwrap();
+    node.change("keep = 3", "keep = 0");
 
     let trial = Trial::new(&node);
     let mut count = Count::default();

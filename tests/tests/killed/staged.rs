@@ -96,10 +96,7 @@ fn node<'w>(world: &'w World, log: &Path) -> NodeDir<'w> {
     let _ = world.pack(["release", "--source", "tree"]).ok();
     let node = world.node(Some(free_address()));
     let _ = node.install(["1.0.0"]).ok();
-    let settings = node.root.join("node.toml");
-    let text = fs::read_to_string(&settings).expect("it is there");
-    let inputs = "[inputs]\npassword = { file = \"password\" }\n";
-    fs::write(&settings, format!("{text}\n{inputs}")).expect("it is ours");
+    node.give("password = { file = \"password\" }");
     // As an earlier stage would have left it.
     fs::create_dir(node.root.join("state/once")).expect("it is ours");
     let password = node.root.join("shared/password");

@@ -83,17 +83,16 @@ fn each_kind_holds_and_fails() {
             "errors is 40, not at most 39.5",
         ),
     ];
-    let file = root.join("node.toml");
-    let plain = std::fs::read_to_string(&file).unwrap();
+    let plain = scene.node.settings();
     let place = "[[check]]\nstage = 'health'\ntimeout = '20s'\n";
     for (_, bad, why) in &kinds {
-        std::fs::write(&file, format!("{plain}\n{place}{bad}\n")).unwrap();
+        scene.node.set(&format!("{plain}\n{place}{bad}\n"));
         let words = ["health: the check", why, "nothing was switched"];
         scene.node.install(["1.1.0"]).refused(5, &words);
         scene.is_as_before();
     }
     let all: String = kinds.iter().map(|(good, ..)| format!("{place}{good}\n")).collect();
-    std::fs::write(&file, format!("{plain}\n{all}")).unwrap();
+    scene.node.set(&format!("{plain}\n{all}"));
     let receipt = scene.node.install(["1.1.0", "--json"]).ok().json();
     assert_eq!(receipt["checks"].as_array().unwrap().len(), kinds.len());
     scene.is_on_the_new();

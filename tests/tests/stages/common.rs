@@ -28,9 +28,7 @@ impl<'w> Scene<'w> {
         let root = world.node(Some(free_address()));
         let gate = root.start_gate();
         let _ = root.install(["1.0.0"]).ok();
-        let file = root.root.join("node.toml");
-        let text = std::fs::read_to_string(&file).unwrap();
-        std::fs::write(&file, format!("{text}\n{node}")).unwrap();
+        root.add(node);
         Self { world, tree, node: root, gate }
     }
 

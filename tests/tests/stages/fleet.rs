@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cutover_tests::parts::etcd::Cluster;
-use cutover_tests::world::{Run, Running, Tree, World, wait_until};
+use cutover_tests::world::{NodeDir, Run, Running, Tree, World, wait_until};
 
 /// A repository with a 1.0.0 whose `migrate` is `run`, and two nodes that share an etcd.
 struct Fleet {
@@ -33,9 +33,7 @@ impl Fleet {
             command.arg("init").arg("--root").arg(world.path(node));
             command.arg("--repo").arg(world.repository()).arg("--trust").arg(world.root_json());
             let _ = Run::of(&mut command).ok();
-            let file = world.path(node).join("node.toml");
-            let text = std::fs::read_to_string(&file).unwrap();
-            std::fs::write(&file, format!("{text}\n{}", cluster.settings())).unwrap();
+            NodeDir::at(&world, world.path(node)).add(&cluster.settings());
         }
         Self { world, _tree: tree, _cluster: cluster }
     }

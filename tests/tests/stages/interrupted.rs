@@ -1,9 +1,8 @@
 //! Ctrl-C, at each side of the commit point.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cutover_tests::world::{Run, Running, World, wait_until};
+use cutover_tests::world::{Running, World, wait_until};
 
 use crate::common::Scene;
 
@@ -17,21 +16,9 @@ fn slow(place: &str, seconds: u64) -> String {
 
 /// An install that is in its slow stage.
 fn begun(scene: &Scene<'_>) -> Running {
-    let mut install = scene.node.command();
-    let install =
-        Running::start(install.arg("1.1.0").stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let install = scene.node.begin(["1.1.0"]);
     wait_until("the stage", || scene.log() == ["begun"]);
     install
-}
-
-fn ended(mut install: Running) -> Run {
-    use std::io::Read as _;
-    let mut said = [String::new(), String::new()];
-    install.0.stdout.take().expect("it is piped").read_to_string(&mut said[0]).expect("UTF-8");
-    install.0.stderr.take().expect("it is piped").read_to_string(&mut said[1]).expect("UTF-8");
-    let status = install.0.wait().expect("it is our child").code().expect("it was not killed");
-    let [stdout, stderr] = said;
-    Run { status, stdout, stderr }
 }
 
 #[test]
@@ -41,7 +28,7 @@ fn before_the_switch_it_goes_back_at_once() {
     for signal in ["INT", "TERM"] {
         let install = begun(&scene);
         install.signal(signal);
-        ended(install).refused(1, &["going back", "slow: interrupted", "1.0.0 as before"]);
+        install.ended().refused(1, &["going back", "slow: interrupted", "1.0.0 as before"]);
         assert_eq!(scene.log(), ["begun", "undone"]);
         std::fs::remove_file(scene.node.root.join("shared/log")).unwrap();
         scene.is_as_before();
@@ -61,7 +48,7 @@ fn between_two_tries_it_goes_back_at_once() {
         std::thread::sleep(Duration::from_millis(500));
         let asked = Instant::now();
         install.signal("INT");
-        ended(install).refused(1, &["going back", words, "1.0.0 as before"]);
+        install.ended().refused(1, &["going back", words, "1.0.0 as before"]);
         assert!(asked.elapsed() < Duration::from_secs(60), "{what}");
         scene.is_as_before();
     }
@@ -73,7 +60,7 @@ fn the_release_is_not_to_blame() {
     let scene = Scene::new(&world, &slow("after = 'health'", 300), "");
     let install = begun(&scene);
     install.signal("INT");
-    ended(install).refused(1, &["slow: interrupted"]);
+    install.ended().refused(1, &["slow: interrupted"]);
     scene.is_as_before();
     let plan = scene.node.install(["plan", "stable"]).ok();
     assert!(plan.stdout.contains("1.1.0"), "{plan}");
@@ -93,7 +80,7 @@ fn after_the_switch_it_comes_to_its_end() {
         "{said}"
     );
     install.signal("INT");
-    let run = ended(install).ok();
+    let run = install.ended().ok();
     assert!(run.stderr.contains("comes to its end"), "{run}");
     assert_eq!(scene.node.current().as_deref(), Some("1.1.0"));
     assert_eq!(scene.served(), "1.1.0");

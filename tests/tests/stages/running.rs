@@ -110,10 +110,7 @@ fn once_is_once_until_it_is_undone() {
     assert_eq!(scene.log(), ["migrate"]);
     // What somebody else's install did is not undone by one that fails.
     let _ = scene.node.install(["rollback"]).ok();
-    let check = "\n[[check]]\nstage = 'switch'\ncommand = 'false'\n";
-    let file = scene.node.root.join("node.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{text}{check}")).unwrap();
+    scene.node.add("[[check]]\nstage = 'switch'\ncommand = 'false'\n");
     let _ = scene.node.install(["1.1.0"]).refused(5, &["the check `command false` after it"]);
     assert_eq!(scene.log(), ["migrate"]);
     // One's own is, and then it is not done any more.
