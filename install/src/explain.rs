@@ -4,7 +4,7 @@
 mod place;
 mod wheel;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cutover_formats::descriptor::{ConfigFile, Descriptor, Source, Vendored};
 use cutover_formats::digest::Digest;
@@ -109,7 +109,7 @@ pub fn explain(node: &Node, place: &Place) -> Result<Option<Explanation>, NoReco
     let Some((origin, look)) = origin(node, place, &descriptor)? else { return Ok(None) };
     Ok(Some(Explanation {
         place: place.clone(),
-        descriptor: Digest::of(&read(&root.descriptor(version))?),
+        descriptor: Digest::of(&disk::read(&root.descriptor(version))?),
         signed_by: disk::read_json(&root.signed_by(version))?,
         origin,
         source: descriptor.source,
@@ -123,7 +123,7 @@ fn origin(
     descriptor: &Descriptor,
 ) -> Result<Option<(Origin, Look)>, NoRecord> {
     let prefix = node.root.prefix(version);
-    let list = read(&node.root.file_list(version))?;
+    let list = disk::read(&node.root.file_list(version))?;
     if let Some(look) = Look::listed(&parse_file_list(descriptor, &list)?, &prefix, path)? {
         let vendored = descriptor.vendored.iter().find(|it| it.path == *path).cloned();
         return Ok(Some((vendored.map_or(Origin::Source, Origin::Vendored), look)));
@@ -157,8 +157,4 @@ fn config(
     };
     let look = Look::link(&root.prefix(version), path, file.to_string_lossy().into_owned())?;
     Ok((Origin::Config { file, template }, look.with(problems)))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, DiskError> {
-    std::fs::read(path).map_err(|error| DiskError::new("read", path, error))
 }

@@ -140,9 +140,7 @@ pub fn parse_file_list(release: &Descriptor, bytes: &[u8]) -> Result<FileList, I
 
 /// The file list of a release on this node, by its record.
 pub fn recorded_file_list(root: &Root, release: &Descriptor) -> Result<FileList, FetchError> {
-    let path = root.file_list(&release.version);
-    let bytes = std::fs::read(&path).map_err(|error| DiskError::new("read", &path, error))?;
-    Ok(parse_file_list(release, &bytes)?)
+    Ok(parse_file_list(release, &disk::read(&root.file_list(&release.version))?)?)
 }
 
 /// Where a node keeps a release's bundle while it comes, and until it is unpacked.

@@ -36,7 +36,7 @@ use cutover_terminal::{Exit, Failure, Output};
 use jiff::Timestamp;
 
 use crate::configure::stale;
-use crate::disk::{self, DiskError};
+use crate::disk;
 use crate::gate::Session;
 use crate::lock::NodeLock;
 use crate::node::Node;
@@ -317,8 +317,7 @@ impl Installer {
 
     fn stored(&self, version: &Version) -> Result<Release, Failure> {
         let root = &self.node.root;
-        let path = root.descriptor(version);
-        let bytes = std::fs::read(&path).map_err(|error| DiskError::new("read", &path, error))?;
+        let bytes = disk::read(&root.descriptor(version))?;
         let signed_by = disk::read_json(&root.signed_by(version))?;
         let descriptor: Descriptor = self.node.descriptor(version)?;
         Ok(Release { descriptor, bytes, signed_by })

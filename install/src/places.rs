@@ -13,9 +13,7 @@ pub struct Places(Vec<Box<dyn Read>>);
 impl Places {
     /// What `node.toml` names.
     pub fn of(settings: &NodeToml, output: &Output) -> Result<Self, Failure> {
-        let named = std::iter::once(&settings.repository).chain(&settings.mirrors);
-        let locations = named.map(|text| text.parse());
-        Self::open(&locations.collect::<Result<Vec<Location>, _>>()?, output)
+        Self::open(&locations(&settings.repository, &settings.mirrors)?, output)
     }
 
     /// One that cannot be opened is passed over, as long as there is another.
@@ -42,4 +40,10 @@ impl Places {
     pub fn mirrors<'a>(&'a self, tell: &'a (dyn Fn(&str) + Sync)) -> Mirrors<'a> {
         Mirrors::new(self.0.iter().map(AsRef::as_ref).collect(), tell)
     }
+}
+
+/// A repository and its mirrors, as somebody wrote them.
+pub fn locations(repository: &str, mirrors: &[String]) -> Result<Vec<Location>, Failure> {
+    let named = std::iter::once(repository).chain(mirrors.iter().map(String::as_str));
+    Ok(named.map(str::parse).collect::<Result<Vec<Location>, _>>()?)
 }

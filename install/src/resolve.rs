@@ -114,8 +114,8 @@ impl Explain for ResolveError {
     }
 }
 
-/// The release that `wanted` means, verified, as one place has it; `client` has been refreshed. A descriptor that is on
-/// the node already (`copy`) is not fetched again, if it is the one that is signed.
+/// The release that `wanted` means, verified, as one place has it; `client` has been refreshed. A
+/// descriptor that is on the node already (`copy`) is not fetched again, if it is the one that is signed.
 fn resolve(
     client: &mut Client<'_>,
     product: &Product,
@@ -178,12 +178,8 @@ fn follow(
         return Ok(pointer.version);
     }
     let names = client.channel_names()?;
-    let names = || names.iter().map(Channel::as_str);
-    let mut near = cutover_terminal::nearest(channel.as_str(), names());
-    if near.is_empty() {
-        near = names().take(3).collect();
-    }
-    let near = near.into_iter().map(str::to_owned).collect();
+    let names: Vec<&str> = names.iter().map(Channel::as_str).collect();
+    let near = near(channel.as_str(), &names);
     Err(ResolveError::NoChannel { product: product.clone(), channel: channel.clone(), near })
 }
 
@@ -223,11 +219,14 @@ fn no_version(
     let mut there: Vec<Version> = versions(client, product)?;
     there.sort();
     let names: Vec<String> = there.iter().rev().map(Version::to_string).collect();
-    let text = wanted.to_string();
-    let mut near = cutover_terminal::nearest(&text, names.iter().map(String::as_str));
-    if near.is_empty() {
-        near = names.iter().take(3).map(String::as_str).collect();
-    }
-    let near = near.into_iter().map(str::to_owned).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let near = near(&wanted.to_string(), &names);
     Ok(ResolveError::NoVersion { product: product.clone(), wanted: wanted.clone(), near })
+}
+
+/// Those of `names` that look like `wanted`, or the first few where none does.
+fn near(wanted: &str, names: &[&str]) -> Vec<String> {
+    let alike = cutover_terminal::nearest(wanted, names.iter().copied());
+    let few = if alike.is_empty() { names.iter().take(3).copied().collect() } else { alike };
+    few.into_iter().map(str::to_owned).collect()
 }

@@ -10,7 +10,6 @@ use cutover_formats::layout;
 use cutover_formats::name::Product;
 use cutover_formats::version::{Version, Wanted};
 use cutover_repository::client::{Client, SignedBy};
-use cutover_repository::location::Location;
 use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Exit, Failure, Output, Progress, bytes};
 use jiff::Timestamp;
@@ -20,7 +19,7 @@ use serde::Serialize;
 use crate::audit::hash;
 use crate::disk::{self, DiskError, Permissions};
 use crate::fetch::{self, Fetched};
-use crate::places::Places;
+use crate::places::{Places, locations};
 use crate::resolve::{Release, resolve_anywhere};
 use crate::standing::Standings;
 
@@ -108,10 +107,8 @@ struct Item {
 
 /// Downloads. Everything is verified before it has its name; nothing is overwritten.
 pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let root = std::fs::read(&args.trust);
-    let root = root.map_err(|error| DiskError::new("read", &args.trust, error))?;
-    let named = std::iter::once(&args.repo).chain(&args.mirrors).map(|text| text.parse());
-    let locations = named.collect::<Result<Vec<Location>, _>>()?;
+    let root = disk::read(&args.trust)?;
+    let locations = locations(&args.repo, &args.mirrors)?;
     let places = Places::open(&locations, output)?;
     let tell = |line: &str| output.warn(line);
     let mirrors = places.mirrors(&tell);

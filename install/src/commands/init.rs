@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::cli::RootArgs;
 use crate::disk::{self, DiskError, Permissions};
-use crate::places::Places;
+use crate::places::{Places, locations};
 use crate::root::Root;
 
 /// What the node is.
@@ -61,10 +61,8 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
             Failure::new(Exit::Usage, message).hint("nothing was changed; see `install status`")
         );
     }
-    let pinned =
-        std::fs::read(&args.trust).map_err(|error| DiskError::new("read", &args.trust, error))?;
-    let named = std::iter::once(&args.repo).chain(&args.mirrors).map(|text| text.parse());
-    let locations = named.collect::<Result<Vec<Location>, _>>()?;
+    let pinned = disk::read(&args.trust)?;
+    let locations = locations(&args.repo, &args.mirrors)?;
     let places = Places::open(&locations, output)?;
     let tell = |line: &str| output.warn(line);
     let from = (places.mirrors(&tell), locations.as_slice());

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{EtcdError, code};
 use super::wire::Refusal;
 use super::{ANSWER, Etcd};
-use crate::disk::DiskError;
+use crate::disk::read;
 
 const AGENT: &str = concat!("cutover/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(2);
@@ -229,10 +229,6 @@ pub(super) fn cause(error: &dyn std::error::Error) -> String {
         deepest = source;
     }
     deepest.to_string()
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, DiskError> {
-    std::fs::read(path).map_err(|error| DiskError::new("read", path, error))
 }
 
 fn is_loopback(endpoint: &EtcdEndpoint) -> bool {
