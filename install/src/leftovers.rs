@@ -1,24 +1,25 @@
-//! What an installer that was killed left running: stages of releases, builders of environments, and
-//! all that those started.
+//! What an installer that was killed left running: stages of releases, builders of environments, commands
+//! of pools, and all that those started.
 //!
-//! Each program carries its transaction's name in its environment, and so does whatever it starts
-//! itself, in whichever process group. The kernel takes nothing away from them when the installer
-//! dies, and neither a number on record nor a name of a folder would tell them from others.
+//! Each program carries the name of its transaction, or of its node's pool, in its environment, and so
+//! does whatever it starts itself, in whichever process group. The kernel takes nothing away from them
+//! when the installer dies, and neither a number on record nor a name of a folder would tell them from
+//! others.
 
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Marks every process of a transaction.
+/// Marks every process of a transaction, or of a pool.
 const MARK: &str = "CUTOVER_TRANSACTION";
 
-/// Has `command`, and what it starts, found by [`end`] as a part of the transaction `id`.
+/// Has `command`, and what it starts, found by [`end`] as a part of `id`.
 pub(crate) fn mark(command: &mut Command, id: &str) {
     command.env(MARK, id);
 }
 
-/// Kills what the transaction `id` left running when its installer was killed.
+/// Kills what was left running of `id` when its installer was killed.
 pub(crate) fn end(id: &str) {
     /// Killed processes take a moment to be gone.
     const LOOKS: usize = 250;

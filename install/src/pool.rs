@@ -24,6 +24,7 @@ pub use error::PoolError;
 pub use memory::{Depooled, Places};
 
 use crate::etcd::Etcd;
+use crate::leftovers;
 use crate::node::Node;
 use memory::Memory;
 use ready::Ready;
@@ -83,6 +84,11 @@ pub fn open(node: &Node) -> Result<Option<Box<dyn Pool>>, PoolError> {
     };
     let (memory, ready) = (Memory::of(&node.root), Ready::of(node));
     Ok(Some(Box::new(Member { driver, memory, ready })))
+}
+
+/// Ends commands of the pool that a killed program left running. The node's lock is held.
+pub(crate) fn end_leftovers(node: &Node) {
+    leftovers::end(&command::mark(&node.root));
 }
 
 /// Since when this node is depooled, and how it stood before.

@@ -6,9 +6,11 @@ use std::time::Duration;
 use cutover_formats::node_toml::CommandPool;
 
 use super::{Driver, Places, PoolError};
+use crate::leftovers;
 use crate::node::Node;
 use crate::placeholders::fill;
 use crate::program;
+use crate::root::Root;
 
 /// Commands say nothing of how a node stands, so it is thought to be in, and is told to be out as
 /// often as it is asked for.
@@ -20,6 +22,12 @@ pub(super) struct Commands {
     depool: Vec<String>,
     repool: Vec<String>,
     timeout: Duration,
+    mark: String,
+}
+
+/// Marks the commands of the node at `root`.
+pub(super) fn mark(root: &Root) -> String {
+    format!("pool of {}", root.path().display())
 }
 
 impl Commands {
@@ -35,6 +43,7 @@ impl Commands {
             depool: filled(&settings.depool),
             repool: filled(&settings.repool),
             timeout: settings.timeout.as_duration(),
+            mark: mark(&node.root),
         }
     }
 
@@ -42,6 +51,7 @@ impl Commands {
         let Some((program, arguments)) = words.split_first() else { return Ok(()) };
         let mut command = Command::new(program);
         command.args(arguments);
+        leftovers::mark(&mut command, &self.mark);
         let shown = program::shown(&command);
         match program::run(command, self.timeout) {
             Ok(ended) if ended.succeeded() => Ok(()),

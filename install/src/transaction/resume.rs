@@ -1,6 +1,5 @@
 //! Ending what a crash cut off, by what the journal says and `current` names.
 
-use cutover_formats::name::StageName;
 use cutover_formats::stage::BuiltIn;
 use cutover_terminal::Output;
 
@@ -31,15 +30,12 @@ pub fn resume(
 ) -> Result<Receipt, StageError> {
     // What the killed installer left running would act beside its own undoing.
     leftovers::end(&trace.opening.id);
+    pool::end_leftovers(node);
     let config = rendering::number(&node.root, &trace.opening.to)?;
     let links = journal::Links { current: node.current()?, config };
     let recovery = journal::recovery(trace, &links);
     let plan =
         trace.plan.clone().unwrap_or_else(|| Plan::unknown(&node.settings.product, &trace.opening));
-    let place = |name: &StageName| plan.steps.iter().position(|step| step.stage == *name);
-    let mut begun: Vec<usize> = trace.stages.iter().filter_map(place).collect();
-    begun.sort_unstable();
-    begun.dedup();
     let mut gate = node.gate()?;
     if let Some(gate) = &mut gate {
         gate.begin()?;
@@ -57,7 +53,7 @@ pub fn resume(
         opening: trace.opening.clone(),
         inputs: None,
         brought: Brought::default(),
-        begun,
+        begun: begun(trace, &plan),
         reached: if trace.is_switched(&links) { Reached::Switch } else { Reached::Gate },
         walked_back: false,
         interruptible: Interruptible::begin(),
@@ -66,17 +62,7 @@ pub fn resume(
     };
     under_way.interruptible.bind();
     match recovery {
-        Recovery::Forward => match under_way.finish() {
-            Ok(()) => under_way.settle(),
-            // Not the release's fault: it is tried again by the next `install resume`.
-            Err(broken) if !broken.cause.decides() || broken.is_only_depooled() => {
-                Err(*broken.cause)
-            }
-            Err(broken) => {
-                let reason = under_way.reason(&broken);
-                under_way.undo(&reason)
-            }
-        },
+        Recovery::Forward => under_way.forward(),
         Recovery::Undo => {
             let words = "the installer was cut off".to_owned();
             under_way.undo(&Reason { words, blames_release: false })
@@ -84,7 +70,29 @@ pub fn resume(
     }
 }
 
+/// The steps that were begun, by their place in the plan.
+fn begun(trace: &Trace, plan: &Plan) -> Vec<usize> {
+    let steps = plan.steps.iter().enumerate();
+    let begun = steps.filter(|(_, step)| trace.stages.contains(&step.stage));
+    begun.map(|(index, _)| index).collect()
+}
+
 impl UnderWay<'_> {
+    /// To the end, or back where that does not work because of the release.
+    fn forward(&mut self) -> Result<Receipt, StageError> {
+        match self.finish() {
+            Ok(()) => self.settle(),
+            // Not the release's fault: it is tried again by the next `install resume`.
+            Err(broken) if !broken.cause.decides() || broken.is_only_depooled() => {
+                Err(*broken.cause)
+            }
+            Err(broken) => {
+                let reason = self.reason(&broken);
+                self.undo(&reason)
+            }
+        }
+    }
+
     /// From the switch, which is done, to the end. The stage that was cut off is run again; the
     /// gate is told once to serve the new release, whatever it did of that already.
     fn finish(&mut self) -> Result<(), Broken> {

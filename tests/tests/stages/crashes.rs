@@ -1,24 +1,20 @@
 //! The installer is killed inside a stage; `install resume` ends what it began.
 
 use std::path::Path;
-use std::process::Stdio;
 
-use cutover_tests::world::{Running, World, wait_until};
+use cutover_tests::world::{World, wait_until};
 
 use crate::common::{Scene, noting};
 
 /// Starts an install and kills it when its stage `hang` has begun.
 pub(crate) fn kill_in_stage(scene: &Scene<'_>, arguments: &[&str]) {
-    let mut command = scene.node.command();
-    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut install = Running::start(&mut command);
+    let mut install = scene.node.begin(arguments.iter().copied());
     let begun = scene.node.root.join("shared/pid");
     wait_until("the stage has begun", || begun.exists());
-    install.signal("KILL");
-    let _ = install.0.wait();
+    install.kill();
 }
 
-fn is_gone(pid: &str) -> bool {
+pub(crate) fn is_gone(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"));
     stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z "))
 }

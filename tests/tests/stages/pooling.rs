@@ -4,7 +4,7 @@
 use cutover_tests::world::World;
 
 use crate::common::Scene;
-use crate::crashes::{hanging, kill_in_stage};
+use crate::crashes::{hanging, is_gone, kill_in_stage};
 
 const POOL: &str = r#"
     [pool]
@@ -58,6 +58,26 @@ fn a_failure_after_that_brings_it_back() {
     let scene = Scene::new(&world, release, POOL);
     scene.node.install(["1.1.0", "--swap", "backoff"]).refused(5, &["switched back"]);
     assert_eq!(told(&scene), ["out", "in"]);
+    assert!(!is_out(&scene));
+    scene.is_as_before();
+}
+
+/// Else it would take the node out when it has been put back.
+#[test]
+fn a_command_does_not_outlive_what_comes_after_its_installer() {
+    let world = World::new();
+    let pool = POOL.replace(
+        "'echo out >>",
+        "'test -e \"$0/shared/pid\" || { echo $$ > \"$0/shared/new\"; \
+         mv \"$0/shared/new\" \"$0/shared/pid\"; sleep 600; }; echo out >>",
+    );
+    let scene = Scene::new(&world, "", &pool);
+    kill_in_stage(&scene, &["1.1.0", "--swap", "hold"]);
+    let pid = std::fs::read_to_string(scene.node.root.join("shared/pid")).unwrap();
+    assert!(!is_gone(&pid), "it goes on by itself");
+    let _ = scene.node.install(["resume"]).ok();
+    assert!(is_gone(&pid));
+    assert_eq!(told(&scene), ["in"]);
     assert!(!is_out(&scene));
     scene.is_as_before();
 }
