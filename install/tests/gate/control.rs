@@ -181,7 +181,7 @@ fn maintenance_outlives_the_gate_and_ends_by_itself() {
     assert!(answer.text().contains("moving &lt;racks&gt;"), "{}", answer.text());
     assert_eq!(node.status().maintenance.unwrap().message.as_deref(), Some("moving <racks>"));
 
-    let until_then = Timestamp::now() + Duration::from_millis(300);
+    let until_then = Timestamp::now() + Duration::from_secs(3);
     node.session().maintenance_on(Some(until_then), None).unwrap();
     assert_eq!(client.get("/version").status(), 503);
     node.wait_open();

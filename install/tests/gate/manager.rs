@@ -102,7 +102,7 @@ fn the_manager_is_told() {
     manager.hears("STATUS=open: the service is healthy (1.0.0)");
     let asked = std::time::Instant::now();
     (0..4).for_each(|_| drop(manager.hears("WATCHDOG=1")));
-    assert!(asked.elapsed() < Duration::from_secs(5));
+    assert!(asked.elapsed() < Duration::from_secs(30));
     node.signal(Signal::HUP);
     assert!(manager.hears("RELOADING=1").contains("\nMONOTONIC_USEC="));
     manager.hears("READY=1");

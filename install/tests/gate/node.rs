@@ -27,8 +27,6 @@ pub(crate) enum Mode {
     Ill,
     /// It ends at once.
     Ends,
-    /// It answers well once, and ends soon after.
-    Dies,
     /// It answers well once, and then badly.
     Sickens,
     /// It takes no SIGTERM.
@@ -233,9 +231,17 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if self.gate.is_some() {
-            self.signal(Signal::TERM);
-            self.wait_end();
+        let Some(mut gate) = self.gate.take() else { return };
+        let pid = Pid::from_child(&gate);
+        // One that was stopped hears nothing; one that does not end by itself is killed.
+        let _ = kill_process(pid, Signal::TERM);
+        let _ = kill_process(pid, Signal::CONT);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while matches!(gate.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                let _ = gate.kill();
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -294,7 +300,8 @@ fn service(mode: Mode) -> Service {
         env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         health: Health {
             path: "/health".to_owned(),
-            within: "1s".parse().unwrap(),
+            // Long enough for a machine with other things to do; one that is ill is asked to the end.
+            within: if mode == Mode::Ill { "3s" } else { "30s" }.parse().unwrap(),
             stay: "300ms".parse().unwrap(),
         },
         swap: Swap::BlueGreen,

@@ -127,13 +127,6 @@ fn connection(input: impl Read, mut output: impl Write + Send, mode: &str) -> Op
     loop {
         let head = Head::read(&mut reader)?;
         match &head.path[..] {
-            "/health" if mode == "Dies" => {
-                std::thread::spawn(|| {
-                    std::thread::sleep(Duration::from_millis(150));
-                    std::process::exit(7);
-                });
-                answer(&mut output, "200 OK", "well, as yet")
-            }
             "/health" if mode == "Sickens" && ASKED.swap(true, Ordering::Relaxed) => {
                 answer(&mut output, "500 Broken", "ill by now")
             }

@@ -25,10 +25,11 @@ fn a_head_that_comes_too_slowly_ends_the_connection() {
     while slow.write_all(b"x").is_ok() {
         sent += 1;
         std::thread::sleep(BEAT);
-        assert!(began.elapsed() < Duration::from_secs(8), "it is let go on after {sent} bytes");
+        assert!(began.elapsed() < Duration::from_secs(30), "it is let go on after {sent} bytes");
         assert_eq!(Client::connect(node.address).get("/version").status(), 200);
     }
-    assert!(sent >= 5, "it has a second, and ended after {sent} bytes");
+    let (had, second) = (began.elapsed(), Duration::from_secs(1));
+    assert!(had >= second, "it has a second, and ended after {had:?} and {sent} bytes");
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn a_body_that_comes_in_drops_is_given_up() {
     let began = Instant::now();
     let answer = slow.answer();
     assert_eq!((answer.status(), answer.field("connection")), (408, Some("close")));
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     drop(slow);
     assert!(drops.join().unwrap() < 100);
     until("nothing in flight", || node.status().in_flight == 0);
