@@ -1,13 +1,13 @@
 //! Building the Python environment inside the prefix: offline, from the release's own wheels,
 //! isolated from the host's packages and from whoever runs the installer.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cutover_formats::descriptor::Python;
 use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::path::RelPath;
 use cutover_terminal::bytes;
 
 use crate::disk::{self, DiskError};
@@ -170,47 +170,37 @@ impl Builder {
         limit: Option<Duration>,
     ) -> Result<(), BuildError> {
         let began = Instant::now();
-        let Site { prefix, .. } = *site;
-        let run = |command: Command| {
-            run(command, limit.unwrap_or(Duration::MAX).saturating_sub(began.elapsed()), site)
-        };
         let interpreter = find_command(&python.interpreter)
             .ok_or_else(|| BuildError::NoInterpreter(python.interpreter.clone()))?;
-        let env = prefix.join(python.env.as_path());
-        let lock = prefix.join(python.requirements.as_path());
-        let wheels = prefix.join(python.wheels.as_path());
+        let limit = limit.unwrap_or(Duration::MAX);
+        let mut commands = self.commands(site, python, &interpreter).into_iter();
+        commands.try_for_each(|command| run(command, limit.saturating_sub(began.elapsed()), site))
+    }
+
+    /// What makes the environment, and what fills it.
+    fn commands(&self, site: &Site<'_>, python: &Python, interpreter: &Path) -> [Command; 2] {
+        let place = |path: &RelPath| site.prefix.join(path.as_path());
+        let (env, lock) = (place(&python.env), place(&python.requirements));
+        let (wheels, inside) = (place(&python.wheels), env.join("bin/python"));
+        let install = ["pip", "install", "--no-index", "--require-hashes", "--no-deps"];
+        let (mut make, mut fill) = match self {
+            Self::Uv(uv) => (self.command(site, uv), self.command(site, uv)),
+            Self::Pip => (self.command(site, interpreter), self.command(site, &inside)),
+        };
         match self {
-            Self::Uv(uv) => {
-                let make: [&OsStr; 4] =
-                    ["venv".as_ref(), "--python".as_ref(), interpreter.as_ref(), env.as_ref()];
-                let mut venv = self.command(site, uv);
-                venv.args(make);
-                run(venv)?;
-                let install = ["pip", "install", "--no-index", "--require-hashes", "--no-deps"];
-                let python = env.join("bin/python");
-                let mut pip = self.command(site, uv);
-                pip.args(install)
-                    .args(["--compile-bytecode", "--link-mode", "hardlink"])
-                    .args([OsStr::new("--python"), python.as_ref()])
-                    .args([OsStr::new("--find-links"), wheels.as_ref()])
-                    .args([OsStr::new("--requirements"), lock.as_ref()]);
-                run(pip)
+            Self::Uv(_) => {
+                make.args(["venv", "--python"]).args([interpreter, &env]);
+                fill.args(install).args(["--compile-bytecode", "--link-mode", "hardlink"]);
+                fill.arg("--python").arg(inside);
             }
             Self::Pip => {
-                let venv: [&OsStr; 3] = ["-m".as_ref(), "venv".as_ref(), env.as_ref()];
-                let mut make = self.command(site, &interpreter);
-                make.args(venv);
-                run(make)?;
-                let install =
-                    ["-m", "pip", "install", "--no-index", "--require-hashes", "--no-deps"];
-                let mut pip = self.command(site, &env.join("bin/python"));
-                pip.args(install)
-                    .args(["--disable-pip-version-check", "--no-cache-dir", "--no-input"])
-                    .args([OsStr::new("--find-links"), wheels.as_ref()])
-                    .args([OsStr::new("--requirement"), lock.as_ref()]);
-                run(pip)
+                make.args(["-m", "venv"]).arg(env);
+                fill.arg("-m").args(install);
+                fill.args(["--disable-pip-version-check", "--no-cache-dir", "--no-input"]);
             }
         }
+        fill.arg("--find-links").arg(wheels).arg("-r").arg(lock);
+        [make, fill]
     }
 
     /// A command that sees nothing of the operator's own Python settings.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Key, Once, OnceError, Record, Turn, Worked};
-use crate::etcd::{Created, Etcd, Held, KeyValue};
+use crate::etcd::{Created, Etcd, Held, KeyValue, Lease};
 
 /// How long a node that died is waited for before another takes over.
 const TTL: Duration = Duration::from_secs(15);
@@ -80,22 +80,7 @@ impl Fleet {
             let lease = self.etcd.grant(TTL)?;
             match self.etcd.create(&running, &ours, lease.id)? {
                 Created::Won => {
-                    let turn = match self.record(&done)? {
-                        Some(record) => Turn::Done(record),
-                        None => {
-                            let (worked, held) = self.etcd.while_held(&lease, &mut *work);
-                            if held == Held::Lost {
-                                tracing::warn!(
-                                    "etcd did not hear of this node for {TTL:?} while `{stage}` \
-                                     ran: another may have begun it, too"
-                                );
-                            }
-                            if worked == Worked::Well && leaves == Leaves::Done {
-                                self.write(&done)?;
-                            }
-                            Turn::Ours
-                        }
-                    };
+                    let turn = self.work(&lease, &done, leaves, work)?;
                     self.etcd.revoke(&lease)?;
                     return Ok(turn);
                 }
@@ -108,6 +93,30 @@ impl Fleet {
                 }
             }
         }
+    }
+
+    /// Our turn, with `running` ours as long as the lease lives.
+    fn work(
+        &self,
+        lease: &Lease,
+        done: &str,
+        leaves: Leaves,
+        work: &mut dyn FnMut() -> Worked,
+    ) -> Result<Turn, OnceError> {
+        if let Some(record) = self.record(done)? {
+            return Ok(Turn::Done(record));
+        }
+        let (worked, held) = self.etcd.while_held(lease, work);
+        if held == Held::Lost {
+            tracing::warn!(
+                "{done}: etcd did not hear of this node for {TTL:?} in between; another may have \
+                 begun it, too"
+            );
+        }
+        if worked == Worked::Well && leaves == Leaves::Done {
+            self.write(done)?;
+        }
+        Ok(Turn::Ours)
     }
 
     fn record(&self, done: &str) -> Result<Option<Record>, OnceError> {

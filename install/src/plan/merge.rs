@@ -7,7 +7,7 @@ use cutover_formats::descriptor::Descriptor;
 use cutover_formats::name::StageName;
 use cutover_formats::stage::{self, Author, BuiltIn, DEFAULT_PAUSE, DEFAULT_TIMEOUT, StageEntry};
 
-use super::{Act, Changeover, Origin, Place, Placed, PlanError, Step, Wishes, builtin};
+use super::{Act, Added, Changeover, Origin, Place, Placed, PlanError, Step, Wishes, builtin};
 
 /// Everything that is to be put in order.
 pub(super) struct Merged {
@@ -66,16 +66,22 @@ pub(super) fn merge(
         }
     }
     for program in &wishes.program {
-        let name = &program.name;
-        if BuiltIn::named(name.as_str()).is_some() || added.contains_key(name) {
-            return Err(PlanError::Taken(name.clone()));
+        let (name, stage) = of_program(program);
+        if BuiltIn::named(name.as_str()).is_some() || added.contains_key(&name) {
+            return Err(PlanError::Taken(name));
         }
-        let mut step = builtin::step(BuiltIn::Requires, program.what.clone());
-        (step.stage, step.act, step.origins) = (name.clone(), Act::Program, vec![Origin::Program]);
-        added.insert(name.clone(), (program.place.clone(), step));
+        added.insert(name, stage);
     }
     let checks = checks(release, wishes, changeover, notes);
     Ok(Merged { built_in, added, checks })
+}
+
+/// A stage of the installer's own.
+fn of_program(program: &Added) -> (StageName, (Place, Step)) {
+    let mut step = builtin::step(BuiltIn::Requires, program.what.clone());
+    step.stage = program.name.clone();
+    (step.act, step.origins) = (Act::Program, vec![Origin::Program]);
+    (program.name.clone(), (program.place.clone(), step))
 }
 
 /// Whether a replaced stage takes part although Cutover itself would have nothing to do there.
