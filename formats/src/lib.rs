@@ -31,6 +31,7 @@ pub mod period;
 pub mod release_toml;
 pub mod schema;
 pub mod size;
+pub mod spelling;
 pub mod stage;
 pub mod template;
 pub mod tuf;

@@ -18,6 +18,7 @@ use crate::exit::{Exit, Explain};
 use crate::input::InputName;
 use crate::name::{Channel, Product};
 use crate::schema::NodeSchema;
+use crate::spelling;
 use crate::stage::{self, Author, Check, Objection, Stages};
 
 pub use etcd::{Etcd, EtcdEndpoint, EtcdIdentity, EtcdLogin, EtcdTls, InvalidEtcdEndpoint};
@@ -73,6 +74,10 @@ pub struct NodeToml {
     pub inputs: BTreeMap<InputName, Given>,
 }
 
+/// Where all keys stand.
+const DOCUMENTED: [&str; 2] =
+    [include_str!("../docs/node-toml.md"), include_str!("../docs/stages.md")];
+
 /// How many good releases are kept where nothing is said.
 pub const DEFAULT_KEEP: usize = 3;
 
@@ -109,6 +114,13 @@ pub enum InvalidNodeToml {
 impl Explain for InvalidNodeToml {
     fn exit(&self) -> Exit {
         Exit::Usage
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::UnknownKey { key, .. } => spelling::perhaps(key, &DOCUMENTED),
+            Self::Shape(_) | Self::Value { .. } => Vec::new(),
+        }
     }
 }
 

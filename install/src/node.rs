@@ -87,8 +87,10 @@ impl Explain for NodeError {
             Self::Disk(error) => error.hints(),
             Self::Gate(error) => error.hints(),
             Self::Pool(error) => error.hints(),
-            Self::Settings { .. } => {
-                vec!["nothing was changed; node-toml.md describes every setting".to_owned()]
+            Self::Settings { error, .. } => {
+                let mut hints = error.hints();
+                hints.push("nothing was changed; node-toml.md describes every setting".to_owned());
+                hints
             }
             Self::Current(_) => Vec::new(),
         }

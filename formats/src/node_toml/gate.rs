@@ -11,7 +11,8 @@ mod open_path;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::period::Period;
 
@@ -24,6 +25,7 @@ pub use open_path::{InvalidOpenPath, OpenPath};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Gate {
     /// The address that clients reach.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Whether the gate serves the application.
     #[serde(default)]
@@ -56,7 +58,7 @@ pub struct Gate {
     #[serde(default = "default_max_per_client")]
     pub max_per_client: usize,
     /// Where the gate's numbers can be read, at `/metrics`; nowhere, where nothing is said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_address")]
     pub metrics: Option<SocketAddr>,
     /// Where requests are written down; nowhere, where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,6 +97,22 @@ impl Gate {
             access_log: None,
         }
     }
+}
+
+/// Names are not looked up: the gate must come up before anything that answers for them.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "`{text}` is not an address with a port, such as `127.0.0.1:8080` or `[::1]:8080`"
+        ))
+    })
+}
+
+fn some_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    address(deserializer).map(Some)
 }
 
 fn default_hold_max() -> Period {

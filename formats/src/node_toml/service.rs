@@ -145,7 +145,10 @@ impl From<Umask> for String {
 
 /// What becomes of the service's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected \"journal\", or { size = \"10MiB\", files = 5 } or one of these"
+)]
 pub enum Log {
     /// The system's journal has it, by way of the gate's own output.
     Journal(Journal),

@@ -2,6 +2,11 @@
 
 use crate::document::line_of;
 use crate::exit::{Exit, Explain};
+use crate::spelling;
+
+/// Where all keys stand.
+const DOCUMENTED: [&str; 2] =
+    [include_str!("../../docs/release-toml.md"), include_str!("../../docs/stages.md")];
 
 /// A `release.toml` that cannot be used. Lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,18 +53,15 @@ impl Explain for InvalidReleaseToml {
     }
 
     fn hints(&self) -> Vec<String> {
-        match self {
+        let mut hints = match self {
             Self::Later { .. } => {
                 vec!["update Cutover on this machine, or leave the section out".to_owned()]
             }
-            Self::UnknownKey { .. } => {
-                vec![
-                    "remove it or correct its spelling; `pack init` shows the keys there are"
-                        .into(),
-                ]
-            }
+            Self::UnknownKey { key, .. } => spelling::perhaps(key, &DOCUMENTED),
             Self::Shape { .. } | Self::Value { .. } => Vec::new(),
-        }
+        };
+        hints.push("nothing was released; release-toml.md describes every key".to_owned());
+        hints
     }
 }
 

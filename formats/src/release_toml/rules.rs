@@ -39,6 +39,15 @@ pub(super) fn values(document: &Document<'_>, parsed: &ReleaseToml) -> Verdict {
         }
     }
     parsed.service.as_ref().map_or(Ok(()), |service| reachable(document, service))?;
+    if let Some(schema) = parsed.schema.as_ref().filter(|schema| !schema.takes(schema.version)) {
+        let why = format!(
+            "is `{}`, and version {} is none of these: a release works with the schema that it was \
+             made for",
+            schema.accepted(),
+            schema.version
+        );
+        return refuse(document, &["schema", "accepts"], &why);
+    }
     stage::object(Author::Release, &parsed.stage, &parsed.check).or_else(|objection| {
         let keys: Vec<&str> = objection.keys.iter().map(String::as_str).collect();
         refuse(document, &keys, &objection.why)

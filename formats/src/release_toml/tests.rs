@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::descriptor::StopSignal;
+use crate::exit::Explain as _;
 
 fn refused(text: &str) -> String {
     ReleaseToml::parse(text).expect_err(text).to_string()
@@ -66,6 +67,29 @@ fn misspelt_keys_are_named_with_their_line() {
     ] {
         assert!(refused(text).contains(message), "{}", refused(text));
     }
+}
+
+#[test]
+fn what_a_misspelt_key_may_mean_is_said() {
+    let service = "[service]\ncommand = ['a', '{port}']\nhealth = { path = '/', withn = '1s' }";
+    for (text, meant) in [
+        ("[relase]\n", "release"),
+        ("[vendor.pyton]\n", "python"),
+        (service, "within"),
+        ("[stage.a]\naftr = 'unpack'", "after"),
+        ("[inputs.a]\nsecrt = true", "secret"),
+    ] {
+        let hints = ReleaseToml::parse(text).unwrap_err().hints();
+        assert_eq!(hints[0], format!("perhaps `{meant}` is meant"));
+        assert!(hints[1].starts_with("nothing was released"), "{hints:?}");
+    }
+}
+
+#[test]
+fn a_release_works_with_its_own_schema() {
+    let said = refused("[schema]\nversion = 42\naccepts = '<40'");
+    assert!(said.contains("line 3: schema.accepts is `<40`, and version 42 is none"), "{said}");
+    ReleaseToml::parse("[schema]\nversion = 42\naccepts = '>=41, <43'").unwrap();
 }
 
 #[test]

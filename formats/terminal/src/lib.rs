@@ -20,4 +20,5 @@ pub use logging::{Verbosity, log_to_stderr};
 pub use output::{Output, OutputArgs};
 pub use progress::Progress;
 pub use table::{NONE, Table};
-pub use text::{bytes, duration, nearest};
+pub use cutover_formats::spelling::nearest;
+pub use text::{bytes, duration};

@@ -1,4 +1,4 @@
-//! Numbers and names as people like to read them.
+//! Numbers as people like to read them.
 
 use std::time::Duration;
 
@@ -35,19 +35,6 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// Up to three of `candidates` that a person may have meant by `wanted`, nearest first.
-#[must_use]
-pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut near: Vec<(f64, &str)> = candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(wanted, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.6)
-        .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    near.truncate(3);
-    near.into_iter().map(|(_, candidate)| candidate).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,11 +51,5 @@ mod tests {
         let shown = [5, 1350, 12_340, 250_000, 7_260_000]
             .map(|millis| duration(Duration::from_millis(millis)));
         assert_eq!(shown, ["5 ms", "1.35 s", "12.3 s", "4 min 10 s", "2 h 1 min"]);
-    }
-
-    #[test]
-    fn near_names() {
-        assert_eq!(nearest("stabel", ["next", "stable", "testing"])[0], "stable");
-        assert!(nearest("zzz", ["next", "stable"]).is_empty());
     }
 }

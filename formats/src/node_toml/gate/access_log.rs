@@ -9,7 +9,11 @@ use crate::size::Size;
 
 /// Files of one line for each request, which take each other's place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "{ file = \"…\" }, perhaps with `size` and `files`"
+)]
 pub struct AccessLog {
     /// The file that is written, absolute or relative to the node's root.
     pub file: PathBuf,
