@@ -168,6 +168,22 @@ where
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_is_wrong_is_said_in_the_words_of_the_file() {
+        let start = "product = 'a'\nrepository = 'b'\n";
+        for (text, message) in [
+            ("[gate]\nlisten = 'localhost:80'", "`localhost:80` is not an address with a port"),
+            ("[gate]\nlisten = '127.0.0.1:80'\nmetrics = '9100'", "`9100` is not an address"),
+            ("[gate]\nlisten = '127.0.0.1:80'\naccess-log = 'x'", "expected { file = \"…\" }"),
+            ("[service]\nlog = 'jurnal'", "expected \"journal\", or { size"),
+        ] {
+            let error = NodeToml::parse(&format!("{start}{text}")).unwrap_err();
+            assert!(error.to_string().contains(message), "{error}");
+        }
+        let error = NodeToml::parse(&format!("{start}[stage.a]\naftr = 'fetch'")).unwrap_err();
+        assert_eq!(error.hints(), ["perhaps `after` is meant"]);
+    }
+
     /// The example of the specification, so that it stays true.
     #[test]
     fn the_documented_example_is_read() {

@@ -82,7 +82,8 @@ mod tests {
         assert_eq!(misspelt_placeholder("{prefix}/{prefx}/x"), Some(("prefx", "prefix")));
         assert_eq!(meant("{lisen}"), Some("listen"));
         assert_eq!(meant("{verison}"), Some("version"));
-        for fine in ["{prefix}", "${HOME}", "awk '{print}'", "{a,b}", "{", "{}", "é{é}", "{name}"] {
+        for fine in ["{prefix}", "${HOME}", "awk '{print}'", "{a,b}", "{", "{}", "é{é}", "{name}"]
+        {
             assert_eq!(meant(fine), None, "{fine}");
         }
     }

@@ -23,12 +23,18 @@ use crate::stage::{Answers, CommandError, Job, Scene};
 
 /// Something does not hold.
 #[derive(Debug, thiserror::Error)]
-#[error("the check `{probe}` {side} it ({origin}) failed: {why}")]
+#[error("the check `{probe}` {side} it ({origin}) failed{}: {why}", times(*tries))]
 pub struct CheckFailed {
     probe: String,
     side: &'static str,
     origin: Origin,
+    tries: u32,
     why: Box<Why>,
+}
+
+/// How often, where that is not once.
+fn times(tries: u32) -> String {
+    if tries == 1 { String::new() } else { format!(" {tries} times") }
 }
 
 /// Why a check failed.
@@ -63,19 +69,19 @@ impl Explain for CheckFailed {
 /// Sees that it holds, as often as it may be tried.
 pub fn check(placed: &Placed, scene: &mut Scene<'_>) -> Result<(), CheckFailed> {
     let Check { when, probe, retries, pause, .. } = &placed.check;
-    let mut tries = 0;
+    let mut tries = 1_u32;
     loop {
         let Err(why) = look(&placed.check, scene) else { return Ok(()) };
-        if tries < *retries {
-            tries += 1;
+        if tries <= *retries {
             interrupt::pause(pause.unwrap_or(DEFAULT_PAUSE).as_duration());
             if !interrupt::asked() {
+                tries = tries.saturating_add(1);
                 continue;
             }
         }
         let side = if *when == When::Before { "before" } else { "after" };
-        let why = Box::new(why);
-        return Err(CheckFailed { probe: probe.to_string(), side, origin: placed.origin, why });
+        let (probe, origin, why) = (probe.to_string(), placed.origin, Box::new(why));
+        return Err(CheckFailed { probe, side, origin, tries, why });
     }
 }
 

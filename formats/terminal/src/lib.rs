@@ -14,11 +14,11 @@ mod table;
 mod text;
 
 pub use cutover_formats::exit::Exit;
+pub use cutover_formats::spelling::nearest;
 pub use documents::documents;
 pub use failure::{Failure, run};
 pub use logging::{Verbosity, log_to_stderr};
 pub use output::{Output, OutputArgs};
 pub use progress::Progress;
 pub use table::{NONE, Table};
-pub use cutover_formats::spelling::nearest;
 pub use text::{bytes, duration};

@@ -1,10 +1,11 @@
 //! `install log`
 
+use cutover_formats::stage::When;
 use cutover_terminal::{Exit, Failure, NONE, Output, Table, bytes};
 use serde::Serialize;
 
 use crate::cli::RootArgs;
-use crate::receipt::{History, Operation, Outcome, Receipt};
+use crate::receipt::{CheckPassed, History, Operation, Outcome, Receipt};
 
 /// Which installs to show.
 #[derive(Debug, clap::Args)]
@@ -153,6 +154,10 @@ fn story(receipt: &Receipt) -> String {
     }
     if !table.is_empty() {
         text.push_str(&format!("\n{table}"));
+    }
+    for CheckPassed { stage, when, what } in &receipt.checks {
+        let side = if *when == When::Before { "before" } else { "after" };
+        text.push_str(&format!("check {side} {stage} held: {what}\n"));
     }
     text
 }

@@ -1,5 +1,6 @@
 //! `install plan …`
 
+use cutover_formats::stage::Check;
 use cutover_terminal::{Failure, Output, Table};
 
 use super::install::Args;
@@ -39,7 +40,11 @@ pub(super) fn show(plan: &Plan) -> String {
         let all = step.before.iter().map(|it| ("before", it));
         for (side, placed) in all.chain(step.after.iter().map(|it| ("after", it))) {
             let Placed { origin, check } = placed;
-            text.push_str(&format!("check {side} {} ({origin}): {}\n", step.stage, check.probe));
+            let limits = check_limits(check);
+            text.push_str(&format!(
+                "check {side} {} ({origin}): {}{limits}\n",
+                step.stage, check.probe
+            ));
         }
     }
     for note in &plan.notes {
@@ -61,6 +66,14 @@ fn limits(step: &Step) -> String {
         Act::Skip => String::new(),
         _ => [timeout, tries].into_iter().flatten().collect::<Vec<_>>().join(", "),
     }
+}
+
+/// What is said of them; without a word it is made once.
+fn check_limits(check: &Check) -> String {
+    let timeout = check.timeout.map(|timeout| timeout.to_string());
+    let tries = (check.retries > 0).then(|| format!("{} tries", check.retries.saturating_add(1)));
+    let said: Vec<String> = [timeout, tries].into_iter().flatten().collect();
+    if said.is_empty() { String::new() } else { format!(", {}", said.join(", ")) }
 }
 
 fn checks(step: &Step) -> String {

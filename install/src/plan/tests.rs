@@ -269,6 +269,15 @@ fn a_node_has_the_last_word() {
 }
 
 #[test]
+fn a_slip_in_a_placeholder_is_noted() {
+    let release = "[stage.a]\nafter = 'fetch'\nrun = '{prefx}/x'\nundo = ['{prefix}/x', '{rot}']";
+    let plan = Case { release, node: "", swap: Swap::BlueGreen }.plan().unwrap();
+    for said in ["`{prefx}` in [stage.a] stands", "perhaps `{root}` is meant"] {
+        assert!(plan.notes.iter().any(|note| note.contains(said)), "{:?}", plan.notes);
+    }
+}
+
+#[test]
 fn what_cannot_be_put_together_is_named() {
     for (release, node, message) in [
         (

@@ -80,6 +80,11 @@ impl UnderWay<'_> {
             let mut standings = Standings::load(&node.root)?;
             standings.failed(&self.opening.to, &reason.words, Timestamp::now());
             standings.save(&node.root)?;
+            let to = &self.opening.to;
+            self.output.note(format!(
+                "{to} is remembered as bad on this node: channels and requirements pass it over, \
+                 `install {to}` tries it again"
+            ));
         }
         if self.begun.iter().any(|index| matches!(self.plan.steps[*index].act, Act::Run(_))) {
             self.warn_of_database();

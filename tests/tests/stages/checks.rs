@@ -95,6 +95,8 @@ fn each_kind_holds_and_fails() {
     scene.node.set(&format!("{plain}\n{all}"));
     let receipt = scene.node.install(["1.1.0", "--json"]).ok().json();
     assert_eq!(receipt["checks"].as_array().unwrap().len(), kinds.len());
+    let log = scene.node.install(["log", "--last"]).ok();
+    assert_eq!(log.stdout.matches("check after health held: ").count(), kinds.len(), "{log}");
     scene.is_on_the_new();
 }
 
@@ -120,7 +122,11 @@ fn a_failing_check_after_the_switch_switches_back() {
                    retries = 2\npause = '50ms'\n";
     let scene = Scene::new(&world, release, "");
     for swap in ["blue-green", "hold"] {
-        let words = ["it gave 200, not 418", "switched back: the node is on 1.0.0"];
+        let words = [
+            "failed 3 times: it gave 200, not 418",
+            "switched back: the node is on 1.0.0",
+            "1.1.0 is remembered as bad on this node",
+        ];
         scene.node.install(["1.1.0", "--swap", swap]).refused(5, &words);
         scene.is_as_before();
     }
