@@ -16,7 +16,6 @@ use crate::node::Node;
 #[derive(Debug, Parser)]
 #[command(name = "install", version, max_term_width = 100, subcommand_negates_reqs = true)]
 #[command(
-    override_usage = "install [OPTIONS] [VERSION|REQUIREMENT|CHANNEL]\n       install [OPTIONS] <COMMAND>",
     after_help = "Exit status: 0 done, 1 unexpected, 2 usage, 3 not trusted, 4 not found, 5 a check failed \
     and the node is on the release it was on before, 6 busy, 7 no space, 8 unreachable."
 )]

@@ -78,10 +78,13 @@ impl Explain for NodeError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::NotARoot(root) => vec![format!(
-                "make it one with `install init --root {} --repo URL --trust ROOT.json`",
-                root.display()
-            )],
+            Self::NotARoot(root) => vec![
+                "name a node's root with --root DIR, or in CUTOVER_ROOT".to_owned(),
+                format!(
+                    "or make it one with `install init --root {} --repo URL --trust ROOT.json`",
+                    root.display()
+                ),
+            ],
             Self::NotHere(_) => vec!["`install list` shows what is".to_owned()],
             Self::Descriptor { error, .. } => error.hints(),
             Self::Disk(error) => error.hints(),

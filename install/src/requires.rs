@@ -143,7 +143,7 @@ pub fn check_things(node: &Node, release: &Descriptor) -> Result<Inputs, Lacking
         files
             .map(|from| config_source(root, from))
             .filter(|path| !path.exists())
-            .map(|path| format!("the file {}", path.display())),
+            .map(|path| format!("the file {}", beyond_links(path).display())),
     );
     what.sort();
     what.dedup();
@@ -204,6 +204,16 @@ pub fn check_space(root: &Root, release: &Descriptor) -> Result<(), Lacking> {
 #[must_use]
 pub fn config_source(root: &Root, from: &str) -> PathBuf {
     root.shared().join(from)
+}
+
+/// The same place without the links on the way to it: a rehearsal sees `shared/` through one, and people
+/// would look for the file in a folder that is gone by then.
+fn beyond_links(path: PathBuf) -> PathBuf {
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path,
+    }
 }
 
 /// A program in `PATH`, or at the path that its name is.

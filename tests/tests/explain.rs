@@ -137,6 +137,18 @@ fn files_are_found_from_anywhere_and_strangers_are_not_in_a_release() {
     linked.current_dir(node.root.join("releases/1.0.0"));
     assert_eq!(Run::of(&mut linked).ok().json()["version"], "1.0.0");
 
+    // Without a word about the root, by where the file lies.
+    let alone = |folder: &std::path::Path, file: &str| {
+        let mut command = node.command();
+        command.env_remove("CUTOVER_ROOT").args(["explain", file, "--json"]).current_dir(folder);
+        Run::of(&mut command)
+    };
+    let away = alone("/".as_ref(), &format!("{root}/current/app.py"));
+    assert_eq!(away.ok().json()["version"], "1.1.0");
+    let inside = alone(&node.root.join("releases/1.0.0"), "app.py");
+    assert_eq!(inside.ok().json()["version"], "1.0.0");
+    alone("/".as_ref(), "/etc/passwd").refused(2, &["not a node's root", "--root DIR"]);
+
     let refused = |file: &str, words: &[&str]| {
         let _ = node.install(["explain", file]).refused(4, words);
     };

@@ -223,7 +223,7 @@ fn the_nodes_own_files_and_values_are_seen() {
         tree.replace("release.toml", ENV, env);
         add(
             tree,
-            "[config]\n'etc/own.ini' = { from = 'own.ini' }\n\
+            "[config]\n'etc/own.ini' = { from = 'own.ini', required = true }\n\
              'etc/made.ini' = { template = 'made.ini.j2' }\n\
              [inputs.motto]\ntype = 'string'\nrequired = true\n\
              [[check]]\nstage = 'health'\nhttp = { path = '/config', contains = 'festina lente' }\n\
@@ -232,9 +232,11 @@ fn the_nodes_own_files_and_values_are_seen() {
     });
     let (node, _gate) = serving(&world);
     let before = everything(&node);
+    // Named where it belongs, and not where the rehearsal looks.
+    let lacks = format!("lacks the file {}/shared/own.ini", node.root.display());
     let _ = node
         .install(["rehearse", "1.1.0"])
-        .refused(2, &["requires: ", "`motto`", "the node is as it was"]);
+        .refused(2, &["requires: ", &lacks, "`motto`", "the node is as it was"]);
     assert_same(&before, &everything(&node));
 
     std::fs::write(node.root.join("shared/own.ini"), "own = yes\n").unwrap();

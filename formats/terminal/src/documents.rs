@@ -32,6 +32,8 @@ pub fn documents(command: Command, name: &str, folder: &Path) -> Result<(), Fail
 fn write(command: Command, name: &str, folder: &Path) -> io::Result<()> {
     let name: &'static str = String::leak(name.to_owned());
     let mut command = command.name(name).bin_name(name).display_name(name);
+    // Else every `help` of every command would have pages that say nothing.
+    let described = without_help(command.clone());
     for (shell, place, before, after) in SHELLS {
         let place = folder.join(place);
         fs::create_dir_all(&place)?;
@@ -40,7 +42,11 @@ fn write(command: Command, name: &str, folder: &Path) -> io::Result<()> {
     }
     let manual = folder.join("man/man1");
     fs::create_dir_all(&manual)?;
-    clap_mangen::generate_to(command, manual)
+    clap_mangen::generate_to(described, manual)
+}
+
+fn without_help(command: Command) -> Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
 }
 
 #[cfg(test)]
@@ -54,11 +60,13 @@ mod tests {
         let command = Command::new("pack")
             .about("packs")
             .arg(hidden)
-            .subcommand(Command::new("release").about("releases"));
+            .subcommand(Command::new("release").about("releases"))
+            .subcommand(Command::new("keys").subcommand(Command::new("new").about("a release")));
         documents(command, "cutover-pack", &folder).unwrap();
         for path in [
             "man/man1/cutover-pack.1",
             "man/man1/cutover-pack-release.1",
+            "man/man1/cutover-pack-keys-new.1",
             "bash-completion/completions/cutover-pack",
             "zsh/vendor-completions/_cutover-pack",
             "fish/vendor_completions.d/cutover-pack.fish",
@@ -68,6 +76,8 @@ mod tests {
         }
         let page = fs::read_to_string(folder.join("man/man1/cutover-pack.1")).unwrap();
         assert!(!page.contains("secret"), "{page}");
+        let pages = fs::read_dir(folder.join("man/man1")).unwrap().count();
+        assert_eq!(pages, 4, "a page for each command, and none for their `help`");
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::RootArgs;
 use crate::disk::DiskError;
 use crate::explain::{Explanation, Origin, Place, explain, places};
-use crate::node::Node;
+use crate::node::{Node, NodeError};
 
 /// What to explain.
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,8 @@ use crate::node::Node;
     `problems` with --json, and what `install verify` is for. 4 where the file is in no release."
 )]
 pub struct Args {
-    /// An installed file, from where you are or from the current release's prefix
+    /// An installed file, from where you are or from the current release's prefix; where you are in no
+    /// node's root, the one that the file lies in is taken
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -32,7 +33,7 @@ struct Explained {
 
 /// Says where a file came from.
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
-    let node = root.node()?;
+    let node = node(args, root)?;
     let explanation = find(&node, args)?;
     for problem in explanation.look.problems() {
         output.warn(format!("{} {problem}", explanation.place.path));
@@ -40,6 +41,20 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     let explained = Explained { product: node.settings.product.to_string(), explanation };
     output.result(&explained, || text(&explained));
     Ok(())
+}
+
+/// The node: as everywhere, or else the one that the file lies in.
+fn node(args: &Args, root: &RootArgs) -> Result<Node, Failure> {
+    let here = root.node();
+    if root.root.is_some() || here.is_ok() {
+        return here;
+    }
+    let Ok(file) = std::path::absolute(&args.file) else { return here };
+    let mut around = file.ancestors().skip(1).map(Node::open);
+    match around.find(|node| !matches!(node, Err(NodeError::NotARoot(_)))) {
+        Some(node) => Ok(node?),
+        None => here,
+    }
 }
 
 fn find(node: &Node, args: &Args) -> Result<Explanation, Failure> {

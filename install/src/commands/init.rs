@@ -113,7 +113,12 @@ fn settle(
         Some(product) => product.clone(),
         None => {
             let only = super::only_product(&mut client);
-            only.map_err(|failure| failure.hint("nothing was made; name it with --product"))?
+            only.map_err(|failure| match failure.exit {
+                Exit::Usage | Exit::NotFound => {
+                    failure.hint("nothing was made; name it with --product")
+                }
+                _ => failure.hint("nothing was made"),
+            })?
         }
     };
     let locations = locations.iter().map(|location| Ok(absolute(location)?.to_string()));
