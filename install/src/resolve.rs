@@ -99,7 +99,8 @@ impl Explain for ResolveError {
             Self::NoVersion { near, .. } => vec![nearest(near)],
             Self::NoChannel { near, .. } => vec![
                 nearest(near),
-                "`pack list` shows channels and versions; a version has three numbers, as in 1.1.0"
+                "`pack list` shows channels and versions; a version has three numbers, as in 1.1.0; \
+                 `install --help` lists the commands"
                     .to_owned(),
             ],
             Self::KnownBad { version, .. } => vec![format!(

@@ -1,7 +1,7 @@
 //! The database's say: a release is not installed, and not gone back to, where its database's schema
 //! is one that it does not work with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read as _;
 
@@ -81,7 +81,9 @@ impl Explain for SchemaError {
             Self::Command(error) => error.hints(),
             Self::Disk(error) => error.hints(),
             Self::Refused { nearest: Some(nearest), .. } => {
-                vec![format!("the nearest release that works with it is {nearest}")]
+                vec![format!(
+                    "the nearest release that works with it is {nearest}: `install {nearest}`"
+                )]
             }
             Self::Refused { nearest: None, found, .. } => {
                 vec![format!("no release that is known here works with schema {found}")]
@@ -165,12 +167,7 @@ pub fn here(node: &Node) -> Result<BTreeMap<Version, Schema>, NodeError> {
 
 /// The releases in the repository that lie nearest to `to`, as far as they say what they work with.
 /// Only advice hangs on it, so what cannot be had is left out.
-pub fn published(
-    node: &Node,
-    mirrors: &Mirrors<'_>,
-    to: &Version,
-    from: Option<&Version>,
-) -> BTreeMap<Version, Schema> {
+pub fn published(node: &Node, mirrors: &Mirrors<'_>, to: &Version) -> BTreeMap<Version, Schema> {
     /// Each is a file of a few kilobytes to fetch.
     const LOOKED_AT: usize = 8;
     let look = || -> Result<BTreeMap<Version, Schema>, TrustError> {
@@ -178,19 +175,9 @@ pub fn published(
         let mut client = Client::open_any(mirrors.clone(), node.root.trust(), Timestamp::now())?;
         client.refresh()?;
         let releases = client.releases(Some(product))?;
-        let mut versions: Vec<Version> = releases
-            .into_iter()
-            .map(|entry| entry.version)
-            .filter(|version| version != to)
-            .collect();
-        versions.sort();
-        let goes_up = from.is_none_or(|from| from < to);
-        versions.retain(|version| (version < to) == goes_up);
-        if goes_up {
-            versions.reverse();
-        }
+        let versions = releases.into_iter().map(|entry| entry.version).collect();
         let mut schemas = BTreeMap::new();
-        for version in versions.into_iter().take(LOOKED_AT) {
+        for version in beside(to, versions, LOOKED_AT) {
             let known = client.descriptor(product, &version)?;
             schemas.extend(known.and_then(|(it, ..)| Some((version, it.schema?))));
         }
@@ -199,9 +186,23 @@ pub fn published(
     look().unwrap_or_default()
 }
 
+/// The versions nearest to `to`, at most so many on each side.
+fn beside(to: &Version, versions: BTreeSet<Version>, on_each: usize) -> Vec<Version> {
+    let (below, above): (Vec<Version>, Vec<Version>) =
+        versions.into_iter().filter(|version| version != to).partition(|version| version < to);
+    below.into_iter().rev().take(on_each).chain(above.into_iter().take(on_each)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_sides_of_a_release_are_looked_at() {
+        let v = |minor| Version::new(1, minor, 0);
+        let found = beside(&v(4), (0..9).map(v).collect(), 2);
+        assert_eq!(found, [3, 2, 5, 6].map(v));
+    }
 
     #[test]
     fn the_nearest_release_that_works() {

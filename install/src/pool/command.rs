@@ -69,7 +69,11 @@ impl Commands {
 
 impl Driver for Commands {
     fn describe(&self) -> String {
-        format!("`{}` and `{}`", self.depool.join(" "), self.repool.join(" "))
+        format!(
+            "the pool that `{}` leaves and `{}` enters",
+            self.depool.join(" "),
+            self.repool.join(" ")
+        )
     }
 
     fn look(&self) -> Result<Places, PoolError> {

@@ -26,7 +26,7 @@ pub(crate) fn fits(
     let (to, from) = (scene.to, scene.from);
     let mut others = schema::here(scene.node)?;
     if let Some(mirrors) = mirrors {
-        others.extend(schema::published(scene.node, mirrors, to, from));
+        others.extend(schema::published(scene.node, mirrors, to));
     }
     let nearest = schema::nearest(to, from, found, &others).cloned();
     let (version, accepted) = (to.clone(), wanted.accepted());

@@ -54,11 +54,18 @@ fn a_release_in_the_repository_is_named_too() {
     let world = World::new();
     let scene = Scene::with(&world, &schema(40, "40"), &schema(41, ">=40, <=41"), NODE);
     let plain = std::fs::read_to_string(scene.tree.folder.join("release.toml")).unwrap();
-    scene.tree.write("release.toml", &plain.replace(">=40, <=41", "42"));
-    scene.tree.tag("1.2.0");
-    let _ = scene.world.pack(["release", "--source", "tree", "--channel", "stable"]).ok();
+    for (version, number) in [("1.2.0", 42), ("1.3.0", 44)] {
+        let own = schema(number, &number.to_string());
+        scene.tree.write("release.toml", &plain.replace(&schema(41, ">=40, <=41"), &own));
+        scene.tree.tag(version);
+        let _ = scene.world.pack(["release", "--source", "tree", "--channel", "stable"]).ok();
+    }
     scene.database("40");
     let words = ["1.2.0 works with =42", "the nearest release that works with it is 1.1.0"];
+    scene.node.install(["1.2.0"]).refused(5, &words);
+    // A database that others have brought further: the way is ahead.
+    scene.database("44");
+    let words = ["1.2.0 works with =42", "the nearest release that works with it is 1.3.0"];
     scene.node.install(["1.2.0"]).refused(5, &words);
 }
 
