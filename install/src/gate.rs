@@ -22,7 +22,6 @@ mod inbound;
 mod joined;
 mod launch;
 mod lease;
-mod link;
 mod listen;
 mod log_files;
 pub mod maintenance;

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 
@@ -102,13 +102,7 @@ impl Passing {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut incoming = Pin::new(&mut self.incoming);
-        // The beginning often comes with the head.
-        let here = incoming.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));
-        let frame = ready!(match &mut self.lease {
-            Some(lease) if here.is_pending() => lease.link.poll(cx, |cx| incoming.poll_frame(cx)),
-            _ => here,
-        });
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         match &frame {
             Some(Ok(_)) if !self.incoming.is_end_stream() => {}
             Some(Ok(_)) | None => self.end(),

@@ -51,12 +51,6 @@ impl Fate {
     pub(super) fn fault(&self) -> Option<Fault> {
         self.0.get()
     }
-
-    /// Whether the body is still on its way.
-    pub(super) fn is_open(&self) -> bool {
-        // A body that is to be waited for has the other one.
-        Rc::strong_count(&self.0) > 1
-    }
 }
 
 impl fmt::Display for Fault {

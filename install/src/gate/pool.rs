@@ -2,8 +2,7 @@
 //!
 //! A connection is used again only while it is fresh: services close idle ones (gunicorn after two
 //! seconds), and a request that meets the close cannot be told from one that was acted on. Closing
-//! well before the service does keeps that race from being run at all. One whose close has come all the same
-//! is found out before a byte of the next request is written to it.
+//! well before the service does keeps that race from being run at all.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -13,11 +12,15 @@ use std::time::Duration;
 
 use cutover_formats::version::Version;
 use hyper::StatusCode;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HeaderValue;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
-use super::link::Link;
+use super::inbound::Inbound;
+use super::joined::Joined;
 use super::meter::Meter;
 use super::upstream::{Address, Upstream};
 
@@ -45,7 +48,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    link: Link,
+    connection: SendRequest<Inbound>,
     since: Instant,
 }
 
@@ -57,7 +60,7 @@ pub(super) struct Ticket(Rc<Pool>);
 #[derive(Debug)]
 pub(super) struct Lease {
     /// The connection.
-    pub(super) link: Link,
+    pub(super) connection: SendRequest<Inbound>,
     pool: Rc<Pool>,
 }
 
@@ -84,13 +87,25 @@ impl Pool {
     /// A connection that was used before and is still fresh.
     pub(super) fn reuse(self: &Rc<Self>) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
-        let Idle { link, since } = idle.pop()?;
-        if since.elapsed() >= FRESH {
-            // So were all before it.
-            idle.clear();
+        if idle.is_empty() {
             return None;
         }
-        Some(Lease { link, pool: self.clone() })
+        let now = Instant::now();
+        let mut at = idle.len();
+        while at > 0 {
+            at -= 1;
+            if now.duration_since(idle[at].since) >= FRESH {
+                idle.drain(..=at);
+                return None;
+            }
+            if idle[at].connection.is_closed() {
+                idle.remove(at);
+            } else if idle[at].connection.is_ready() {
+                let connection = idle.remove(at).connection;
+                return Some(Lease { connection, pool: self.clone() });
+            }
+        }
+        None
     }
 
     /// A new connection.
@@ -100,24 +115,25 @@ impl Pool {
                 Address::Tcp(address) => {
                     let stream = TcpStream::connect(address).await?;
                     stream.set_nodelay(true)?;
-                    Link::over(stream).await
+                    handshake(stream).await
                 }
                 Address::Unix(path) => loop {
                     match UnixStream::connect(path).await {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             tokio::time::sleep(BACKLOG_PAUSE).await;
                         }
-                        stream => break Link::over(stream?).await,
+                        stream => break handshake(stream?).await,
                     }
                 },
             }
         });
-        let link = connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        Ok(Lease { link, pool: self.clone() })
+        let connection =
+            connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        Ok(Lease { connection, pool: self.clone() })
     }
 
-    fn put(self: &Rc<Self>, link: Link) {
-        self.idle.borrow_mut().push(Idle { link, since: Instant::now() });
+    fn put(self: &Rc<Self>, connection: SendRequest<Inbound>) {
+        self.idle.borrow_mut().push(Idle { connection, since: Instant::now() });
         if !self.sweeping.replace(true) {
             tokio::task::spawn_local(sweep(Rc::downgrade(self)));
         }
@@ -131,7 +147,7 @@ async fn sweep(pool: std::rc::Weak<Pool>) {
         let Some(pool) = pool.upgrade() else { return };
         let now = Instant::now();
         let mut idle = pool.idle.borrow_mut();
-        idle.retain(|idle| now.duration_since(idle.since) < FRESH);
+        idle.retain(|idle| now.duration_since(idle.since) < FRESH && !idle.connection.is_closed());
         if idle.is_empty() {
             pool.sweeping.set(false);
             return;
@@ -139,11 +155,26 @@ async fn sweep(pool: std::rc::Weak<Pool>) {
     }
 }
 
+async fn handshake<S>(stream: S) -> io::Result<SendRequest<Inbound>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = TokioIo::new(Joined(stream));
+    let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
+    tokio::task::spawn_local(async move {
+        // What goes wrong here is told to the request that it happens to.
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a connection to the service ended");
+        }
+    });
+    Ok(sender)
+}
+
 impl Lease {
     /// The connection is of use to others again.
     pub(super) fn give_back(self) {
-        if let Some(link) = self.link.rest() {
-            self.pool.put(link);
+        if !self.connection.is_closed() {
+            self.pool.put(self.connection);
         }
     }
 

@@ -205,12 +205,7 @@ impl Worker {
         let safe = parts.method.is_safe();
         let (body, fate) = Inbound::new(incoming, self.shared.settings.patience.as_duration());
         match send(&pool, Request::from_parts(parts, body)).await {
-            Ok((response, mut lease)) => {
-                if fate.is_open() {
-                    lease.link.hand_to_a_task();
-                }
-                self.pass(response, lease, ticket, switch, asked)
-            }
+            Ok((response, lease)) => self.pass(response, lease, ticket, switch, asked),
             Err(Failure::Unreached(error)) => {
                 let upstream = pool.upstream();
                 let (version, address) = (&upstream.version, &upstream.address);
@@ -330,10 +325,9 @@ impl Worker {
     fn switch(
         &self,
         mut response: Response<Incoming>,
-        mut held: (Lease, Ticket, Rc<Visit>),
+        held: (Lease, Ticket, Rc<Visit>),
         client: OnUpgrade,
     ) -> Response<Body> {
-        held.0.link.hand_to_a_task();
         let service = hyper::upgrade::on(&mut response);
         let (mut parts, _) = response.into_parts();
         let protocol = headers::upgrade(&parts.headers);
@@ -385,8 +379,8 @@ impl Worker {
     /// and to the client takes no memory of its own.
     fn new_id(&self) -> HeaderValue {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let halves = [self.random(), self.random()];
-        let digit = |at: usize| DIGITS[(halves[at / 16] >> (4 * (at % 16))) as usize & 15];
+        let number = u128::from(self.random()) << 64 | u128::from(self.random());
+        let digit = |at: usize| DIGITS[(number >> (124 - 4 * at)) as usize & 15];
         let id: [u8; 32] = std::array::from_fn(digit);
         let mut names = self.names.borrow_mut();
         if names.capacity() < id.len() {
@@ -468,7 +462,7 @@ async fn send(
             Some(lease) => lease,
             None => pool.connect().await.map_err(Failure::Unreached)?,
         };
-        let answered = lease.link.ask(request);
+        let answered = lease.connection.try_send_request(request);
         let answered = match pool.upstream().answer_within {
             Some(limit) => timeout(limit, answered).await.map_err(|_| Failure::Late)?,
             None => answered.await,
