@@ -1,5 +1,7 @@
 //! What goes through the gate comes out as it should.
 
+use std::time::Duration;
+
 use crate::client::Client;
 use crate::node::{Mode, Node};
 
@@ -58,6 +60,31 @@ fn bodies_are_streamed_both_ways() {
     }
     client.say("0\r\n\r\n");
     assert_eq!(client.chunk(), None);
+}
+
+#[test]
+fn a_client_may_send_everything_before_it_reads_anything() {
+    let node = Node::running("");
+    let mut client = Client::connect(node.address);
+    for _ in 0..2 {
+        client
+            .say(format!("POST /both HTTP/1.1\r\nhost: s\r\ncontent-length: {}\r\n\r\n", 32 << 20));
+        client.say(vec![b'x'; 32 << 20]);
+        assert_eq!(client.answer().body.len(), 32 << 20);
+        assert_eq!(client.get("/version").text(), "1.0.0");
+    }
+}
+
+#[test]
+fn a_service_may_close_what_is_idle() {
+    let node = Node::running("");
+    let mut client = Client::connect(node.address);
+    for _ in 0..3 {
+        assert_eq!(client.get("/leave").status(), 200);
+        // Else nobody could tell whether it has acted on the next request.
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(client.get("/version").text(), "1.0.0");
+    }
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl<R: Read> Read for Recording<R> {
     }
 }
 
-fn connection(input: impl Read, mut output: impl Write, mode: &str) -> Option<()> {
+fn connection(input: impl Read, mut output: impl Write + Send, mode: &str) -> Option<()> {
     let version = std::env::var("TEST_SERVICE_VERSION").unwrap();
     let record = (mode == "Record").then(record);
     let mut reader = BufReader::new(Recording { input, record });
@@ -167,6 +167,17 @@ fn connection(input: impl Read, mut output: impl Write, mode: &str) -> Option<()
                 write!(output, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 64 << 20).ok()?;
                 let block = vec![b'x'; 1 << 20];
                 (0..64).try_for_each(|_| output.write_all(&block)).ok()
+            }
+            // Answers at length while it reads at length.
+            "/both" => std::thread::scope(|scope| {
+                let answering =
+                    scope.spawn(|| answer(&mut output, "200 OK", &"x".repeat(32 << 20)));
+                body(&mut reader, &head, |_| {})?;
+                answering.join().ok()?
+            }),
+            "/leave" => {
+                answer(&mut output, "200 OK", "and it closes, which it does not say")?;
+                return None;
             }
             "/old" => {
                 write!(output, "HTTP/1.0 200 OK\r\n\r\nuntil the end").ok()?;
