@@ -5,9 +5,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cutover_tests::aftermath::holders;
 use cutover_tests::world::{
     Ending, NodeDir, Run, Tree, World, assert_same, free_address, get, inventory, program,
 };
@@ -81,13 +82,11 @@ fn give_all(world: &World, node: &NodeDir<'_>) {
     ));
 }
 
-/// Every file below `folder` that holds a secret, but those of `config/`.
-fn leaks(folder: &Path) -> Vec<String> {
-    let mut command = std::process::Command::new("grep");
-    command.args(["-rlF", "-e", PASSWORD, "-e", TOKEN]).arg(folder);
-    let config = folder.join("config").display().to_string();
-    let found = Run::of(&mut command).stdout;
-    found.lines().filter(|line| !line.starts_with(&config)).map(str::to_owned).collect()
+/// Every file of the node that holds a secret, but those of `config/`.
+fn leaks(node: &NodeDir<'_>) -> Vec<PathBuf> {
+    let mut found = holders(&node.root, &[PASSWORD, TOKEN]);
+    found.retain(|path| !path.starts_with(node.root.join("config")));
+    found
 }
 
 /// Runs `install` while others look at the arguments of all processes.
@@ -208,7 +207,7 @@ fn a_service_reads_what_was_rendered_and_nobody_else_does() {
     let run = watched(&node, &["verify", "--all"]).ok();
     assert!(!run.stderr.contains("otherwise"), "{run}");
 
-    let leaks = leaks(&node.root);
+    let leaks = leaks(&node);
     assert!(leaks.is_empty(), "{leaks:#?}");
     let log = fs::read_to_string(node.root.with_extension("gate.log")).unwrap();
     assert!(!log.contains(PASSWORD) && !log.contains(other) && !log.contains(TOKEN), "{log}");

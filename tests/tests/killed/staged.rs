@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use cutover_tests::aftermath::settle;
+use cutover_tests::aftermath::{holders, settle};
 use cutover_tests::trial::{Count, Trial, kill_at, sample};
 use cutover_tests::world::{NodeDir, World, free_address};
 
@@ -62,28 +62,12 @@ fn in_order(node: &NodeDir<'_>, log: &Path, at: &str) {
 #[track_caller]
 fn kept_secret(node: &NodeDir<'_>, at: &str) {
     let config = node.root.join("config");
-    for path in holders(&node.root) {
+    for path in holders(&node.root, &[SECRET]) {
         let own = path == node.root.join("shared/password");
         let mode = fs::metadata(&path).expect("it is there").permissions().mode() & 0o777;
         let rendered = path.starts_with(&config) && mode == 0o600;
         assert!(own || rendered, "{at}: {} ({mode:o}) holds the secret", path.display());
     }
-}
-
-fn holders(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    // The gate, which goes on, may remove any of its own at this moment.
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() {
-            found.extend(holders(&entry.path()));
-        } else if kind.is_file() {
-            let Ok(bytes) = fs::read(entry.path()) else { continue };
-            let holds = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
-            found.extend(holds.then(|| entry.path()));
-        }
-    }
-    found
 }
 
 /// 1.1.0 with its stages in the repository, and a node on 1.0.0 that has what it asks for.
@@ -126,7 +110,11 @@ fn upgrade(swap: &str, salt: usize) {
         in_order(&node, &log, &at);
         kept_secret(&node, &at);
     }
-    assert!(holders(&node.root).len() == 2, "it was rendered: {:?}", holders(&node.root));
+    assert!(
+        holders(&node.root, &[SECRET]).len() == 2,
+        "it was rendered: {:?}",
+        holders(&node.root, &[SECRET])
+    );
     count.report(&format!("stages of its own, {swap}"));
 }
 
