@@ -17,7 +17,7 @@ use crate::input::{Input, InputName};
 use crate::name::Product;
 use crate::path::RelPath;
 use crate::schema::Schema;
-use crate::spelling::misspelt_placeholder;
+use crate::spelling::slips;
 use crate::stage::{Check, Stages};
 use crate::version::TagPattern;
 
@@ -225,20 +225,18 @@ fn tag_pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TagPattern,
 }
 
 impl ReleaseToml {
-    /// What looks like a placeholder in a command and would reach it as it is: where it stands, what
-    /// it is, and what may be meant.
-    pub fn misspelt_placeholders(&self) -> impl Iterator<Item = (String, &str, &'static str)> {
+    /// What to say about what looks like a placeholder in a command and would reach it as it is.
+    pub fn misspelt_placeholders(&self) -> impl Iterator<Item = String> {
         let service = self.service.iter().flat_map(|service| {
             let words = service.command.iter().chain(service.env.values());
-            words.map(|word| ("[service]".to_owned(), word.as_str()))
+            slips("[service] of release.toml", words.map(String::as_str))
         });
         let stages = self.stage.iter().flat_map(|(name, entry)| {
             let lines = entry.run.iter().chain(&entry.undo);
-            lines.flat_map(|line| line.texts()).map(move |text| (format!("[stage.{name}]"), text))
+            let place = format!("[stage.{name}] of release.toml");
+            slips(&place, lines.flat_map(|line| line.texts())).collect::<Vec<_>>()
         });
-        service.chain(stages).filter_map(|(place, text)| {
-            misspelt_placeholder(text).map(|(word, meant)| (place, word, meant))
-        })
+        service.chain(stages)
     }
 
     /// Reads the file's text. A key that means nothing is refused: it is a misspelling, or asks

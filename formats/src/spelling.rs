@@ -25,8 +25,7 @@ pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) 
 
 /// The first `{word}` in a text that stands for nothing and looks like one that does, with that one:
 /// `prefx`, `prefix`. It would reach the command as it is.
-#[must_use]
-pub fn misspelt_placeholder(text: &str) -> Option<(&str, &'static str)> {
+fn misspelt_placeholder(text: &str) -> Option<(&str, &'static str)> {
     text.split('{').skip(1).find_map(|rest| {
         let (word, _) = rest.split_once('}')?;
         let letters = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -35,6 +34,16 @@ pub fn misspelt_placeholder(text: &str) -> Option<(&str, &'static str)> {
         }
         let meant = *nearest(word, PLACEHOLDERS).first()?;
         (strsim::jaro_winkler(word, meant) > SLIP).then_some((word, meant))
+    })
+}
+
+/// What to say about the misspelt placeholders in `texts`, which stand in `place`.
+pub fn slips<'a>(
+    place: &str,
+    texts: impl IntoIterator<Item = &'a str>,
+) -> impl Iterator<Item = String> {
+    texts.into_iter().filter_map(misspelt_placeholder).map(move |(word, meant)| {
+        format!("`{{{word}}}` in {place} stands for nothing; perhaps `{{{meant}}}` is meant")
     })
 }
 
@@ -50,7 +59,7 @@ pub(crate) fn perhaps(key: &str, specifications: &[&str]) -> Vec<String> {
 }
 
 /// The keys and sections that stand in the examples of a specification.
-pub(crate) fn documented(specification: &str) -> BTreeSet<&str> {
+fn documented(specification: &str) -> BTreeSet<&str> {
     let is_key = |c: char| c.is_ascii_lowercase() || c == '-';
     let mut found = BTreeSet::new();
     for line in specification.lines() {

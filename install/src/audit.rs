@@ -111,6 +111,19 @@ pub fn audit(
     compare(&Folder::open(prefix)?, None, &expected, ignore)
 }
 
+/// Those of `links`, from a path to its target, that are gone from `prefix` or lead elsewhere.
+pub fn audit_links(prefix: &Path, links: &[(RelPath, String)]) -> Result<Vec<Finding>, DiskError> {
+    let held = Folder::open(prefix)?;
+    let mut findings = Vec::new();
+    for (path, target) in links {
+        let expected = Standing::Link { target: target.clone() };
+        let problems = expected.problems(Standing::read(&held, path)?).into_iter();
+        findings
+            .extend(problems.map(|problem| Finding { path: path.as_path().to_owned(), problem }));
+    }
+    Ok(findings)
+}
+
 /// What should stand at one path, and what is wrong with what does.
 #[derive(Clone, Debug, Serialize)]
 pub struct Look {

@@ -23,10 +23,10 @@ use crate::stage::{Answers, CommandError, Job, Scene};
 
 /// Something does not hold.
 #[derive(Debug, thiserror::Error)]
-#[error("the check `{probe}` {side} it ({origin}) failed{}: {why}", times(*tries))]
+#[error("the check `{probe}` {when} it ({origin}) failed{}: {why}", times(*tries))]
 pub struct CheckFailed {
     probe: String,
-    side: &'static str,
+    when: When,
     origin: Origin,
     tries: u32,
     why: Box<Why>,
@@ -79,9 +79,8 @@ pub fn check(placed: &Placed, scene: &mut Scene<'_>) -> Result<(), CheckFailed> 
                 continue;
             }
         }
-        let side = if *when == When::Before { "before" } else { "after" };
         let (probe, origin, why) = (probe.to_string(), placed.origin, Box::new(why));
-        return Err(CheckFailed { probe, side, origin, tries, why });
+        return Err(CheckFailed { probe, when: *when, origin, tries, why });
     }
 }
 

@@ -24,7 +24,7 @@ use cutover_formats::template::TemplateError;
 use self::inputs::Inputs;
 use self::render::Rendered;
 use self::rendering::{Kept, Record};
-use crate::audit::{Finding, Look, Problem};
+use crate::audit::{Finding, audit_links};
 use crate::disk::{DiskError, Folder};
 use crate::requires::config_source;
 use crate::root::Root;
@@ -204,16 +204,7 @@ impl Links {
 
     /// Those in `prefix` that are gone or lead elsewhere.
     pub fn audit(&self, prefix: &Path) -> Result<Vec<Finding>, DiskError> {
-        let mut findings = Vec::new();
-        for (path, source) in &self.links {
-            let look = Look::link(prefix, path, source.clone())?;
-            let finding = |problem: &Problem| Finding {
-                path: path.as_path().to_owned(),
-                problem: problem.clone(),
-            };
-            findings.extend(look.problems().iter().map(finding));
-        }
-        Ok(findings)
+        audit_links(prefix, &self.links)
     }
 
     /// What stands in the prefix beside the release's own files.

@@ -19,7 +19,7 @@ use cutover_formats::descriptor::{Descriptor, Swap};
 use cutover_formats::name::{Product, StageName};
 use cutover_formats::path::RelPath;
 use cutover_formats::period::Period;
-use cutover_formats::spelling::misspelt_placeholder;
+use cutover_formats::spelling::slips;
 use cutover_formats::stage::{BuiltIn, Check, CommandLine, Stages};
 use cutover_formats::version::Version;
 use serde::{Deserialize, Serialize};
@@ -263,7 +263,7 @@ pub fn plan(
         let steps = builtin::steps(changeover, situation, release, renewal);
         let merged = merge::merge(release, wishes, steps, changeover, &mut plan.notes)?;
         plan.steps = order::order(merged, changeover)?;
-        plan.notes.extend(plan.steps.iter().flat_map(slips));
+        plan.notes.extend(plan.steps.iter().flat_map(misspelt_placeholders));
         let renders = |step: &Step| step.act == Act::BuiltIn(BuiltIn::Configure);
         if renewal.is_some() && !plan.steps.iter().any(renders) {
             return Err(PlanError::Unrendered);
@@ -273,18 +273,13 @@ pub fn plan(
 }
 
 /// What looks like a placeholder in the commands of a step, and would reach them as it is.
-fn slips(step: &Step) -> impl Iterator<Item = String> {
+fn misspelt_placeholders(step: &Step) -> Vec<String> {
     let run = match &step.act {
         Act::Run(line) => Some(line),
         Act::BuiltIn(_) | Act::Program | Act::Skip => None,
     };
     let texts = run.into_iter().chain(&step.undo).flat_map(CommandLine::texts);
-    texts.filter_map(misspelt_placeholder).map(|(word, meant)| {
-        format!(
-            "`{{{word}}}` in [stage.{}] stands for nothing; perhaps `{{{meant}}}` is meant",
-            step.stage
-        )
-    })
+    slips(&format!("[stage.{}]", step.stage), texts).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What an entry may say, whoever wrote it.
 
-use super::{BuiltIn, Check, StageEntry, Stages, When};
+use super::{BuiltIn, Check, StageEntry, Stages};
 use crate::name::StageName;
 
 /// Who wrote the entries.
@@ -107,7 +107,7 @@ fn checked(author: Author, stages: &Stages, check: &Check) -> Result<(), String>
     if author == Author::Release {
         known(stages, &check.stage)?;
     }
-    outside(&check.stage, if check.when == When::Before { "before" } else { "after" })
+    outside(&check.stage, &check.when.to_string())
 }
 
 fn known(stages: &Stages, name: &StageName) -> Result<(), String> {

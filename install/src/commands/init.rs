@@ -163,8 +163,8 @@ fn forget(root: &Root, missing: &[PathBuf]) {
     for folder in missing {
         // What matters is why the init failed; an empty folder that stays harms nobody.
         let _ = match folder == root.path() {
-            true => std::fs::remove_dir(folder).is_ok(),
-            false => disk::remove_tree(folder).is_ok(),
+            true => std::fs::remove_dir(folder),
+            false => std::fs::remove_dir_all(folder),
         };
     }
 }

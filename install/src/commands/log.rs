@@ -1,6 +1,5 @@
 //! `install log`
 
-use cutover_formats::stage::When;
 use cutover_terminal::{Exit, Failure, NONE, Output, Table, bytes};
 use serde::Serialize;
 
@@ -156,8 +155,7 @@ fn story(receipt: &Receipt) -> String {
         text.push_str(&format!("\n{table}"));
     }
     for CheckPassed { stage, when, what } in &receipt.checks {
-        let side = if *when == When::Before { "before" } else { "after" };
-        text.push_str(&format!("check {side} {stage} held: {what}\n"));
+        text.push_str(&format!("check {when} {stage} held: {what}\n"));
     }
     text
 }

@@ -1,6 +1,6 @@
 //! `install plan …`
 
-use cutover_formats::stage::Check;
+use cutover_formats::period::Period;
 use cutover_terminal::{Failure, Output, Table};
 
 use super::install::Args;
@@ -22,7 +22,11 @@ pub(super) fn show(plan: &Plan) -> String {
     let mut table = Table::new(["stage", "origin", "limits", "checks", "what it does"]);
     for step in &plan.steps {
         let what = step.what.replace('\n', " ");
-        table.row([step.stage.to_string(), origins(step), limits(step), checks(step), what]);
+        let limits = match step.act {
+            Act::Skip => String::new(),
+            _ => limits(step.timeout, step.retries).join(", "),
+        };
+        table.row([step.stage.to_string(), origins(step), limits, checks(step), what]);
     }
     let mut text = format!("{} of {} {}, from {from}\n", plan.operation, plan.product, plan.to);
     if plan.operation == Operation::Apply {
@@ -40,11 +44,10 @@ pub(super) fn show(plan: &Plan) -> String {
         let all = step.before.iter().map(|it| ("before", it));
         for (side, placed) in all.chain(step.after.iter().map(|it| ("after", it))) {
             let Placed { origin, check } = placed;
-            let limits = check_limits(check);
-            text.push_str(&format!(
-                "check {side} {} ({origin}): {}{limits}\n",
-                step.stage, check.probe
-            ));
+            let mut said = vec![check.probe.to_string()];
+            said.extend(limits(check.timeout, check.retries));
+            let said = said.join(", ");
+            text.push_str(&format!("check {side} {} ({origin}): {said}\n", step.stage));
         }
     }
     for note in &plan.notes {
@@ -58,22 +61,11 @@ fn origins(step: &Step) -> String {
     origins.join("+")
 }
 
-/// How long it may take and how often it is tried.
-fn limits(step: &Step) -> String {
-    let timeout = step.timeout.map(|timeout| timeout.to_string());
-    let tries = (step.retries > 0).then(|| format!("{} tries", step.retries.saturating_add(1)));
-    match step.act {
-        Act::Skip => String::new(),
-        _ => [timeout, tries].into_iter().flatten().collect::<Vec<_>>().join(", "),
-    }
-}
-
-/// What is said of them; without a word it is made once.
-fn check_limits(check: &Check) -> String {
-    let timeout = check.timeout.map(|timeout| timeout.to_string());
-    let tries = (check.retries > 0).then(|| format!("{} tries", check.retries.saturating_add(1)));
-    let said: Vec<String> = [timeout, tries].into_iter().flatten().collect();
-    if said.is_empty() { String::new() } else { format!(", {}", said.join(", ")) }
+/// How long something may take and how often it is tried, as far as either is said.
+fn limits(timeout: Option<Period>, retries: u32) -> Vec<String> {
+    let timeout = timeout.map(|timeout| timeout.to_string());
+    let tries = (retries > 0).then(|| format!("{} tries", retries.saturating_add(1)));
+    [timeout, tries].into_iter().flatten().collect()
 }
 
 fn checks(step: &Step) -> String {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::{Answer, Client};
 use crate::life::{pid_of_service, signal};
@@ -171,8 +171,9 @@ fn an_ill_newcomer_changes_nothing() {
     let Err(ControlError::Refused(_)) = session.promote() else { panic!("it is ill") };
 
     session.start(&version("1.2.0")).unwrap();
-    // Its end is seen at once: it is not asked for its health until there is no more time.
+    let asked = Instant::now();
     let error = session.wait_healthy().unwrap_err();
+    assert!(asked.elapsed() < Duration::from_secs(15), "its end is seen, and not only after 30 s");
     let ControlError::Unhealthy { reason, log_tail, .. } = &error else { panic!("{error}") };
     assert!(reason.contains("exit status: 3"), "{reason}");
     assert!(log_tail.contains(&"cannot find my database".to_owned()), "{log_tail:?}");

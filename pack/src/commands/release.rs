@@ -77,10 +77,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     for name in &assembled.unused {
         output.warn(format!("no template takes the input `{name}` of release.toml"));
     }
-    for (place, word, meant) in tree.manifest.misspelt_placeholders() {
-        output.warn(format!(
-            "`{{{word}}}` in {place} of release.toml stands for nothing; perhaps `{{{meant}}}` is meant"
-        ));
+    for slip in tree.manifest.misspelt_placeholders() {
+        output.warn(slip);
     }
     if args.dry_run {
         let plan = plan::Plan::new(&tree, &fetched, &assembled, args.channel.as_ref());

@@ -18,9 +18,7 @@ fn a_withdrawn_release_is_not_promoted_and_shown() {
     scene.pack(&["promote", "1.0.0", "b.try"]).refused(2, "withdrawn from next: loses data");
     let listed = scene.pack(&["list", "--json"]).json();
     assert_eq!(listed["releases"][0]["withdrawn"], "next: loses data");
-    scene.release("1.0.1").done();
-    scene.pack(&["promote", "1.0.1", "stable"]).done();
-    assert_eq!(scene.node("node").unwrap().as_deref(), Some("1.0.1"));
+    scene.brings("1.0.1", &["node"]);
 }
 
 /// Promoters make their keys on their own machines; what the folder of keys has is not theirs.

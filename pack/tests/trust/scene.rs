@@ -70,6 +70,16 @@ impl Scene {
         self.pack(&["release", "--tree", "tree", "--version", version])
     }
 
+    /// Releases a version, and nodes that follow stable get it.
+    #[track_caller]
+    pub(crate) fn brings(&self, version: &str, nodes: &[&str]) {
+        self.release(version).done();
+        self.pack(&["promote", version, "stable"]).done();
+        for node in nodes {
+            assert_eq!(self.node(node).unwrap().as_deref(), Some(version));
+        }
+    }
+
     /// Moves the key file `from` to another folder of keys, as to another machine.
     pub(crate) fn hand(&self, from: &str, folder: &str) -> PathBuf {
         let folder = self.path(folder);

@@ -64,6 +64,13 @@ impl<'w> Keeper<'w> {
         Run::of(shell.env("CUTOVER_PASSPHRASE", "over the hills").env("XDG_STATE_HOME", "xdg"))
     }
 
+    /// A role gets another key, and the old one is no more.
+    #[track_caller]
+    pub(crate) fn rotates(&self, role: &str) {
+        let _ = self.does(&format!("pack keys rotate {role}"), &[]);
+        self.destroys(role);
+    }
+
     /// A key file is no more.
     pub(crate) fn destroys(&self, role: &str) {
         fs::remove_file(self.world.path("keys").join(format!("{role}.pem"))).unwrap();

@@ -101,8 +101,7 @@ fn timestamp_and_snapshot_stolen() {
         keeper.tries("pack keys rotate timestamp", &[]).refused(3, &["went back from version"]);
         fs::remove_dir_all(world.path("keys/trust")).unwrap();
         for role in ["timestamp", "snapshot"] {
-            let _ = keeper.does(&format!("pack keys rotate {role}"), &[]);
-            keeper.destroys(role);
+            keeper.rotates(role);
         }
         // The machine that is on gets them; the root that it has leads to the new one.
         let online = "mkdir online; cp keys/snapshot.*.pem keys/timestamp.*.pem online; \
@@ -127,8 +126,7 @@ fn releases_stolen() {
     assert!(keeper.does("pack list", &[]).stdout.contains("1.6.6"));
     let why = r#"pack withdraw VERSION --reason "the releases key was stolen""#;
     let _ = keeper.does(why, &[("VERSION", "1.6.6")]);
-    let _ = keeper.does("pack keys rotate releases", &[]);
-    keeper.destroys("releases");
+    keeper.rotates("releases");
     thief(&world, ["release", "--tree", "tree", "--version", "1.6.7"]).refused(2, &["trusts for"]);
     let _ = keeper.tries("install plan CHANNEL", &[("CHANNEL", "stable --root node")]);
     let status = node.install(["status"]).ok().stderr;
@@ -155,8 +153,7 @@ fn channels_stolen() {
         moved.lines().any(|line| line.contains("1.0.0") && line.ends_with("stable")),
         "{moved}"
     );
-    let _ = keeper.does("pack keys rotate channels", &[]);
-    keeper.destroys("channels");
+    keeper.rotates("channels");
     let _ =
         keeper.does("pack promote VERSION CHANNEL", &[("VERSION", "1.1.0"), ("CHANNEL", "stable")]);
     thief(&world, ["promote", "1.0.0", "stable"]).refused(2, &["trusts for"]);
@@ -187,8 +184,7 @@ fn targets_stolen() {
     let _ = thief(&world, bad).ok();
     installs(&node, "stable", "6.6.6");
 
-    let _ = keeper.does("pack keys rotate targets", &[]);
-    keeper.destroys("targets");
+    keeper.rotates("targets");
     for role in ["releases", "channel-stable"] {
         let shown = keeper.does("pack keys show", &[]).stdout;
         let keys = keeper.keys_of(role);
@@ -201,8 +197,7 @@ fn targets_stolen() {
     let _ = keeper
         .does("pack withdraw VERSION --reason TEXT", &[("VERSION", "6.6.6"), ("TEXT", "bad")]);
     for role in ONLINE {
-        let _ = keeper.does(&format!("pack keys rotate {role}"), &[]);
-        keeper.destroys(role);
+        keeper.rotates(role);
     }
     let _ =
         keeper.does("pack promote VERSION CHANNEL", &[("VERSION", "1.1.0"), ("CHANNEL", "stable")]);
