@@ -2,7 +2,7 @@
 //! under running programs, and made to lose what was not written yet. All of it needs root.
 
 use std::fs::File;
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -83,7 +83,9 @@ impl Image {
         self.sync();
         let free = rustix::fs::statvfs(&self.mount).expect("it is mounted");
         let free = free.f_bavail * free.f_frsize;
-        let mut file = File::create(self.filling()).expect("it is writable");
+        let folder = self.filling();
+        std::fs::create_dir(&folder).expect("it is writable");
+        let file = File::create(folder.join("most")).expect("it is writable");
         let mode = rustix::fs::FallocateFlags::empty();
         // The file system needs some of it to say where the rest is.
         let mut wanted = free.saturating_sub(leave).max(1);
@@ -91,19 +93,21 @@ impl Image {
             wanted = wanted.checked_sub(64 << 10).expect("some space is there");
         }
         if leave == 0 {
-            file.seek(SeekFrom::End(0)).expect("a file has an end");
-            // What was set aside for writing the rest comes free when that is written.
-            loop {
-                let mut wrote = 0;
-                while file.write_all(&[0; 4096]).is_ok() {
-                    wrote += 1;
-                }
-                self.sync();
-                if wrote == 0 {
-                    break;
-                }
-            }
+            // What was set aside for writing one comes free when that is written. A new file needs less
+            // than one in many pieces, which may want a block to list them in.
+            (0..).take_while(|nth| self.takes_more(&folder.join(nth.to_string()))).for_each(drop);
         }
+    }
+
+    /// Writes a new file until no more of it finds room, and whether any of it did.
+    fn takes_more(&self, path: &Path) -> bool {
+        let Ok(mut file) = File::create(path) else { return false };
+        let mut some = false;
+        while file.write(&[0; 4096]).is_ok_and(|wrote| wrote > 0) {
+            some = true;
+        }
+        self.sync();
+        some
     }
 
     /// Gives back what [`Image::fill`] took.
@@ -111,7 +115,7 @@ impl Image {
     /// # Panics
     /// Where it cannot.
     pub fn empty(&self) {
-        std::fs::remove_file(self.filling()).expect("it was filled");
+        std::fs::remove_dir_all(self.filling()).expect("it was filled");
     }
 
     /// The file system finds itself broken: from now on everything that writes fails.

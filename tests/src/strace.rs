@@ -9,13 +9,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Every call by which a program changes a disk, or tells another process to do something.
-pub const CHANGES: [&str; 24] = [
+pub const CHANGES: [&str; 25] = [
     "write",
     "pwrite64",
     "writev",
     "copy_file_range",
     "ftruncate",
     "fallocate",
+    "open",
     "openat",
     "openat2",
     "rename",
@@ -47,6 +48,15 @@ pub struct Site {
     only: Option<String>,
     /// The file or folder that the call's first argument names, where it names one.
     pub file: Option<String>,
+}
+
+impl Site {
+    /// The same place, where it is the first such call on its file: found again also where a run has more or
+    /// fewer calls before it, as those that wake another thread.
+    #[must_use]
+    pub fn first_of_its_file(self) -> Self {
+        Self { nth: 1, only: self.file.clone(), ..self }
+    }
 }
 
 impl std::fmt::Display for Site {
@@ -179,7 +189,7 @@ fn parse(trace: &str) -> Vec<Site> {
         let only = if *main.get_or_insert(thread) == thread { None } else { file.clone() };
         let nth = counts.entry((call.to_owned(), only.clone())).or_default();
         *nth += 1;
-        if call != "openat" || arguments.contains("O_CREAT") {
+        if !["open", "openat"].contains(&call) || arguments.contains("O_CREAT") {
             sites.push(Site { call: call.to_owned(), nth: *nth, only, file });
         }
     }
@@ -222,6 +232,7 @@ mod tests {
 9  openat2(5</n/releases/1>, \"a\", {flags=O_CREAT}, 24) = 6
 9  write(6</n/releases/1/a>, \"x\", 1 <unfinished ...>
 7  openat(AT_FDCWD</tmp>, \"/n/read\", O_RDONLY) = 8
+7  open(\"/n/new\", O_WRONLY|O_CREAT|O_EXCL, 0644) = 8
 7  openat(AT_FDCWD</tmp>, \"/n/made\", O_RDWR|O_CREAT) = 8
 9  <... write resumed>) = 1
 7  symlink(\"releases/1\", \"/n/.current.new\") = 0
@@ -234,6 +245,7 @@ mod tests {
             "renameat 1 (/n/.new)",
             "openat2 1 of it (/n/releases/1)",
             "write 1 of it (/n/releases/1/a)",
+            "open 1 (/n/new)",
             "openat 2 (/n/made)",
             "symlink 1 (/n/.current.new)",
             "sendto 1 (no file)",

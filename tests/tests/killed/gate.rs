@@ -10,8 +10,18 @@ use cutover_tests::world::{Running, World, free_address, get, wait_until};
 use cutover_tests::trial::{Count, End, Trial, sample};
 
 /// By which a gate changes files, and speaks with installers and services.
-const CALLS: [&str; 9] =
-    ["write", "openat", "rename", "unlink", "mkdir", "symlink", "fsync", "fdatasync", "sendto"];
+const CALLS: [&str; 10] = [
+    "write",
+    "open",
+    "openat",
+    "rename",
+    "unlink",
+    "mkdir",
+    "symlink",
+    "fsync",
+    "fdatasync",
+    "sendto",
+];
 
 /// Starts a gate under `strace` and has an install pass through it, as far as it comes.
 fn swap(trial: &Trial<'_>, mut strace: Command, arguments: &[&str]) -> End {

@@ -5,9 +5,10 @@ use cutover_tests::trial::{Count, End, Trial, sample};
 use cutover_tests::world::{Run, World, free_address};
 
 /// Calls that may find the disk full.
-const TAKES_SPACE: [&str; 15] = [
+const TAKES_SPACE: [&str; 16] = [
     "write",
     "pwrite64",
+    "open",
     "openat",
     "openat2",
     "rename",
