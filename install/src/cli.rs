@@ -39,7 +39,7 @@ pub struct Install {
 pub enum Command {
     /// Make a node's root and its node.toml
     Init(commands::init::Args),
-    /// Download a release, verified, and nothing more: for people without a node
+    /// Download a release, verified, and nothing more: from the node's repository, or any by --repo
     Fetch(commands::fetch::Args),
     /// Print what would be fetched, written, run and switched; change nothing
     Plan(commands::install::Args),

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     cutover_terminal::run(&output.output(), |output| match command {
         None => install::run(&args, &root, output),
         Some(Command::Init(args)) => init::run(&args, &root, output),
-        Some(Command::Fetch(args)) => fetch::run(&args, output),
+        Some(Command::Fetch(args)) => fetch::run(&args, &root, output),
         Some(Command::Plan(args)) => plan::run(&args, &root, output),
         Some(Command::Rehearse(args)) => rehearse::run(&args, &root, output),
         Some(Command::Status) => status::run(&root, output),

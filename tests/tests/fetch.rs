@@ -201,3 +201,63 @@ fn a_download_that_broke_off_goes_on() {
     let fetched = std::fs::read(person.output().join("tiny-1.0.0.tar.zst")).expect("it is there");
     assert!(fetched == bytes);
 }
+
+#[test]
+fn a_node_fetches_from_its_own_repository_by_its_own_trust() {
+    let world = World::new();
+    let tree = world.release_tiny(&["1.0.0"]);
+    tree.replace("release.toml", "product = \"tiny\"", "product = \"other\"");
+    tree.tag("2.0.0");
+    let _ = world.pack(["release", "--source", "tree"]).ok();
+    let attacker = Attacker::serve(&world.repository());
+    let node = world.unmade_node(world.path("node"), None);
+    let mut init = node.init();
+    let _ = Run::of(init.args(["--product", "tiny"])).ok();
+    node.takes_from(&attacker.url());
+    let fetch = |what: &str| {
+        let mut command = node.command();
+        command.env("XDG_STATE_HOME", world.path("xdg")).args(["fetch", what, "--json"]);
+        Run::of(command.arg("--output").arg(world.path("downloads")))
+    };
+
+    // The node's product, though the repository has two; and the other one by its name.
+    let got = fetch("stable").ok().json();
+    assert_eq!(got["product"], "tiny");
+    assert_eq!(got["version"], "1.0.0");
+    let trust = node.root.join("state/trust");
+    assert_eq!(got["remembered_in"].as_str().map(Path::new), Some(trust.as_path()));
+    assert!(!world.path("xdg").exists(), "it was remembered as if there were no node");
+    assert_eq!(fetch("other@2.0.0").ok().json()["product"], "other");
+
+    // What a fetch has seen, an install does not forget, and the other way round.
+    let old = "metadata/timestamp.json";
+    let older = std::fs::read(world.repository().join(old)).expect(old);
+    let _ = world.pack(["refresh"]).ok();
+    let _ = fetch("1.0.0").ok();
+    attacker.answer(old, Answer::Bytes(older));
+    let _ = fetch("1.0.0").refused(3, &["timestamp"]);
+    let _ = node.install(["plan", "1.0.0"]).refused(3, &["timestamp"]);
+    attacker.relent();
+
+    // Its mirrors, too.
+    node.change(&attacker.url(), &format!("http://{}", free_address()));
+    let mirrors = format!("mirrors = [\"{}\"]\n", attacker.url());
+    node.set(&format!("{mirrors}{}", node.settings()));
+    let _ = fetch("1.0.0").ok();
+}
+
+#[test]
+fn who_names_neither_a_repository_nor_a_node_is_told_both_ways() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0"]);
+    let fetch = |arguments: &[&str]| {
+        let mut command = world.command("install");
+        Run::of(command.args(["fetch", "stable"]).args(arguments))
+    };
+    let both = ["no repository is named", "--repo URL --trust ROOT.json", "--root DIR"];
+    let _ = fetch(&[]).refused(2, &both);
+    let alone = ["on a node leave both out"];
+    let _ = fetch(&["--repo", "repository"]).refused(2, &alone);
+    let _ = fetch(&["--trust", "repository/metadata/1.root.json"]).refused(2, &alone);
+    let _ = fetch(&["--mirror", "repository"]).refused(2, &["--repo"]);
+}

@@ -1,4 +1,4 @@
-//! `install fetch`: a release for people who only want its files.
+//! `install fetch`: a release for people who only want its files, on a node or without one.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use cutover_formats::layout;
 use cutover_formats::name::Product;
 use cutover_formats::version::{Version, Wanted};
 use cutover_repository::client::{Client, SignedBy};
+use cutover_repository::location::Location;
 use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Exit, Failure, Output, Progress, bytes};
 use jiff::Timestamp;
@@ -17,38 +18,43 @@ use rustix::fs::FlockOperation;
 use serde::Serialize;
 
 use crate::audit::hash;
+use crate::cli::RootArgs;
 use crate::disk::{self, DiskError, Permissions};
 use crate::fetch::{self, Fetched};
+use crate::node::{Node, NodeError};
 use crate::places::{Places, locations};
 use crate::resolve::{Release, resolve_anywhere};
 use crate::standing::Standings;
 
 /// What to download, and where from and to.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "What was seen of a repository is remembered in \
-    $XDG_STATE_HOME/cutover, else in ~/.local/state/cutover, so that nobody can \
-    show you an older state of it later.")]
+#[command(
+    after_help = "On a node it is the node's repository, mirrors and product, trusted as an \
+    install trusts them, unless --repo names another. What was seen of one that --repo names is \
+    remembered in $XDG_STATE_HOME/cutover, else in ~/.local/state/cutover, so that nobody can \
+    show you an older state of it later."
+)]
 pub struct Args {
     /// The release: a version (1.1.0), a requirement (^1.0) or a channel (stable); the product may
-    /// be left out where the repository has one only
+    /// be left out for the node's own, and where the repository has one only
     #[arg(value_name = "[PRODUCT@]VERSION|REQUIREMENT|CHANNEL")]
     pub what: What,
-    /// The repository: a path, file:///path, or http(s)://
+    /// The repository: a path, file:///path, or http(s):// [default: the node's]
     #[arg(long, env = "CUTOVER_REPO", value_name = "URL")]
-    pub repo: String,
-    /// Another place that holds the same repository, asked where it fails; may be repeated
-    #[arg(long = "mirror", value_name = "URL")]
+    pub repo: Option<String>,
+    /// Another place that holds the same repository as --repo, asked where it fails; may be repeated
+    #[arg(long = "mirror", value_name = "URL", requires = "repo")]
     pub mirrors: Vec<String>,
-    /// The root of trust, as `pack repo init` printed it; get it by a way that you trust
+    /// The root of trust for --repo, as `pack repo init` printed it; get it by a way that you trust
     #[arg(long, value_name = "ROOT.json")]
-    pub trust: PathBuf,
+    pub trust: Option<PathBuf>,
     /// The folder that the files go to; made if it is missing
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub output: PathBuf,
     /// Descriptor, file list and SHA256SUMS as well, not only the bundle
     #[arg(long)]
     pub all: bool,
-    /// Remember what was seen of the repository in this folder
+    /// Remember what was seen of --repo in this folder; a node has its own
     #[arg(long, env = "CUTOVER_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
 }
@@ -96,6 +102,16 @@ struct GotFile {
     new: bool,
 }
 
+/// Whose releases they are, and by what they are trusted.
+struct Source {
+    locations: Vec<Location>,
+    product: Option<Product>,
+    /// The folder of trusted metadata.
+    memory: PathBuf,
+    /// What is trusted where the folder holds nothing yet; a node's always does.
+    pinned: Option<Vec<u8>>,
+}
+
 /// A file that is going to be in the output folder.
 struct Item {
     path: PathBuf,
@@ -106,15 +122,12 @@ struct Item {
 }
 
 /// Downloads. Everything is verified before it has its name; nothing is overwritten.
-pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
-    let root = disk::read(&args.trust)?;
-    let locations = locations(&args.repo, &args.mirrors)?;
-    let places = Places::open(&locations, output)?;
+pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
+    let source = Source::of(args, root)?;
+    let places = Places::open(&source.locations, output)?;
     let tell = |line: &str| output.warn(line);
     let mirrors = places.mirrors(&tell);
-    // By the repository, whichever place of it answers: a mirror is not asked to forget.
-    let memory = Client::memory(&state(args)?.join("trust"), &root, &locations[0].to_string());
-    let release = find(&mirrors, &memory, &root, &args.what)?;
+    let release = find(&mirrors, &source, &args.what)?;
     let items = items(args, &mirrors, &release)?;
     let mut missing = Vec::new();
     for item in &items {
@@ -129,7 +142,7 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         tag: descriptor.source.tag.clone(),
         signed_by: release.signed_by.clone(),
         transferred,
-        remembered_in: memory,
+        remembered_in: source.memory,
         files: (items.iter())
             .map(|item| GotFile {
                 path: item.path.clone(),
@@ -141,6 +154,52 @@ pub fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     };
     output.result(&got, || text(&got));
     Ok(())
+}
+
+impl Source {
+    /// The repository that is named, or else the node's own.
+    fn of(args: &Args, root: &RootArgs) -> Result<Self, Failure> {
+        match (&args.repo, &args.trust) {
+            (Some(repository), Some(trust)) => Self::named(args, repository, trust),
+            (None, None) => Self::of_node(root),
+            (named, _) => {
+                let (given, missing) = match named {
+                    Some(_) => ("--repo (or CUTOVER_REPO)", "--trust ROOT.json"),
+                    None => ("--trust", "--repo URL"),
+                };
+                Err(Failure::new(Exit::Usage, format!("{given} is given without {missing}"))
+                    .hint("on a node leave both out: its own repository and trust are taken"))
+            }
+        }
+    }
+
+    fn named(args: &Args, repository: &str, trust: &Path) -> Result<Self, Failure> {
+        let pinned = disk::read(trust)?;
+        let locations = locations(repository, &args.mirrors)?;
+        // By the repository, whichever place of it answers: a mirror is not asked to forget.
+        let place = locations[0].to_string();
+        let memory = Client::memory(&state(args)?.join("trust"), &pinned, &place);
+        Ok(Self { locations, product: None, memory, pinned: Some(pinned) })
+    }
+
+    fn of_node(root: &RootArgs) -> Result<Self, Failure> {
+        let Node { root, settings } = Node::open(&root.path()?).map_err(|error| match error {
+            NodeError::NotARoot(folder) => {
+                let folder = folder.display();
+                let message = format!("no repository is named, and {folder} is not a node's root");
+                Failure::new(Exit::Usage, message)
+                    .hint("without a node name both: --repo URL --trust ROOT.json")
+                    .hint("for a node's own repository name its root: --root DIR, or CUTOVER_ROOT")
+            }
+            error => error.into(),
+        })?;
+        Ok(Self {
+            locations: locations(&settings.repository, &settings.mirrors)?,
+            product: Some(settings.product),
+            memory: root.trust(),
+            pinned: None,
+        })
+    }
 }
 
 /// Where is remembered what was seen.
@@ -160,16 +219,17 @@ fn state(args: &Args) -> Result<PathBuf, Failure> {
 /// The release, by freshly verified metadata.
 fn find(
     mirrors: &Mirrors<'_>,
-    memory: &Path,
-    root: &[u8],
+    Source { product: own, memory, pinned, .. }: &Source,
     What { product, wanted }: &What,
 ) -> Result<Release, Failure> {
-    if !memory.join("root.json").exists() {
-        Client::init(memory.to_owned(), root)?;
+    if let Some(pinned) = pinned
+        && !memory.join("root.json").exists()
+    {
+        Client::init(memory.clone(), pinned)?;
     }
-    let mut client = Client::open_any(mirrors.clone(), memory.to_owned(), Timestamp::now())?;
+    let mut client = Client::open_any(mirrors.clone(), memory.clone(), Timestamp::now())?;
     client.refresh()?;
-    let product = match product {
+    let product = match product.as_ref().or(own.as_ref()) {
         Some(product) => product.clone(),
         None => super::only_product(&mut client)
             .map_err(|failure| failure.hint("nothing was written; name it: PRODUCT@VERSION"))?,
