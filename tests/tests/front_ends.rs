@@ -278,6 +278,46 @@ fn maintenance_says_what_it_does_not_do() {
 }
 
 #[test]
+fn a_record_that_cannot_be_read_counts_as_maintenance() {
+    let world = World::new();
+    let _ = world.release_tiny(&["1.0.0", "1.1.0"]);
+    let log = world.path("pool.log").display().to_string();
+    let pool = format!(
+        "[pool]\ndriver = \"command\"\ndepool = [\"sh\", \"-c\", \"echo out >>{log}\"]\n\
+         repool = [\"sh\", \"-c\", \"echo in >>{log}\"]\n"
+    );
+    let node = beside(&world, &pool);
+    let mut gate = node.start_gate();
+    let _ = node.install(["1.0.0"]).ok();
+    let returns = || {
+        let told = std::fs::read_to_string(&log).expect("the pool was told");
+        (told.matches("in\n").count(), told.ends_with("in\n"))
+    };
+    assert_eq!(returns(), (1, true));
+    let record = node.root.join("state/maintenance.json");
+    std::fs::write(&record, "{").expect("written");
+    let words = [record.to_str().expect("UTF-8"), "cannot be read", "`install maintenance on` or"];
+    let says = |text: &str| words.iter().all(|word| text.contains(word));
+
+    // The install leaves clients with the gate, and the next gate knows why.
+    let run = node.install(["1.1.0"]).ok();
+    assert!(says(&run.stderr) && run.stderr.contains("clients stay with the gate"), "{run}");
+    assert_eq!(returns(), (1, false));
+    assert_eq!(gate.end(), Some(0));
+    let _gate = node.start_gate();
+    assert_eq!(node.status()["gate"]["reason"], "maintenance");
+    assert!(says(&node.install(["status"]).ok().stderr), "status says why");
+    let log = std::fs::read_to_string(node.root.with_extension("gate.log")).expect("its words");
+    assert!(says(&log), "{log}");
+
+    // Either word ends it.
+    let _ = node.install(["maintenance", "off"]).ok();
+    assert_eq!(returns(), (2, true));
+    let run = node.install(["status"]).ok();
+    assert!(!run.stderr.contains("cannot be read"), "{run}");
+}
+
+#[test]
 fn a_front_end_that_cannot_be_turned_leaves_maintenance_off() {
     let world = World::new();
     let _ = world.release_tiny(&["1.0.0"]);

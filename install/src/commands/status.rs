@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::RootArgs;
-use crate::gate::{GateStatus, Maintenance};
+use crate::gate::{GateStatus, Maintenance, maintenance};
 use crate::journal::{self, Trace};
 use crate::lock::{self, Holder};
 use crate::node::Node;
@@ -105,6 +105,8 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
         }),
     };
     warn(&status, output);
+    // What the gate says of maintenance it says itself; this is why.
+    let _ = maintenance::load(&node.root, now, |words| output.warn(words));
     output.result(&status, || describe(&node, &status));
     Ok(())
 }

@@ -9,9 +9,20 @@ use super::record;
 use crate::root::Root;
 
 /// What the operator said last, if it still holds at `now`.
-pub fn load(root: &Root, now: Timestamp) -> io::Result<Option<Maintenance>> {
-    let maintenance: Option<Maintenance> = record::load(&root.maintenance())?;
-    Ok(maintenance.filter(|maintenance| holds(maintenance, now)))
+///
+/// A record that cannot be read says that the site is closed, without an end: somebody had a reason
+/// to close it. `tell` gets the words about such a record.
+pub fn load(root: &Root, now: Timestamp, tell: impl FnOnce(&str)) -> Option<Maintenance> {
+    let path = root.maintenance();
+    let said = record::load(&path).unwrap_or_else(|error| {
+        let path = path.display();
+        tell(&format!(
+            "{path} cannot be read ({error}), so maintenance counts as on; \
+             `install maintenance on` or `off` writes it anew"
+        ));
+        Some(Maintenance::default())
+    });
+    said.filter(|maintenance| holds(maintenance, now))
 }
 
 /// Closes the site. A gate that runs must be told as well: [`super::Session::maintenance_on`] does both.
@@ -42,10 +53,25 @@ mod tests {
         let end = Timestamp::from_second(1000).unwrap();
         let maintenance = Maintenance { until: Some(end), message: Some("moving".to_owned()) };
         save(&root, &maintenance).unwrap();
-        assert_eq!(load(&root, Timestamp::from_second(999).unwrap()).unwrap(), Some(maintenance));
-        assert_eq!(load(&root, end).unwrap(), None);
+        let silent = |words: &str| panic!("{words}");
+        let before_the_end = Timestamp::from_second(999).unwrap();
+        assert_eq!(load(&root, before_the_end, silent), Some(maintenance));
+        assert_eq!(load(&root, end, silent), None);
         clear(&root).unwrap();
         clear(&root).unwrap();
-        assert_eq!(load(&root, Timestamp::UNIX_EPOCH).unwrap(), None);
+        assert_eq!(load(&root, Timestamp::UNIX_EPOCH, silent), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_counts_as_on_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path().to_path_buf());
+        std::fs::create_dir(root.state()).unwrap();
+        std::fs::write(root.maintenance(), "{\"until\": ").unwrap();
+        let mut told = String::new();
+        let maintenance = load(&root, Timestamp::UNIX_EPOCH, |words| told.push_str(words));
+        assert_eq!(maintenance, Some(Maintenance::default()));
+        assert!(told.starts_with(&root.maintenance().display().to_string()), "{told}");
+        assert!(told.contains("`install maintenance on` or `off`"), "{told}");
     }
 }

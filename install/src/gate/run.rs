@@ -22,7 +22,6 @@ use super::access_log::AccessLog;
 use super::launch::LONGEST_SOCKET;
 use super::listen::{self, Farewell, Listeners, Manner};
 use super::log_files::LogFiles;
-use super::protocol::Maintenance;
 use super::service::Ground;
 use super::succession::{self, Estate, Inheritance, Predecessor};
 use super::supervisor::{LAST_REQUESTS, Supervisor, first_view};
@@ -74,7 +73,8 @@ pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), G
         // From here on there may be a service, which is not left behind.
         let told = Told::listen().map_err(failed)?;
         let supervisor = Supervisor::new(ground, shared, estate, address);
-        supervisor.obey(remembered_maintenance(root));
+        let tell = |words: &str| tracing::error!("{words}");
+        supervisor.obey(maintenance::load(root, Timestamp::now(), tell));
         let (listeners, control) = begin(&supervisor, before).await?;
         live(&supervisor, listeners, control, told).await;
         Ok::<_, GateError>(())
@@ -254,15 +254,6 @@ async fn sign_of_life(supervisor: Rc<Supervisor>, period: Duration) {
         supervisor.manager.tell("WATCHDOG=1");
         tokio::time::sleep(period).await;
     }
-}
-
-/// Where the record cannot be read, the site stays closed: somebody had a reason to close it.
-fn remembered_maintenance(root: &Root) -> Option<Maintenance> {
-    maintenance::load(root, Timestamp::now()).unwrap_or_else(|error| {
-        let path = root.maintenance();
-        tracing::error!(path = %path.display(), %error, "closed: cannot tell until when");
-        Some(Maintenance::default())
-    })
 }
 
 /// One gate per root. The lock ends with the process, however that ends.

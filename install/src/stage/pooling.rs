@@ -44,8 +44,9 @@ impl Stage for Repool<'_> {
 
 /// A front end that the operator turned to the gate stays there until they say otherwise.
 fn put_back(pool: &dyn Pool, scene: &Scene<'_>) -> Result<(), Failure> {
-    let held = || maintenance::load(&scene.node.root, Timestamp::now());
-    if scene.node.is_beside() && matches!(held(), Ok(Some(_))) {
+    let tell = |words: &str| scene.output.warn(words);
+    let held = maintenance::load(&scene.node.root, Timestamp::now(), tell).is_some();
+    if scene.node.is_beside() && held {
         scene
             .output
             .warn("maintenance is on: clients stay with the gate until `install maintenance off`");
