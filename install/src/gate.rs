@@ -57,6 +57,7 @@ use cutover_formats::version::Version;
 pub use answer::PageError;
 pub use errand::errand;
 pub(crate) use errand::myself;
+pub(crate) use identity::sweep;
 pub use protocol::{GateStatus, Maintenance, Running, State, SwapFigures};
 pub use run::{Entrance, run};
 pub use session::{ControlError, Session};

@@ -8,6 +8,7 @@ use crate::build;
 use crate::configure::rendering;
 use crate::disk::{self, DiskError};
 use crate::fetch;
+use crate::gate;
 use crate::node::{Node, NodeError};
 use crate::standing::Standings;
 
@@ -67,6 +68,7 @@ pub fn remove_litter(node: &Node) -> Result<(), NodeError> {
         disk::remove_temporaries(&folder)?;
     }
     build::sweep(root)?;
+    gate::sweep(root).map_err(|error| DiskError::new("tidy up", &root.run(), error))?;
     let trust = root.trust();
     let swept = cutover_repository::client::sweep(&trust);
     swept.map_err(|error| DiskError::new("tidy up", &trust, error))?;

@@ -156,6 +156,17 @@ pub fn without(command: &Command, calls: &[&str]) -> Command {
     strace
 }
 
+/// `command`, where each process, also of those that it starts, is killed before it gives a file a
+/// name for the second time.
+#[must_use]
+pub fn killed_at_renames(command: &Command) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=rename"]);
+    strace.args(["-e", "inject=rename:signal=KILL:when=2"]);
+    like(&mut strace, command);
+    strace
+}
+
 fn strace(output: &Path) -> Command {
     let mut strace = Command::new("strace");
     // Children are let go of as soon as they are programs of their own.

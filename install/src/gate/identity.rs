@@ -170,6 +170,25 @@ impl Record {
     }
 }
 
+/// Removes from a node's `run/` the records that minders had begun to write when they were killed.
+/// One that lives may be about to give its record the name.
+pub(crate) fn sweep(root: &Root) -> io::Result<()> {
+    let entries = match fs::read_dir(root.run()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let pid = name.strip_prefix("service-").and_then(|rest| rest.strip_suffix(".json.new"));
+        let Some(pid) = pid.and_then(|pid| pid.parse().ok()) else { continue };
+        if !stat(pid).is_ok_and(|stat| !stat.zombie) {
+            record::clear(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file that need not be there.
 pub(super) fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
@@ -216,6 +235,26 @@ mod tests {
         assert_eq!(parse_stat(&format!("7 (a) b) S {fields}")), stat(false));
         assert_eq!(parse_stat(&format!("7 (a) Z {fields}")), stat(true));
         assert_eq!(parse_stat("nonsense"), None);
+    }
+
+    #[test]
+    fn records_in_the_making_go_with_their_minder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path().to_path_buf());
+        sweep(&root).unwrap();
+        fs::create_dir(root.run()).unwrap();
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        let pid = ended.id();
+        let mine = format!("service-{}.json.new", std::process::id());
+        let kept = [mine.as_str(), "service-1.0.0.log.new", "gate.sock"];
+        let ended_name = format!("service-{pid}.json.new");
+        for name in kept.into_iter().chain([ended_name.as_str()]) {
+            fs::write(root.run().join(name), "{").unwrap();
+        }
+        ended.wait().unwrap();
+        sweep(&root).unwrap();
+        assert!(!root.run().join(ended_name).exists());
+        assert!(kept.iter().all(|name| root.run().join(name).exists()));
     }
 
     #[test]

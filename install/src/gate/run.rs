@@ -108,6 +108,7 @@ fn settle_in(
         for record in [history::path(root), root.maintenance()] {
             record::sweep(&record).map_err(|why| GateError::at(&record, why))?;
         }
+        identity::sweep(root).map_err(|why| GateError::at(&root.run(), why))?;
         return Ok((Estate::new(listener(listen)?, lock), None));
     };
     let address = estate.address().map_err(|why| GateError::at(root.path(), why))?;

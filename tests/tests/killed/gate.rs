@@ -1,11 +1,12 @@
 //! A gate that is killed before it writes a file or answers an installer: the next gate serves what
 //! `current` names, and nothing of the first is left running.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use cutover_tests::aftermath::{Before, services};
-use cutover_tests::strace::{Fault, Site, read, traced, with_fault};
-use cutover_tests::world::{Running, World, free_address, get, wait_until};
+use cutover_tests::aftermath::{Before, litter, services};
+use cutover_tests::strace::{Fault, Site, killed_at_renames, read, traced, with_fault};
+use cutover_tests::world::{NodeDir, Running, World, free_address, get, wait_until};
 
 use cutover_tests::trial::{Count, End, Trial, sample};
 
@@ -91,4 +92,34 @@ fn in_blue_green() {
 #[test]
 fn in_hold() {
     upgrade("hold", 7);
+}
+
+/// Has every minder of a gate killed before its record says which service it is of: the gate itself
+/// gives a name to its socket only. Ends the gate when one has left something.
+fn minders_are_killed(node: &NodeDir<'_>) {
+    let mut strace = killed_at_renames(node.command().arg("gate"));
+    let mut gate = Running::start(strace.stdout(Stdio::null()).stderr(Stdio::null()));
+    let left = || {
+        let record = |path: &PathBuf| path.to_string_lossy().ends_with(".json.new");
+        litter(&node.root).into_iter().filter(record).count()
+    };
+    wait_until("a record in the making", || gate.has_ended() || left() > 0);
+    let pid = std::fs::read_to_string(node.root.join("run/gate.lock")).expect("it is held");
+    let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
+    wait_until("the gate has ended", || gate.has_ended());
+    assert!(left() > 0);
+}
+
+#[test]
+fn records_in_the_making_go_with_the_next_gate_and_with_prune() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0"]);
+    let node = world.node(Some(free_address()));
+    let _ = node.install(["1.0.0"]).ok();
+    minders_are_killed(&node);
+    let _ = node.install(["prune"]).ok();
+    assert_eq!(litter(&node.root), Vec::<PathBuf>::new());
+    minders_are_killed(&node);
+    let _gate = node.start_gate();
+    assert_eq!(litter(&node.root), Vec::<PathBuf>::new());
 }
