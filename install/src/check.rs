@@ -2,6 +2,7 @@
 
 mod http;
 mod metric;
+mod tls;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,6 +21,9 @@ use crate::interrupt;
 use crate::placeholders::fill;
 use crate::plan::{Origin, Placed};
 use crate::stage::{Answers, CommandError, Job, Scene};
+
+use http::NoAnswer;
+use tls::TlsError;
 
 /// Something does not hold.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,8 @@ enum Why {
     #[error("{0}")]
     Wrong(String),
     #[error(transparent)]
+    Tls(TlsError),
+    #[error(transparent)]
     Command(#[from] CommandError),
     #[error(transparent)]
     Gate(#[from] ControlError),
@@ -51,7 +57,7 @@ enum Why {
 impl Explain for CheckFailed {
     fn exit(&self) -> Exit {
         match &*self.why {
-            Why::Wrong(_) => Exit::CheckFailed,
+            Why::Wrong(_) | Why::Tls(_) => Exit::CheckFailed,
             Why::Command(error) => error.exit(),
             Why::Gate(error) => error.exit(),
         }
@@ -60,6 +66,7 @@ impl Explain for CheckFailed {
     fn hints(&self) -> Vec<String> {
         match &*self.why {
             Why::Wrong(_) => Vec::new(),
+            Why::Tls(error) => error.hints(),
             Why::Command(error) => error.hints(),
             Why::Gate(error) => error.hints(),
         }
@@ -107,7 +114,10 @@ fn look(check: &Check, scene: &mut Scene<'_>) -> Result<(), Why> {
 
 fn get(target: &Target, scene: &mut Scene<'_>, limit: Duration) -> Result<http::Answer, Why> {
     let asked = match target {
-        Target::Url(url) => http::get_url(url, limit),
+        Target::Url { url, ca_file } => {
+            let file = |path: &String| Ok::<_, Why>(fill(path, &scene.values()?).into());
+            http::get_url(url, ca_file.as_ref().map(file).transpose()?, limit)
+        }
         Target::Path(path) => match scene.answers()? {
             Some(Answers::Tcp(address) | Answers::Gate(address)) => {
                 http::get_tcp(&address.to_string(), path, limit)
@@ -116,11 +126,12 @@ fn get(target: &Target, scene: &mut Scene<'_>, limit: Duration) -> Result<http::
             None => return Err(Why::Wrong("no gate runs to ask".to_owned())),
         },
     };
-    asked.map_err(|error| match error.kind() {
-        std::io::ErrorKind::TimedOut => {
+    asked.map_err(|error| match error {
+        NoAnswer::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
             Why::Wrong(format!("no answer within {}", Period::from(limit)))
         }
-        _ => Why::Wrong(error.to_string()),
+        NoAnswer::Io(error) => Why::Wrong(error.to_string()),
+        NoAnswer::Tls(error) => Why::Tls(error),
     })
 }
 

@@ -2,6 +2,7 @@
 //! scratch folder on free loopback ports, and ended by its guard.
 
 pub mod apache;
+pub mod authority;
 pub mod etcd;
 pub mod haproxy;
 pub mod nginx;

@@ -9,7 +9,8 @@ use cutover_formats::node_toml;
 use cutover_install::etcd::{
     Compare, Created, Etcd, EtcdError, Held, Op, Revision, Swapped, Txn, Waited,
 };
-use cutover_tests::parts::etcd::{Certificates, Cluster};
+use cutover_tests::parts::authority::{Authority, VALID};
+use cutover_tests::parts::etcd::Cluster;
 use cutover_tests::world::wait_until;
 
 fn open(folder: &Path, settings: &str) -> Result<Etcd, EtcdError> {
@@ -252,8 +253,9 @@ fn users_log_in_with_a_password_from_a_file() {
 #[test]
 fn certificates_are_checked_on_both_sides() {
     let folder = tempfile::tempdir().unwrap();
-    let certificates = Certificates::make(folder.path());
-    let cluster = Cluster::secret(folder.path(), &certificates);
+    let authority = Authority::make(folder.path(), "etcd");
+    let member = authority.issue("member", "IP:127.0.0.1", VALID);
+    let cluster = Cluster::secret(folder.path(), &authority, &member);
     let ours = "identity = { certificate-file = 'member.pem', key-file = 'member.key' }\n";
     let settings = cluster.settings() + "timeout = '1s'\n[etcd.tls]\n";
     let etcd = open(folder.path(), &format!("{settings}ca-file = 'ca.pem'\n{ours}")).unwrap();

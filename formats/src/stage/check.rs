@@ -72,14 +72,20 @@ pub enum Probe {
 pub enum Target {
     /// The release, at this path: the newcomer itself until requests go to it, then the gate.
     Path(String),
-    /// Anybody, at this `http://` address.
-    Url(String),
+    /// Anybody.
+    Url {
+        /// The `http://` or `https://` address.
+        url: String,
+        /// Who may vouch for an `https` server, in PEM, in place of the system's authorities. Absolute,
+        /// after `{prefix}` and its like are filled in.
+        ca_file: Option<String>,
+    },
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path(text) | Self::Url(text) => f.write_str(text),
+            Self::Path(text) | Self::Url { url: text, .. } => f.write_str(text),
         }
     }
 }
@@ -266,9 +272,7 @@ impl Probe {
             Self::File(file) => {
                 let octal =
                     |mode: &String| u32::from_str_radix(mode, 8).is_ok_and(|bits| bits <= 0o7777);
-                if !file.path.starts_with('/') && !file.path.starts_with('{') {
-                    return Err(refuse(format!("file path `{}` is not absolute", file.path)));
-                }
+                absolute("file path", &file.path)?;
                 match &file.mode {
                     Some(mode) if !octal(mode) => {
                         Err(refuse(format!("file mode `{mode}` is not octal, such as \"0640\"")))
@@ -280,26 +284,50 @@ impl Probe {
     }
 }
 
+/// A path may begin with something that is filled in.
+fn absolute(what: &str, path: &str) -> Result<(), InvalidCheck> {
+    match path.starts_with(['/', '{']) {
+        true => Ok(()),
+        false => Err(refuse(format!("{what} `{path}` is not absolute"))),
+    }
+}
+
 fn is_port(text: &str) -> bool {
     text == "{port}" || text.parse::<u16>().is_ok()
 }
 
 impl Target {
-    fn new(path: Option<String>, url: Option<String>) -> Result<Self, InvalidCheck> {
+    fn new(
+        path: Option<String>,
+        url: Option<String>,
+        ca_file: Option<String>,
+    ) -> Result<Self, InvalidCheck> {
         let plain = |text: &str| !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        let secure = url.as_ref().is_some_and(|url| url.starts_with("https://"));
+        if let Some(file) = &ca_file {
+            absolute("ca-file", file)?;
+            if !secure {
+                return Err(refuse("ca-file is for a url that begins with `https://`"));
+            }
+        }
         match (path, url) {
             (Some(path), None) if path.starts_with('/') && plain(&path) => Ok(Self::Path(path)),
             (Some(path), None) => Err(refuse(format!("path `{path}` must begin with `/`"))),
-            (None, Some(url)) if url.starts_with("http://") && plain(&url) => Ok(Self::Url(url)),
-            (None, Some(url)) => Err(refuse(format!("url `{url}` must begin with `http://`"))),
+            (None, Some(url)) if (secure || url.starts_with("http://")) && plain(&url) => {
+                Ok(Self::Url { url, ca_file })
+            }
+            (None, Some(url)) => {
+                Err(refuse(format!("url `{url}` must begin with `http://` or `https://`")))
+            }
             _ => Err(refuse("one of path and url must be there")),
         }
     }
 
-    fn parts(self) -> (Option<String>, Option<String>) {
+    /// `path`, `url` and `ca-file`.
+    fn parts(self) -> (Option<String>, Option<String>, Option<String>) {
         match self {
-            Self::Path(path) => (Some(path), None),
-            Self::Url(url) => (None, Some(url)),
+            Self::Path(path) => (Some(path), None, None),
+            Self::Url { url, ca_file } => (None, Some(url), ca_file),
         }
     }
 }
@@ -311,6 +339,8 @@ struct RawHttp {
     path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca_file: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expect: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -326,15 +356,16 @@ impl TryFrom<RawHttp> for HttpCheck {
         if let Some(status) = raw.expect.filter(|status| !(100..600).contains(status)) {
             return Err(refuse(format!("expect has {status}, which is no HTTP status")));
         }
-        let target = Target::new(raw.path, raw.url)?;
-        Ok(Self { target, expect: raw.expect, contains: raw.contains, headers: raw.headers })
+        let RawHttp { path, url, ca_file, expect, contains, headers } = raw;
+        Ok(Self { target: Target::new(path, url, ca_file)?, expect, contains, headers })
     }
 }
 
 impl From<HttpCheck> for RawHttp {
     fn from(check: HttpCheck) -> Self {
-        let (path, url) = check.target.parts();
-        Self { path, url, expect: check.expect, contains: check.contains, headers: check.headers }
+        let HttpCheck { target, expect, contains, headers } = check;
+        let (path, url, ca_file) = target.parts();
+        Self { path, url, ca_file, expect, contains, headers }
     }
 }
 
@@ -345,6 +376,8 @@ struct RawMetric {
     path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca_file: Option<String>,
     name: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<String, String>,
@@ -358,18 +391,18 @@ impl TryFrom<RawMetric> for MetricCheck {
     type Error = InvalidCheck;
 
     fn try_from(raw: RawMetric) -> Result<Self, InvalidCheck> {
-        let RawMetric { path, url, name, labels, min, max } = raw;
+        let RawMetric { path, url, ca_file, name, labels, min, max } = raw;
         if min.is_none() && max.is_none() {
             return Err(refuse("a metric needs min, max or both"));
         }
-        Ok(Self { target: Target::new(path, url)?, name, labels, min, max })
+        Ok(Self { target: Target::new(path, url, ca_file)?, name, labels, min, max })
     }
 }
 
 impl From<MetricCheck> for RawMetric {
     fn from(check: MetricCheck) -> Self {
         let MetricCheck { target, name, labels, min, max } = check;
-        let (path, url) = target.parts();
-        Self { path, url, name, labels, min, max }
+        let (path, url, ca_file) = target.parts();
+        Self { path, url, ca_file, name, labels, min, max }
     }
 }

@@ -19,6 +19,12 @@ fn a_check_is_written_as_it_was_read() {
         stage = "open"
         metric = { url = "http://127.0.0.1:9/metrics", name = "errors", labels = { a = "b" }, max = 0.5 }
         [[check]]
+        stage = "open"
+        http = { url = "https://a.example/", ca-file = "/etc/ca.pem" }
+        [[check]]
+        stage = "open"
+        metric = { url = "https://[::1]:9/metrics", ca-file = "{prefix}/ca.pem", name = "errors", max = 1 }
+        [[check]]
         stage = "fetch"
         tcp = "localhost:5432"
         timeout = "1s"
@@ -27,7 +33,7 @@ fn a_check_is_written_as_it_was_read() {
         file = { path = "/etc/hosts", mode = "0644" }
     "#;
     let checks = ReleaseToml::parse(text).unwrap().check;
-    assert_eq!(checks.len(), 5);
+    assert_eq!(checks.len(), 7);
     let json = serde_json::to_string(&checks).unwrap();
     assert_eq!(serde_json::from_str::<Vec<Check>>(&json).unwrap(), checks);
     assert_eq!(checks[0].when, When::After);
@@ -84,7 +90,22 @@ fn what_a_release_cannot_mean_is_named_with_its_line() {
         ("[[check]]\nstage = 'open'\ntcp = 'a:1'\ncommand = 'x'", "a check has one of"),
         ("[[check]]\nstage = 'open'\ntcp = 'a'", "tcp has `a`: it is written host:port"),
         ("[[check]]\nstage = 'open'\nhttp = { path = 'v1' }", "path `v1` must begin with `/`"),
-        ("[[check]]\nstage = 'open'\nhttp = { url = 'https://a' }", "must begin with `http://`"),
+        (
+            "[[check]]\nstage = 'open'\nhttp = { url = 'ftp://a' }",
+            "url `ftp://a` must begin with `http://` or `https://`",
+        ),
+        (
+            "[[check]]\nstage = 'open'\nhttp = { url = 'http://a', ca-file = '/x' }",
+            "ca-file is for a url that begins with `https://`",
+        ),
+        (
+            "[[check]]\nstage = 'open'\nhttp = { path = '/', ca-file = '/x' }",
+            "ca-file is for a url that begins with `https://`",
+        ),
+        (
+            "[[check]]\nstage = 'open'\nhttp = { url = 'https://a', ca-file = 'x' }",
+            "ca-file `x` is not absolute",
+        ),
         ("[[check]]\nstage = 'open'\nhttp = { path = '/', expect = 20 }", "expect has 20"),
         (
             "[[check]]\nstage = 'open'\nhttp = { path = '/', stats = 20 }",

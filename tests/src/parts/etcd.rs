@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::authority::{Authority, Certificate};
 use crate::world::{Run, Running, free_address, wait_until};
 
 /// A cluster.
@@ -21,17 +22,6 @@ struct Member {
     client: SocketAddr,
     peer: SocketAddr,
     process: Option<Running>,
-}
-
-/// Certificates for a cluster and its clients, made by openssl.
-#[derive(Debug)]
-pub struct Certificates {
-    /// The authority's.
-    pub ca: PathBuf,
-    /// The certificate of both, good for 127.0.0.1.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
 }
 
 impl Cluster {
@@ -59,16 +49,16 @@ impl Cluster {
     /// # Panics
     /// Where it does not come up.
     #[must_use]
-    pub fn secret(folder: &Path, certificates: &Certificates) -> Self {
+    pub fn secret(folder: &Path, authority: &Authority, itself: &Certificate) -> Self {
         let path = |path: &Path| path.display().to_string();
         let arguments = vec![
             "--client-cert-auth".to_owned(),
             "--cert-file".to_owned(),
-            path(&certificates.certificate),
+            path(&itself.file),
             "--key-file".to_owned(),
-            path(&certificates.key),
+            path(&itself.key),
             "--trusted-ca-file".to_owned(),
-            path(&certificates.ca),
+            path(&authority.file()),
         ];
         Self::start_on(folder, 1, arguments, "https")
     }
@@ -214,34 +204,5 @@ impl Cluster {
     /// Where it does not run.
     pub fn thaw(&self, at: usize) {
         self.members[at].process.as_ref().expect("it runs").signal("CONT");
-    }
-}
-
-impl Certificates {
-    /// Makes them in `folder`.
-    ///
-    /// # Panics
-    /// Where openssl does not.
-    #[must_use]
-    pub fn make(folder: &Path) -> Self {
-        let openssl = |arguments: &[&str]| {
-            let mut command = Command::new("openssl");
-            let _ = Run::of(command.current_dir(folder).args(arguments)).ok();
-        };
-        let new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-        let authority = ["-x509", "-days", "2", "-subj", "/CN=Test", "-keyout", "ca.key"];
-        openssl(&[&new[..], &authority, &["-out", "ca.pem"]].concat());
-        let member = ["-subj", "/CN=member", "-keyout", "member.key", "-out", "member.csr"];
-        openssl(&[&new[..], &member].concat());
-        let extensions = "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n";
-        std::fs::write(folder.join("extensions"), extensions).expect("the folder is writable");
-        let sign = ["x509", "-req", "-in", "member.csr", "-CA", "ca.pem", "-CAkey", "ca.key"];
-        let more = ["-CAcreateserial", "-days", "2", "-extfile", "extensions"];
-        openssl(&[&sign[..], &more, &["-out", "member.pem"]].concat());
-        Self {
-            ca: folder.join("ca.pem"),
-            certificate: folder.join("member.pem"),
-            key: folder.join("member.key"),
-        }
     }
 }

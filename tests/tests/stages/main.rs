@@ -12,3 +12,4 @@ mod own;
 mod pooling;
 mod running;
 mod schema;
+mod tls;
