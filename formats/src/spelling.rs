@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 const PLACEHOLDERS: [&str; 9] =
     ["from", "gate", "listen", "port", "prefix", "product", "root", "socket", "version"];
 
-/// How alike a word in braces must be to a placeholder to be taken for a slip: a shell and a service
-/// have uses of their own for braces.
+/// How alike a word must be to another to be taken for a slip of it where it may as well be meant: a
+/// shell and a service have uses of their own for braces, and releases have stages of their own.
 const SLIP: f64 = 0.88;
 
 /// Up to three of `candidates` that a person may have meant by `wanted`, nearest first.
@@ -23,6 +23,13 @@ pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) 
     near.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
+/// The one of `candidates` that `wanted` is a slip of, where it is very much like one.
+#[must_use]
+pub fn slip<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let meant = *nearest(wanted, candidates).first()?;
+    (strsim::jaro_winkler(wanted, meant) > SLIP).then_some(meant)
+}
+
 /// The first `{word}` in a text that stands for nothing and looks like one that does, with that one:
 /// `prefx`, `prefix`. It would reach the command as it is.
 fn misspelt_placeholder(text: &str) -> Option<(&str, &'static str)> {
@@ -32,8 +39,7 @@ fn misspelt_placeholder(text: &str) -> Option<(&str, &'static str)> {
         if !letters || PLACEHOLDERS.contains(&word) {
             return None;
         }
-        let meant = *nearest(word, PLACEHOLDERS).first()?;
-        (strsim::jaro_winkler(word, meant) > SLIP).then_some((word, meant))
+        Some((word, slip(word, PLACEHOLDERS)?))
     })
 }
 

@@ -19,7 +19,7 @@ pub use check::{
     Bound, Check, FileCheck, HttpCheck, InvalidCheck, MetricCheck, Probe, Target, When,
 };
 pub use command::CommandLine;
-pub use rules::{Author, Objection, object};
+pub use rules::{Author, Objection, meant, object};
 
 /// `[stage.<name>]`, by name.
 pub type Stages = BTreeMap<StageName, StageEntry>;

@@ -2,6 +2,7 @@
 
 use super::{BuiltIn, Check, StageEntry, Stages};
 use crate::name::StageName;
+use crate::spelling;
 
 /// Who wrote the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub fn object(author: Author, stages: &Stages, checks: &[Check]) -> Result<(), O
     for (name, entry) in stages {
         let verdict = match BuiltIn::named(name.as_str()) {
             Some(stage) => built_in(stage, entry),
-            None => added(author, stages, entry),
+            None => added(author, stages, name, entry),
         };
         let verdict = verdict.and_then(|()| skipped(author, entry));
         verdict.map_err(|(key, why)| {
@@ -74,11 +75,12 @@ fn built_in(stage: BuiltIn, entry: &StageEntry) -> Verdict {
 }
 
 /// An entry for a stage that is not built in.
-fn added(author: Author, stages: &Stages, entry: &StageEntry) -> Verdict {
+fn added(author: Author, stages: &Stages, name: &StageName, entry: &StageEntry) -> Verdict {
     match (&entry.after, &entry.before) {
         (Some(_), Some(_)) => return Err(("before", "has a place already: `after`".to_owned())),
         (None, None) if author == Author::Release => {
-            return Err(("", "needs a place: `after` or `before` another stage".to_owned()));
+            let meant = meant(name, []);
+            return Err(("", format!("needs a place: `after` or `before` another stage{meant}")));
         }
         _ => {}
     }
@@ -114,7 +116,17 @@ fn known(stages: &Stages, name: &StageName) -> Result<(), String> {
     if BuiltIn::named(name.as_str()).is_some() || stages.contains_key(name) {
         return Ok(());
     }
-    Err(format!("names `{name}`, and there is no such stage"))
+    let meant = meant(name, stages.keys());
+    Err(format!("names `{name}`, and there is no such stage{meant}"))
+}
+
+/// What to add where a name stands for no stage: the one of a built-in stage, or of the `others`, that
+/// it is a slip of.
+pub fn meant<'a>(name: &StageName, others: impl IntoIterator<Item = &'a StageName>) -> String {
+    let others = others.into_iter().map(StageName::as_str);
+    let known = BuiltIn::ALL.map(BuiltIn::as_str).into_iter().chain(others);
+    let meant = spelling::slip(name.as_str(), known);
+    meant.map_or_else(String::new, |meant| format!("; perhaps `{meant}` is meant"))
 }
 
 /// Nothing happens before the first stage or after the last.

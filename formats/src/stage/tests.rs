@@ -74,6 +74,15 @@ fn what_a_release_cannot_mean_is_named_with_its_line() {
         ("[stage.build]\nafter = 'unpack'", "line 2: stage.build.after `build` is built in"),
         ("[stage.build]\nskip = true", "line 2: stage.build.skip `build` is built in"),
         ("[stage.migrate]\nrun = 'x'", "line 1: stage.migrate needs a place"),
+        ("[stage.biuld]\ntimeout = '1m'", "`before` another stage; perhaps `build` is meant"),
+        (
+            "[stage.ab]\nafter = 'stop'\nrun = 'x'\n[stage.b]\nafter = 'swich'\nrun = 'x'",
+            "line 5: stage.b.after names `swich`, and there is no such stage; perhaps `switch` is",
+        ),
+        (
+            "[stage.migrate]\nafter = 'stop'\nrun = 'x'\n[stage.b]\nafter = 'migrat'\nrun = 'x'",
+            "there is no such stage; perhaps `migrate` is meant",
+        ),
         ("[stage.migrate]\nafter = 'unpack'", "line 1: stage.migrate needs something to do"),
         ("[stage.a]\nafter = 'unpak'\nrun = 'x'", "line 2: stage.a.after names `unpak`"),
         ("[stage.a]\nbefore = 'resolve'\nrun = 'x'", "line 2: stage.a.before is before `resolve`"),

@@ -32,7 +32,7 @@ pub enum PlanError {
         why: String,
     },
     /// A stage or check stands beside one that is not there.
-    #[error("{what} ({origin}) stands beside `{anchor}`, and there is no such stage")]
+    #[error("{what} ({origin}) stands beside `{anchor}`, and there is no such stage{meant}")]
     NoAnchor {
         /// The stage or check.
         what: String,
@@ -40,6 +40,8 @@ pub enum PlanError {
         origin: Origin,
         /// What is missing.
         anchor: StageName,
+        /// What may be meant, if anything, in the words of [`meant`](cutover_formats::stage::meant).
+        meant: String,
     },
     /// Stages that stand beside each other only.
     #[error("the stages {} stand in a circle, each beside another", list(.0))]

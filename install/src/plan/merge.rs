@@ -59,8 +59,9 @@ pub(super) fn merge(
                     added.insert(name.clone(), step);
                 }
                 None => notes.push(format!(
-                    "node.toml: [stage.{name}] is of no use here: {} has no such stage",
-                    release.version
+                    "node.toml: [stage.{name}] is of no use here: {} has no such stage{}",
+                    release.version,
+                    stage::meant(name, release.stages.keys())
                 )),
             },
         }

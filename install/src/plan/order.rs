@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cutover_formats::name::StageName;
-use cutover_formats::stage::{BuiltIn, When};
+use cutover_formats::stage::{BuiltIn, When, meant};
 
 use super::merge::Merged;
 use super::{Act, Changeover, Place, PlanError, Step};
@@ -46,6 +46,7 @@ pub(super) fn order(merged: Merged, changeover: Changeover) -> Result<Vec<Step>,
         Some(stray) => Err(PlanError::NoAnchor {
             what: format!("the check `{}`", stray.check.probe),
             origin: stray.origin,
+            meant: meant(&stray.check.stage, &known),
             anchor: stray.check.stage,
         }),
     }
@@ -66,6 +67,7 @@ fn refuse_strangers(added: &BTreeMap<StageName, (Place, Step)>) -> Result<(), Pl
             what: format!("the stage `{}`", step.stage),
             origin: step.origins.last().copied().unwrap_or(super::Origin::Release),
             anchor: anchor(place).clone(),
+            meant: meant(anchor(place), added.keys()),
         }),
     }
 }

@@ -269,6 +269,15 @@ fn a_node_has_the_last_word() {
 }
 
 #[test]
+fn a_slip_in_a_stage_of_the_node_is_noted() {
+    let release = "[stage.migrate]\nafter = 'fetch'\nrun = 'x'";
+    let node = "[stage.biuld]\ntimeout = '5m'\n[stage.migrat]\nskip = true";
+    let notes = Case { release, node, swap: Swap::BlueGreen }.plan().unwrap().notes;
+    assert!(notes[0].ends_with("has no such stage; perhaps `build` is meant"), "{notes:?}");
+    assert!(notes[1].ends_with("has no such stage; perhaps `migrate` is meant"), "{notes:?}");
+}
+
+#[test]
 fn a_slip_in_a_placeholder_is_noted() {
     let release = "[stage.a]\nafter = 'fetch'\nrun = '{prefx}/x'\nundo = ['{prefix}/x', '{rot}']";
     let plan = Case { release, node: "", swap: Swap::BlueGreen }.plan().unwrap();
@@ -289,6 +298,16 @@ fn what_cannot_be_put_together_is_named() {
             "",
             "[stage.a]\nafter = 'b'\nrun = 'x'",
             "the stage `a` (node) stands beside `b`, and there is no such stage",
+        ),
+        (
+            "[stage.migrate]\nafter = 'unpack'\nrun = 'x'",
+            "[stage.a]\nafter = 'migrat'\nrun = 'x'",
+            "the stage `a` (node) stands beside `migrat`, and there is no such stage; perhaps `migrate`",
+        ),
+        (
+            "",
+            "[[check]]\nstage = 'swich'\ncommand = 'x'",
+            "the check `command x` (node) stands beside `swich`, and there is no such stage; perhaps `switch`",
         ),
         (
             "",
