@@ -55,6 +55,17 @@ pub enum Command {
     List,
     /// Show what installs did: when, how long it took, what clients felt
     Log(commands::log::Args),
+    /// Show what the service said: its output, as the gate keeps it
+    ///
+    /// The last 100 lines, or as many as --lines says, of all releases on this node together: that of the
+    /// release that runs comes last, and the others by when they spoke last. Lines are found from the end, and
+    /// across files that have taken each other's place. Before lines of another release, its version is
+    /// told on stderr; stdout has what services said and nothing else, so that `install logs -n all | grep …`
+    /// searches everything. With --json each line is an object of its own: {"version": …, "line": …}.
+    ///
+    /// --follow goes on until Ctrl-C, which is exit status 0. Where the output goes elsewhere, to the journal
+    /// for one, it says where and how to see it there (exit status 4). What installs did shows `install log`.
+    Logs(commands::logs::Args),
     /// Say which release, package, commit and signer an installed file came from
     Explain(commands::explain::Args),
     /// Hold installed files against what was signed

@@ -9,6 +9,7 @@ pub mod init;
 pub mod install;
 pub mod list;
 pub mod log;
+pub mod logs;
 pub mod maintenance;
 pub mod plan;
 pub mod prune;

@@ -42,6 +42,7 @@ pub mod requires;
 pub mod resolve;
 pub mod root;
 pub mod schema;
+pub mod service_log;
 pub mod stage;
 pub mod standing;
 pub mod swap;

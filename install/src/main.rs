@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use cutover_install::cli::{Command, Install};
 use cutover_install::commands::{
-    apply, config, explain, fetch, gate, init, install, list, log, maintenance, plan, prune,
+    apply, config, explain, fetch, gate, init, install, list, log, logs, maintenance, plan, prune,
     rehearse, resume, rollback, status, verify,
 };
 
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Some(Command::Status) => status::run(&root, output),
         Some(Command::List) => list::run(&root, output),
         Some(Command::Log(args)) => log::run(&args, &root, output),
+        Some(Command::Logs(args)) => logs::run(&args, &root, output),
         Some(Command::Explain(args)) => explain::run(&args, &root, output),
         Some(Command::Verify(args)) => verify::run(&args, &root, output),
         Some(Command::Config(command)) => config::run(&command, &root, output),

@@ -243,6 +243,16 @@ impl Root {
         self.run().join(format!("service-{version}.log"))
     }
 
+    /// Whose service's output a file in `run/` has, the one that is written or an older one.
+    #[must_use]
+    pub fn service_of_log(name: &str) -> Option<Version> {
+        let written = match name.rsplit_once('.') {
+            Some((before, number)) if number.parse::<u32>().is_ok() => before,
+            _ => name,
+        };
+        written.strip_prefix("service-")?.strip_suffix(".log")?.parse().ok()
+    }
+
     /// The gate's control socket.
     #[must_use]
     pub fn control(&self) -> PathBuf {
@@ -253,5 +263,26 @@ impl Root {
     #[must_use]
     pub fn gate_lock(&self) -> PathBuf {
         self.run().join("gate.lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_says_whose_it_is() {
+        for (name, version) in [
+            ("service-1.0.0.log", Some("1.0.0")),
+            ("service-1.0.0.log.12", Some("1.0.0")),
+            ("service-1.0.0-log.1.log", Some("1.0.0-log.1")),
+            ("service-1.0.0-log.1.log.1", Some("1.0.0-log.1")),
+            ("service-17.json", None),
+            ("service-1.0.0.log.gz", None),
+            ("stage-1.0.0.log", None),
+        ] {
+            let found = Root::service_of_log(name).map(|version| version.to_string());
+            assert_eq!(found.as_deref(), version, "{name}");
+        }
     }
 }

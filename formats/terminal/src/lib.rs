@@ -18,7 +18,7 @@ pub use cutover_formats::spelling::nearest;
 pub use documents::documents;
 pub use failure::{Failure, run};
 pub use logging::{Verbosity, log_to_stderr};
-pub use output::{Output, OutputArgs};
+pub use output::{Output, OutputArgs, Pieces};
 pub use progress::Progress;
 pub use table::{NONE, Table};
 pub use text::{bytes, duration};

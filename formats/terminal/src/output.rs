@@ -1,6 +1,6 @@
 //! Where words go: results to stdout, the rest to stderr.
 
-use std::io::Write as _;
+use std::io::{self, BufWriter, Stdout, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -54,6 +54,12 @@ impl Output {
         }
     }
 
+    /// A result that comes piece by piece, and may have no end.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces {
+        Pieces { format: self.format, stdout: BufWriter::new(io::stdout()) }
+    }
+
     /// A JSON object on stdout; nothing where text was asked for.
     pub(crate) fn json<T: Serialize>(&self, value: &T) {
         if self.format == Format::Json {
@@ -80,5 +86,35 @@ impl Output {
         for hint in &failure.hints {
             let _ = writeln!(stderr, "{HINT}hint:{HINT:#} {hint}");
         }
+    }
+}
+
+/// A result on its way, piece by piece. Each call says where nobody reads it any more.
+#[derive(Debug)]
+pub struct Pieces {
+    format: Format,
+    stdout: BufWriter<Stdout>,
+}
+
+impl Pieces {
+    /// The next piece: an object on a line of its own for scripts, or `text`, byte by byte, for people.
+    pub fn put<T: Serialize>(&mut self, value: impl FnOnce() -> T, text: &[u8]) -> io::Result<()> {
+        match self.format {
+            Format::Json => {
+                serde_json::to_writer(&mut self.stdout, &value())?;
+                self.stdout.write_all(b"\n")
+            }
+            Format::Text => self.stdout.write_all(text),
+        }
+    }
+
+    /// The end of a line whose text had none.
+    pub fn end_line(&mut self) -> io::Result<()> {
+        if self.format == Format::Text { self.stdout.write_all(b"\n") } else { Ok(()) }
+    }
+
+    /// Shows what was put.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.stdout.flush()
     }
 }

@@ -6,6 +6,7 @@
     GET  /health        200 once it is ready, else 503
     GET  /slow?SECONDS  the same as / after that time
     GET  /download?N    N bytes over a second or so, with their length; ?N,chunked without
+    GET  /say?TEXT      the same as /, with TEXT as a line of its output before
     GET  /config        the text of the file that TINY_CONFIG names
     POST /echo          the body
     POST /upload        how many bytes came and their sum; with a length or chunked
@@ -58,6 +59,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200 if healthy else 503, WHO)
         if url.path == "/config":
             return self.answer(200, CONFIG)
+        if url.path == "/say":
+            print(url.query, flush=True)
         if url.path == "/slow":
             time.sleep(float(url.query or 1))
         if url.path == "/download":
