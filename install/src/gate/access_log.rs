@@ -1,13 +1,16 @@
 //! The access log: one line of JSON for each request, when its answer has ended.
 //!
 //! Threads that serve only make the line and lay it before a thread that writes. Where that one
-//! cannot keep up (a disk that stands still), lines are lost and counted; no request waits for its line.
+//! cannot keep up (a disk that stands still), lines are lost and counted; no request waits for its line,
+//! and the gate's end does so for a moment only.
 
 use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
@@ -23,14 +26,23 @@ const AHEAD: usize = 8192;
 /// Bytes that are written at once, about.
 const BATCH: usize = 64 * 1024;
 
+/// How long the gate's end waits for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether they are written.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
 /// The client went away before there was an answer. No answer has this status: it is nginx' word.
 const GONE: u16 = 499;
 
 /// The log, as the threads that serve see it.
 #[derive(Debug)]
 pub(super) struct AccessLog {
+    path: PathBuf,
     lines: SyncSender<Message>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: JoinHandle<()>,
+    /// Lines that lie before the writer, or that it has in its hands.
+    waiting: Arc<AtomicU64>,
     lost: Arc<AtomicU64>,
 }
 
@@ -45,12 +57,13 @@ impl AccessLog {
     /// Opens the file and starts to write.
     pub(super) fn start(files: LogFiles) -> io::Result<Arc<Self>> {
         let files = files.open()?;
+        let path = files.path.clone();
         let (lines, arrivals) = sync_channel(AHEAD);
         let builder = std::thread::Builder::new().name("access-log".to_owned());
-        let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer { files, lost: lost.clone(), well: true };
+        let (waiting, lost) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
+        let writer = Writer { files, waiting: waiting.clone(), lost: lost.clone(), well: true };
         let writer = builder.spawn(move || writer.write(&arrivals))?;
-        Ok(Arc::new(Self { lines, writer: Mutex::new(Some(writer)), lost }))
+        Ok(Arc::new(Self { path, lines, writer, waiting, lost }))
     }
 
     /// Opens the file anew, for whoever has renamed it.
@@ -60,12 +73,29 @@ impl AccessLog {
         }
     }
 
-    /// Waits until all lines so far are written; later ones are lost.
+    /// Waits until all lines so far are written, but no longer than [`LAST_LINES`]: a disk that stands
+    /// still is no reason for a gate to go on. Later lines are lost.
     pub(super) fn end(&self) {
-        // Fails only where the writer has ended before.
-        drop(self.lines.send(Message::End));
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(writer.map(JoinHandle::join));
+        let began = Instant::now();
+        let mut told = false;
+        while !self.writer.is_finished() {
+            told = told || !matches!(self.lines.try_send(Message::End), Err(TrySendError::Full(_)));
+            if began.elapsed() >= LAST_LINES {
+                let (path, lines) = (self.path.display(), self.waiting.load(Ordering::Relaxed));
+                tracing::error!(%path, lines, "the access log stands still: its last lines are lost");
+                return;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Lays a line before the writer, if there is room.
+    fn lay(&self, line: Option<String>) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if line.is_none_or(|line| self.lines.try_send(Message::Line(line)).is_err()) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Lines that were lost.
@@ -77,6 +107,7 @@ impl AccessLog {
 /// The thread that writes.
 struct Writer {
     files: LogFiles,
+    waiting: Arc<AtomicU64>,
     lost: Arc<AtomicU64>,
     /// Whether the last lines could be written.
     well: bool,
@@ -117,6 +148,8 @@ impl Writer {
             return;
         }
         let written = self.files.write(batch);
+        let lines = batch.iter().filter(|byte| **byte == b'\n').count();
+        self.waiting.fetch_sub(lines as u64, Ordering::Relaxed);
         batch.clear();
         let path = self.files.path.display();
         match &written {
@@ -204,10 +237,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let line = self.line(Timestamp::now()).map(Message::Line);
-        if line.is_none_or(|line| self.log.lines.try_send(line).is_err()) {
-            self.log.lost.fetch_add(1, Ordering::Relaxed);
-        }
+        self.log.lay(self.line(Timestamp::now()));
     }
 }
 
@@ -228,6 +258,11 @@ mod tests {
             entry.answered(StatusCode::OK, Some(HeaderValue::from_static("1.0.0")));
         }
         assert!(log.lost() > 0 && log.lost() <= 2 * AHEAD as u64);
+        let waiting = log.waiting.load(Ordering::Relaxed);
+        assert!(waiting > 0 && waiting + log.lost() <= 2 * AHEAD as u64, "{waiting}");
+        let began = Instant::now();
+        log.end();
+        assert!(began.elapsed() >= LAST_LINES && !log.writer.is_finished());
     }
 
     fn request(path: &str) -> Request {
@@ -258,6 +293,7 @@ mod tests {
         log.end();
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(text.lines().count(), 2);
+        assert_eq!(log.waiting.load(Ordering::Relaxed), 0);
         assert!(text.contains("\"status\":499,\"bytes\":0"), "{text}");
     }
 }

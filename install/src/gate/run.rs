@@ -79,6 +79,8 @@ pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), G
         live(&supervisor, listeners, control, told).await;
         Ok::<_, GateError>(())
     })?;
+    // Whatever this gate had is another's by then, also where its log stands still.
+    drop(runtime);
     if let Some(log) = log {
         log.end();
     }

@@ -1,7 +1,7 @@
 //! What the gate tells of itself: metrics and the access log.
 
 use crate::client::Client;
-use crate::node::{Node, free_address, until};
+use crate::node::{Mode, Node, free_address, until};
 
 /// The value of one line.
 fn value(text: &str, line: &str) -> f64 {
@@ -119,6 +119,40 @@ fn each_request_is_a_line() {
     node.signal(rustix::process::Signal::TERM);
     assert!(node.wait_end().success());
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 501, "none is lost");
+}
+
+#[test]
+fn a_gate_ends_although_its_access_log_stands_still() {
+    let mut node = Node::new("access-log = { file = \"a.log\" }");
+    node.release("1.0.0", Mode::Good);
+    node.switch("1.0.0");
+    // A pipe that nobody reads takes 64 KiB; then its writer waits for ever.
+    let pipe = node.root.path().join("a.log");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let _reader = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let words = node.root.path().join("words");
+    let stderr = std::fs::File::create(&words).unwrap();
+    node.start_with(|command| {
+        command.stderr(stderr);
+    });
+    node.wait_open();
+    let mut client = Client::connect(node.address);
+    let path = format!("/version/{}", "x".repeat(1000));
+    for _ in 0..100 {
+        client.get(&path);
+    }
+    node.signal(rustix::process::Signal::TERM);
+    let text = || std::fs::read_to_string(&words).unwrap();
+    until("the end of what the gate does", || text().contains("the gate has ended"));
+    // Nobody waits for the log: another gate could be here at once.
+    until("the gate's place to be free", || {
+        let lock = std::fs::File::open(node.root.gate_lock()).unwrap();
+        rustix::fs::flock(lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+    });
+    assert!(!text().contains("stands still"), "{}", text());
+    assert!(node.wait_end().success());
+    let line = text().lines().find(|line| line.contains("stands still")).unwrap().to_owned();
+    assert!(line.contains("a.log") && line.contains("lines="), "{line}");
 }
 
 #[test]
