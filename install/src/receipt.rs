@@ -1,5 +1,7 @@
 //! What an install did, kept for ever: one file each, and one line each in the history.
 
+use std::collections::HashSet;
+
 use cutover_formats::digest::Digest;
 use cutover_formats::name::{Product, StageName};
 use cutover_formats::stage::{BuiltIn, When};
@@ -158,16 +160,15 @@ pub struct History {
 impl History {
     /// Reads it; nothing where nothing was ever installed.
     pub fn load(root: &Root) -> Result<Self, DiskError> {
-        let mut all = Self::default();
-        for line in history(root)?.lines() {
+        let (mut all, mut known) = (Self::default(), HashSet::new());
+        for line in history(root)?.lines().rev() {
             match serde_json::from_str::<Receipt>(line) {
-                Ok(receipt) => {
-                    all.receipts.retain(|earlier| earlier.id != receipt.id);
-                    all.receipts.push(receipt);
-                }
+                Ok(receipt) if known.insert(receipt.id.clone()) => all.receipts.push(receipt),
+                Ok(_) => {}
                 Err(_) => all.unreadable += 1,
             }
         }
+        all.receipts.reverse();
         Ok(all)
     }
 }
@@ -213,4 +214,30 @@ fn history(root: &Root) -> Result<String, DiskError> {
 #[must_use]
 pub fn id(now: Timestamp, to: &Version) -> String {
     format!("{}-{to}", now.strftime("%Y%m%dT%H%M%S%3fZ"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_install_that_ended_twice_the_last_end_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path().to_path_buf());
+        std::fs::create_dir(root.state()).unwrap();
+        let line = |id: &str, fetched: u64| {
+            format!(
+                "{{\"id\":\"{id}\",\"operation\":\"install\",\"product\":\"tiny\",\"from\":null,\
+                 \"to\":\"1.0.0\",\"began\":\"2026-11-28T00:00:00Z\",\
+                 \"ended\":\"2026-11-28T00:00:01Z\",\"result\":\"done\",\"descriptor\":null,\
+                 \"fetched\":{fetched},\"stages\":[],\"gate\":null,\"resumed\":false}}\n"
+            )
+        };
+        let lines = [line("a", 1), line("b", 2), "torn\n".to_owned(), line("a", 3), line("c", 4)];
+        std::fs::write(root.history(), lines.concat()).unwrap();
+        let History { receipts, unreadable } = History::load(&root).unwrap();
+        let found: Vec<_> =
+            receipts.iter().map(|receipt| (receipt.id.as_str(), receipt.fetched)).collect();
+        assert_eq!((found, unreadable), (vec![("b", 2), ("a", 3), ("c", 4)], 1));
+    }
 }
