@@ -68,6 +68,17 @@ impl Exit {
             _ => Exit::Unexpected,
         }
     }
+
+    /// What to do about such an error on one's own machine, as far as that is the same whatever was tried.
+    #[must_use]
+    pub fn hints_of_io(error: &std::io::Error) -> Vec<String> {
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                vec!["run it as the user whose files these are, or as root".to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl fmt::Display for Exit {

@@ -55,7 +55,7 @@ impl Explain for DiskError {
             Exit::NoSpace => vec![
                 "free some space (`install prune` removes old releases), then try again".to_owned(),
             ],
-            _ => Vec::new(),
+            _ => Exit::hints_of_io(&self.source),
         }
     }
 }

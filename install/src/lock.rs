@@ -71,7 +71,11 @@ impl Explain for LockError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Held { .. } => vec!["nothing was changed; wait for it to end".to_owned()],
-            Self::Io { .. } => vec!["nothing was changed".to_owned()],
+            Self::Io { error, .. } => {
+                let mut hints = Exit::hints_of_io(error);
+                hints.push("nothing was changed".to_owned());
+                hints
+            }
         }
     }
 }

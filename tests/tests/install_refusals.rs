@@ -1,5 +1,7 @@
 //! What `install` refuses: the message, the exit code, and that the node is as it was.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -67,6 +69,34 @@ fn a_repository_that_cannot_be_reached() {
     let nobody = format!("http://{}", free_address());
     node.takes_from(&nobody);
     refused(&node, &["1.0.0"], 8, &[&nobody]);
+}
+
+/// Monitoring, for one, looks at a node as a user to whom nothing of it belongs.
+#[test]
+fn another_user_may_look_and_is_told_what_it_takes_to_do_more() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0", "1.1.0"]);
+    let node = world.node(None);
+    let _ = node.install(["1.0.0"]).ok();
+    // Programs that are being tested may lie where only their builder gets to.
+    let copy = world.path("install");
+    std::fs::copy(program("install"), &copy).unwrap();
+    std::fs::set_permissions(world.path(""), Permissions::from_mode(0o755)).unwrap();
+    let another = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy);
+        Run::of(command.args(arguments).env("CUTOVER_ROOT", &node.root).current_dir("/"))
+    };
+    let before = node.inventory();
+    for look in [["status"], ["list"], ["log"], ["verify"]] {
+        let _ = another(&look).ok();
+    }
+    let hint = "run it as the user whose files these are, or as root";
+    for act in [&["1.1.0"][..], &["rollback"], &["prune"], &["fetch", "1.0.0", "--output", "/away"]]
+    {
+        another(act).refused(2, &["Permission denied", hint]);
+    }
+    assert_same(&before, &node.inventory());
 }
 
 #[test]

@@ -49,12 +49,7 @@ enum End {
 
 impl From<DiskError> for End {
     fn from(error: DiskError) -> Self {
-        let denied = error.source.kind() == io::ErrorKind::PermissionDenied;
-        let failure = Failure::from(error);
-        Self::Failed(match denied {
-            true => failure.hint("run it as the gate's user, whose files these are, or as root"),
-            false => failure,
-        })
+        Self::Failed(error.into())
     }
 }
 

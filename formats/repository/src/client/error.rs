@@ -128,7 +128,7 @@ impl Explain for TrustError {
             Self::OtherRoot { .. } => {
                 vec!["to trust another repository, remove that folder first".to_owned()]
             }
-            Self::Local { .. } => Vec::new(),
+            Self::Local { source, .. } => Exit::hints_of_io(source),
             Self::Pointer(error) => error.hints(),
             Self::Descriptor(error) => error.hints(),
         }

@@ -4,8 +4,9 @@
 //! what is stored is a memory of versions and a saving of downloads, not a source of trust. Only
 //! `root.json` is one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use cutover_formats::tuf::names;
@@ -98,7 +99,10 @@ impl Folder {
     }
 
     fn fresh(&self, bytes: &[u8]) -> io::Result<NamedTempFile> {
-        let mut file = temporary::make(Builder::new().prefix(PREFIX), &self.0)?;
+        let mut builder = Builder::new();
+        // Nothing of it is a secret, and whoever may only look at a node needs to read it.
+        builder.prefix(PREFIX).permissions(Permissions::from_mode(0o644));
+        let mut file = temporary::make(&builder, &self.0)?;
         file.write_all(bytes)?;
         Ok(file)
     }
