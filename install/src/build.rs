@@ -181,7 +181,7 @@ impl Builder {
     fn commands(&self, site: &Site<'_>, python: &Python, interpreter: &Path) -> [Command; 2] {
         let place = |path: &RelPath| site.prefix.join(path.as_path());
         let (env, lock) = (place(&python.env), place(&python.requirements));
-        let (wheels, inside) = (place(&python.wheels), env.join("bin/python"));
+        let inside = env.join("bin/python");
         let install = ["pip", "install", "--no-index", "--require-hashes", "--no-deps"];
         let (mut make, mut fill) = match self {
             Self::Uv(uv) => (self.command(site, uv), self.command(site, uv)),
@@ -194,18 +194,21 @@ impl Builder {
                 fill.arg("--python").arg(inside);
             }
             Self::Pip => {
-                make.args(["-m", "venv"]).arg(env);
-                fill.arg("-m").args(install);
+                // Isolated: otherwise it takes modules from the folder that it runs in.
+                make.args(["-I", "-m", "venv"]).arg(env);
+                fill.args(["-I", "-m"]).args(install);
                 fill.args(["--disable-pip-version-check", "--no-cache-dir", "--no-input"]);
             }
         }
-        fill.arg("--find-links").arg(wheels).arg("-r").arg(lock);
+        // Relative to the prefix: uv takes a comma in the path of the root for the end of one of several.
+        fill.arg("--find-links").arg(python.wheels.as_path()).arg("-r").arg(lock);
         [make, fill]
     }
 
     /// A command that sees nothing of the operator's own Python settings.
     fn command(&self, site: &Site<'_>, program: &Path) -> Command {
         let mut command = Command::new(program);
+        command.current_dir(site.prefix);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let foreign = ["PIP_", "UV_", "PYTHON", "VIRTUAL_ENV", "CONDA_", "CUTOVER_"];

@@ -216,18 +216,20 @@ fn beyond_links(path: PathBuf) -> PathBuf {
     }
 }
 
-/// A program in `PATH`, or at the path that its name is.
+/// A program in `PATH`, or at the path that its name is; absolute, for whoever runs it elsewhere.
 #[must_use]
 pub fn find_command(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let executable = |path: &Path| {
         path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
-    if name.contains('/') {
-        return Some(PathBuf::from(name)).filter(|path| executable(path));
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| executable(path))
+    let found = if name.contains('/') {
+        Some(PathBuf::from(name)).filter(|path| executable(path))
+    } else {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| executable(path))
+    };
+    found.and_then(|path| std::path::absolute(path).ok())
 }
 
 #[cfg(test)]

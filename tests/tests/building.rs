@@ -27,6 +27,8 @@ impl Scene {
         add_source(&tree, &slow);
         let toml = std::fs::read_to_string(tree.folder.join("release.toml")).expect("it is there");
         tree.write("release.toml", &format!("{toml}\n{VENDOR}"));
+        // Builders run in the prefix, and take nothing of theirs from it.
+        tree.write("json.py", "raise SystemExit('this is not the json you want')\n");
         tree.tag("1.1.0");
         let _ = world.pack(["release", "--source", "tree"]).ok();
         Self { world, slow }
@@ -146,7 +148,7 @@ fn a_builder_does_not_outlive_what_comes_after_its_installer() {
     ];
     for (builder, doing) in some(cases, 2) {
         let at = format!("{builder:?}-{doing:?}");
-        let node = scene.node(&scene.world.path(&at));
+        let node = scene.node(&scene.world.path(&format!("{at}, a node")));
         let (mut killed, pids) = scene.building(&mut builder.command(&node, doing));
         killed.signal("KILL");
         wait_until("its end", || killed.has_ended());
