@@ -20,6 +20,7 @@ pub mod status;
 pub mod verify;
 
 use std::collections::BTreeSet;
+use std::io;
 
 use cutover_formats::name::Product;
 use cutover_repository::client::Client;
@@ -45,9 +46,12 @@ fn only_product(client: &mut Client<'_>) -> Result<Product, Failure> {
 
 /// From now on Ctrl-C has what is under way go back in good order.
 fn heed_signals(output: &Output) -> Result<(), Failure> {
-    interrupt::heed(output).map_err(|error| {
-        Failure::new(Exit::of_io(&error), format!("cannot wait for signals: {error}"))
-    })
+    interrupt::heed(output).map_err(without_signals)
+}
+
+/// Signals cannot be waited for.
+fn without_signals(error: io::Error) -> Failure {
+    Failure::new(Exit::of_io(&error), format!("cannot wait for signals: {error}"))
 }
 
 /// Takes the node's lock and ends what a crash cut off.

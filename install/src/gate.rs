@@ -58,6 +58,7 @@ pub use answer::PageError;
 pub use errand::errand;
 pub(crate) use errand::myself;
 pub(crate) use identity::sweep;
+pub(crate) use log_files::older as older_log;
 pub use protocol::{GateStatus, Maintenance, Running, State, SwapFigures};
 pub use run::{Entrance, run};
 pub use session::{ControlError, Session};

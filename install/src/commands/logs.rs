@@ -10,6 +10,7 @@ use cutover_terminal::{Exit, Failure, Output, Pieces};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::without_signals;
 use crate::cli::RootArgs;
 use crate::disk::DiskError;
 use crate::node::Node;
@@ -137,14 +138,10 @@ impl Showing<'_> {
 
     /// Until Ctrl-C, which is how it is meant to end.
     fn follow(&mut self) -> Result<(), End> {
-        let wrong = |error: io::Error| {
-            let message = format!("cannot wait for signals: {error}");
-            Failure::new(Exit::of_io(&error), message)
-        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(wrong)?.block_on(async {
-            let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
-            let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
+        runtime.map_err(without_signals)?.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt()).map_err(without_signals)?;
+            let mut terminate = signal(SignalKind::terminate()).map_err(without_signals)?;
             loop {
                 self.go_on()?;
                 tokio::select! {

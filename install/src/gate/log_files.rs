@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,11 @@ pub(super) struct LogFiles {
     written: u64,
     #[serde(skip)]
     within_line: bool,
+}
+
+/// What the file that was written `number` files before the one at `path` is called.
+pub(crate) fn older(path: &Path, number: u32) -> PathBuf {
+    PathBuf::from(format!("{}.{number}", path.display()))
 }
 
 /// What could not be written.
@@ -135,7 +140,7 @@ impl LogFiles {
         if moved {
             return Ok(());
         }
-        let name = |number| PathBuf::from(format!("{}.{number}", self.path.display()));
+        let name = |number| older(&self.path, number);
         for number in (1..self.files.saturating_sub(1)).rev() {
             match fs::rename(name(number), name(number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -4,11 +4,11 @@
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::PathBuf;
 
 use cutover_formats::version::Version;
 
 use crate::disk::DiskError;
+use crate::gate::older_log;
 use crate::root::Root;
 
 /// How much is read at once.
@@ -67,7 +67,7 @@ pub(super) fn pieces(root: &Root, version: &Version) -> Result<Vec<Piece>, DiskE
     for number in 0.. {
         let path = match number {
             0 => newest.clone(),
-            number => PathBuf::from(format!("{}.{number}", newest.display())),
+            number => older_log(&newest, number),
         };
         let file = match File::open(&path) {
             Ok(file) => file,

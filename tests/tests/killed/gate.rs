@@ -24,6 +24,13 @@ const CALLS: [&str; 10] = [
     "sendto",
 ];
 
+/// Tells a gate under `strace` to end. It may die in this very moment, and then needs no word.
+fn end(node: &NodeDir<'_>, gate: &mut Running) {
+    let pid = std::fs::read_to_string(node.root.join("run/gate.lock")).expect("it is held");
+    let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
+    wait_until("the gate has ended", || gate.has_ended());
+}
+
 /// Starts a gate under `strace` and has an install pass through it, as far as it comes.
 fn swap(trial: &Trial<'_>, mut strace: Command, arguments: &[&str]) -> End {
     let node = trial.node;
@@ -37,11 +44,8 @@ fn swap(trial: &Trial<'_>, mut strace: Command, arguments: &[&str]) -> End {
         assert!(!run.stderr.contains("panicked"), "{run}");
     }
     if !gate.has_ended() {
-        // It may die in this very moment, and then needs no word.
-        let pid = std::fs::read_to_string(node.root.join("run/gate.lock")).expect("it is held");
-        let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
+        end(node, &mut gate);
     }
-    wait_until("the gate has ended", || gate.has_ended());
     match gate.0.wait().expect("it is our child").code() {
         None => End::Killed,
         Some(_) => End::Done,
@@ -104,9 +108,7 @@ fn minders_are_killed(node: &NodeDir<'_>) {
         litter(&node.root).into_iter().filter(record).count()
     };
     wait_until("a record in the making", || gate.has_ended() || left() > 0);
-    let pid = std::fs::read_to_string(node.root.join("run/gate.lock")).expect("it is held");
-    let _ = Command::new("kill").arg(pid.trim()).stderr(Stdio::null()).status();
-    wait_until("the gate has ended", || gate.has_ended());
+    end(node, &mut gate);
     assert!(left() > 0);
 }
 
