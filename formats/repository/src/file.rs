@@ -3,7 +3,7 @@
 //! Files are made whole beside the repository, in `.incoming/`, synced, and then given their name by
 //! `link(2)`, which fails where the name is taken: create-if-absent without a lock, also on NFS.
 //! The one file that is replaced is replaced by `rename(2)` under a lock that only its writers take.
-//! A name that [`Create::create`] or [`Swap::swap`] reported is on the disk: file and folder are synced
+//! No symbolic link in it is followed. A name that [`Create::create`] or [`Swap::swap`] reported is on the disk: file and folder are synced
 //! once each, and nothing else is.
 //!
 //! A temporary file holds a shared `flock` while its maker lives, so that what dead publishers left
@@ -20,13 +20,14 @@ use cutover_formats::path::RelPath;
 use tempfile::NamedTempFile;
 
 use crate::store::{Body, Create, Created, Read, StoreError, Swap, Swapped};
-use folder::Tree;
+use folder::{Folder, Tree};
 use incoming::Incoming;
 
 /// A repository in a folder, on a local disk or a network file system.
 #[derive(Debug)]
 pub struct FileStore {
     base: PathBuf,
+    tree: Tree,
 }
 
 impl FileStore {
@@ -46,7 +47,9 @@ impl FileStore {
             Err(error) => return Err(reading(&base.display().to_string(), error)),
         }
         let base = std::path::absolute(base).map_err(|error| unreachable(error.to_string()))?;
-        Ok(Self { base })
+        let tree =
+            Tree::open(&base).map_err(|error| reading(&base.display().to_string(), error))?;
+        Ok(Self { base, tree })
     }
 
     /// Makes the folder for a new repository, if it is missing.
@@ -65,18 +68,18 @@ impl FileStore {
         self.incoming().sweep()
     }
 
-    fn incoming(&self) -> Incoming {
-        Incoming::of(&self.base)
+    fn incoming(&self) -> Incoming<'_> {
+        Incoming::of(&self.base, &self.tree)
     }
 
-    fn path(&self, path: &str) -> Result<PathBuf, StoreError> {
-        let path: RelPath = path.parse()?;
-        Ok(self.base.join(path.as_path()))
+    /// The file's name for messages.
+    fn shown(&self, path: &RelPath) -> String {
+        self.base.join(path.as_path()).display().to_string()
     }
 
-    fn open_file(&self, path: &Path) -> Result<File, StoreError> {
-        let what = || path.display().to_string();
-        let file = File::open(path).map_err(|error| reading(&what(), error))?;
+    fn open_file(&self, path: &RelPath) -> Result<File, StoreError> {
+        let what = || self.shown(path);
+        let file = self.tree.file(path).map_err(|error| reading(&what(), error))?;
         match file.metadata() {
             Ok(found) if found.is_file() => Ok(file),
             Ok(_) => Err(StoreError::NotFound { what: what() }),
@@ -99,22 +102,27 @@ impl FileStore {
         Ok(temp)
     }
 
-    /// Gives the file at `staged` the name `target`, unless that is taken.
-    fn name(&self, staged: &Path, target: &Path) -> Result<Created, StoreError> {
-        match folder::link_new(staged, target) {
+    /// Gives the file at `staged` the name `target` in `folder`, unless that is taken.
+    fn name(
+        &self,
+        staged: &Path,
+        folder: &Folder,
+        target: &RelPath,
+    ) -> Result<Created, StoreError> {
+        match folder.link_new(staged, target.file_name()) {
             Ok(()) => Ok(Created::New),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Created::Exists),
-            Err(error) => Err(writing(&target.display().to_string(), error)),
+            Err(error) => Err(writing(&self.shown(target), error)),
         }
     }
 }
 
 impl Read for FileStore {
     fn get(&self, path: &str, cap: u64) -> Result<Vec<u8>, StoreError> {
-        let path = self.path(path)?;
+        let path: RelPath = path.parse()?;
         let mut bytes = Vec::new();
         let read = self.open_file(&path)?.take(cap.saturating_add(1)).read_to_end(&mut bytes);
-        let what = || path.display().to_string();
+        let what = || self.shown(&path);
         read.map_err(|error| reading(&what(), error))?;
         if bytes.len() as u64 > cap {
             return Err(StoreError::TooLarge { what: what(), cap });
@@ -128,10 +136,9 @@ impl Read for FileStore {
         from: u64,
         cap: u64,
     ) -> Result<Box<dyn std::io::Read + Send + '_>, StoreError> {
-        let path = self.path(path)?;
+        let path: RelPath = path.parse()?;
         let mut file = self.open_file(&path)?;
-        file.seek(SeekFrom::Start(from))
-            .map_err(|error| reading(&path.display().to_string(), error))?;
+        file.seek(SeekFrom::Start(from)).map_err(|error| reading(&self.shown(&path), error))?;
         Ok(Box::new(file.take(cap)))
     }
 
@@ -142,19 +149,21 @@ impl Read for FileStore {
 
 impl Create for FileStore {
     fn create(&self, path: &str, body: Body<'_>) -> Result<Created, StoreError> {
-        let target = self.path(path)?;
-        let tree = Tree { base: &self.base };
-        let folder = tree.make_parent(&target)?;
+        let target: RelPath = path.parse()?;
+        let failed = |error| writing(&self.shown(&target), error);
+        let folder = self.tree.make_parent(&target).map_err(failed)?;
         let created = match body {
-            _ if target.symlink_metadata().is_ok() => Created::Exists,
+            _ if folder.has(target.file_name()) => Created::Exists,
             Body::File(file) if self.incoming().holds(file) => {
-                folder::sync(file)?;
-                self.name(file, &target)?
+                File::open(file)
+                    .and_then(|file| file.sync_data())
+                    .map_err(|error| writing(&file.display().to_string(), error))?;
+                self.name(file, &folder, &target)?
             }
-            body => self.name(self.staged(body)?.path(), &target)?,
+            body => self.name(self.staged(body)?.path(), &folder, &target)?,
         };
         // Also for a file that was there: its maker may be between link and sync.
-        folder::sync(folder)?;
+        folder.sync().map_err(failed)?;
         Ok(created)
     }
 
@@ -165,8 +174,9 @@ impl Create for FileStore {
 
 impl Swap for FileStore {
     fn swap(&self, path: &str, expected: Option<&[u8]>, new: &[u8]) -> Result<Swapped, StoreError> {
-        let target = self.path(path)?;
-        let folder = Tree { base: &self.base }.make_parent(&target)?;
+        let target: RelPath = path.parse()?;
+        let failed = |error| writing(&self.shown(&target), error);
+        let folder = self.tree.make_parent(&target).map_err(failed)?;
         let staged = self.staged(Body::Bytes(new))?;
         let _lock = self.incoming().lock()?;
         let cap = expected.map_or(0, |bytes| bytes.len() as u64);
@@ -180,10 +190,11 @@ impl Swap for FileStore {
         if !unchanged {
             return Ok(Swapped::Changed);
         }
-        staged
-            .persist(&target)
-            .map_err(|failed| writing(&target.display().to_string(), failed.error))?;
-        folder::sync(folder)?;
+        let staged = staged.into_temp_path();
+        folder.replace(&staged, target.file_name()).map_err(failed)?;
+        // Its name is gone: there is nothing left to remove.
+        let _ = staged.keep();
+        folder.sync().map_err(failed)?;
         Ok(Swapped::Done)
     }
 }
@@ -191,6 +202,9 @@ impl Swap for FileStore {
 /// What it means that `what` cannot be read.
 fn reading(what: &str, error: std::io::Error) -> StoreError {
     let what = what.to_owned();
+    if folder::is_link(&error) {
+        return link_on_the_way(what);
+    }
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => StoreError::NotFound { what },
         ErrorKind::PermissionDenied => StoreError::Denied {
@@ -205,6 +219,9 @@ fn reading(what: &str, error: std::io::Error) -> StoreError {
 /// What it means that `what` cannot be written.
 pub(crate) fn writing(what: &str, error: std::io::Error) -> StoreError {
     let what = what.to_owned();
+    if folder::is_link(&error) {
+        return link_on_the_way(what);
+    }
     match error.kind() {
         ErrorKind::NotFound => {
             StoreError::Unreachable { what, why: "its folder has gone away".to_owned() }
@@ -216,6 +233,18 @@ pub(crate) fn writing(what: &str, error: std::io::Error) -> StoreError {
                 .to_owned(),
         },
         _ => failed(what, error),
+    }
+}
+
+fn link_on_the_way(what: String) -> StoreError {
+    StoreError::Denied {
+        what,
+        why:
+            "a symbolic link stands in its place or on the way to it, and none in a repository is \
+              followed"
+                .to_owned(),
+        hint: "nothing was read or written through it; mount the other folder there instead"
+            .to_owned(),
     }
 }
 

@@ -121,6 +121,49 @@ fn sweeps_only_what_the_dead_left() {
     assert_eq!(names(&folder.path().join(".incoming")).len(), 1);
 }
 
+/// For reading and for writing alike, wherever in the repository they stand.
+#[test]
+fn links_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    let scratch = tempfile::tempdir().unwrap();
+    let (base, outside) = (scratch.path().join("repo"), scratch.path().join("outside"));
+    std::fs::create_dir_all(base.join("targets")).unwrap();
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("secret"), "secret").unwrap();
+    symlink("../../outside", base.join("targets/folder")).unwrap();
+    symlink("../outside/secret", base.join("file")).unwrap();
+    symlink("../outside/new", base.join("dangling")).unwrap();
+    let store = FileStore::open(&base).unwrap();
+    let refused = |error: StoreError| {
+        assert_eq!(error.exit(), Exit::Usage, "{error}");
+        assert!(error.to_string().contains("symbolic link"), "{error}");
+    };
+    refused(store.get("file", 99).unwrap_err());
+    refused(store.get("targets/folder/secret", 99).unwrap_err());
+    refused(store.stream("file", 0, 99).err().unwrap());
+    refused(store.create("targets/folder/x", Body::Bytes(b"x")).unwrap_err());
+    refused(store.create("targets/folder/deep/er/x", Body::Bytes(b"x")).unwrap_err());
+    assert_eq!(store.create("dangling", Body::Bytes(b"x")).unwrap(), Created::Exists);
+    refused(store.swap("file", Some(b"secret"), b"x").unwrap_err());
+    refused(store.swap("targets/folder/secret", Some(b"secret"), b"x").unwrap_err());
+    std::fs::remove_dir_all(base.join(".incoming")).unwrap();
+    std::fs::write(outside.join("upload-of-others"), "x").unwrap();
+    symlink("../outside", base.join(".incoming")).unwrap();
+    refused(store.sweep().unwrap_err());
+    refused(store.temp_file().unwrap_err());
+    refused(store.create("x", Body::Bytes(b"x")).unwrap_err());
+    assert_eq!(names(&outside), ["secret", "upload-of-others"]);
+    // The way to the repository is its operator's.
+    symlink("repo", scratch.path().join("way")).unwrap();
+    std::fs::remove_file(base.join(".incoming")).unwrap();
+    let store = FileStore::open(&scratch.path().join("way")).unwrap();
+    assert_eq!(store.create("x", Body::Bytes(b"x")).unwrap(), Created::New);
+    std::fs::remove_file(base.join(".incoming/lock")).unwrap_or_default();
+    symlink("../../outside/lock", base.join(".incoming/lock")).unwrap();
+    refused(store.swap("x", Some(b"x"), b"y").unwrap_err());
+    assert_eq!(names(&outside).len(), 2);
+}
+
 #[test]
 fn a_missing_folder_is_unreachable() {
     let folder = tempfile::tempdir().unwrap();

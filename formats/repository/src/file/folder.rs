@@ -1,62 +1,107 @@
-//! Folders and names, made durably.
+//! The folders and names of a repository, made durably, and nothing outside of it.
+//!
+//! The kernel resolves every path beneath the repository's folder and goes through no symbolic link
+//! there, for reading and writing alike: a link that somebody left in a repository leads nobody to a
+//! file that is not the repository's. Links on the way *to* the folder are the operator's, and mounts
+//! below it are followed.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags};
+use cutover_formats::path::RelPath;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::writing;
-use crate::store::StoreError;
+/// The folder of a repository.
+#[derive(Debug)]
+pub(super) struct Tree(OwnedFd);
 
-/// The folders of a repository.
-pub(super) struct Tree<'a> {
-    pub(super) base: &'a Path,
-}
+const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Nobody waits for the other end of a pipe that somebody left in a repository.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+/// As for any new folder, the process' umask has the last word.
+const MODE: Mode = Mode::from_raw_mode(0o777);
 
-impl Tree<'_> {
-    /// The folder of `target`, made if it is missing. The base itself is never made.
-    pub(super) fn make_parent<'t>(&self, target: &'t Path) -> Result<&'t Path, StoreError> {
-        let folder = target.parent().unwrap_or(target);
-        if !folder.is_dir() {
-            self.make(folder)?;
+impl Tree {
+    pub(super) fn open(base: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(base, flags, Mode::empty())?))
+    }
+
+    /// Opens a file, or what else is called so, for reading.
+    pub(super) fn file(&self, path: &RelPath) -> io::Result<File> {
+        Ok(self.resolve(path.as_str(), READ)?.into())
+    }
+
+    /// Opens a folder that is there.
+    pub(super) fn folder(&self, path: &str) -> io::Result<Folder> {
+        Ok(Folder(self.resolve(path, FOLDER)?))
+    }
+
+    /// Opens the folder of `path`, made if it is missing. The repository's own is never made.
+    pub(super) fn make_parent(&self, path: &RelPath) -> io::Result<Folder> {
+        let parent = path.parent().unwrap_or(".");
+        match self.folder(parent) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+        let mut folder = self.folder(".")?;
+        for (at, _) in parent.match_indices('/').chain([(parent.len(), "")]) {
+            let name = parent[..at].rsplit('/').next().unwrap_or(parent);
+            match rustix::fs::mkdirat(&folder.0, name, MODE) {
+                Ok(()) => folder.sync()?,
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            folder = self.folder(&parent[..at])?;
         }
         Ok(folder)
     }
 
-    fn make(&self, folder: &Path) -> Result<(), StoreError> {
-        let failed = |error| Err(writing(&folder.display().to_string(), error));
-        let Some(parent) = folder.parent().filter(|_| folder != self.base) else {
-            return failed(ErrorKind::NotFound.into());
-        };
-        match std::fs::create_dir(folder) {
-            Ok(()) => sync(parent),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.make(parent)?;
-                self.make(folder)
+    fn resolve(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::openat2(&self.0, path, flags, Mode::empty(), BENEATH)?)
+    }
+}
+
+/// A folder of a repository, in which files get their names.
+#[derive(Debug)]
+pub(super) struct Folder(OwnedFd);
+
+impl Folder {
+    /// Whether something is called so, be it a link that leads nowhere.
+    pub(super) fn has(&self, name: &str) -> bool {
+        rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Gives the file `from` the name `name` unless that is taken (`AlreadyExists`). Where the file
+    /// system has no hard links, `from` is renamed.
+    pub(super) fn link_new(&self, from: &Path, name: &str) -> io::Result<()> {
+        match rustix::fs::linkat(CWD, from, &self.0, name, AtFlags::empty()) {
+            Ok(()) => Ok(()),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+                let new = RenameFlags::NOREPLACE;
+                Ok(rustix::fs::renameat_with(CWD, from, &self.0, name, new)?)
             }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => failed(error),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// Gives the file `from` the name `name` in place of what has it.
+    pub(super) fn replace(&self, from: &Path, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(CWD, from, &self.0, name)?)
+    }
+
+    /// Brings its names to the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(&self.0)?)
     }
 }
 
-/// Brings a file or a folder to the disk.
-pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
-    File::open(path)
-        .and_then(|file| file.sync_data())
-        .map_err(|error| writing(&path.display().to_string(), error))
-}
-
-/// Gives the file `from` the name `to` unless that is taken (`AlreadyExists`). Where the file system
-/// has no hard links, `from` is renamed.
-pub(super) fn link_new(from: &Path, to: &Path) -> io::Result<()> {
-    match rustix::fs::link(from, to) {
-        Ok(()) => Ok(()),
-        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
-            Ok(rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
-        }
-        Err(error) => Err(error.into()),
-    }
+/// Whether a path could not be followed because of a symbolic link.
+pub(super) fn is_link(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::XDEV))
 }

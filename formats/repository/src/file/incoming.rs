@@ -2,48 +2,56 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use tempfile::{Builder, NamedTempFile};
 
+use super::folder::Tree;
 use super::{reading, writing};
 use crate::store::StoreError;
 use crate::temporary;
 
+const NAME: &str = ".incoming";
 const PREFIX: &str = "upload-";
 /// As for any new file, the process' umask has the last word.
 const MODE: u32 = 0o666;
 
 /// The folder of files under way.
-pub(super) struct Incoming(PathBuf);
+pub(super) struct Incoming<'a> {
+    path: PathBuf,
+    tree: &'a Tree,
+}
 
-impl Incoming {
-    pub(super) fn of(base: &Path) -> Self {
-        Self(base.join(".incoming"))
+impl<'a> Incoming<'a> {
+    pub(super) fn of(base: &Path, tree: &'a Tree) -> Self {
+        Self { path: base.join(NAME), tree }
     }
 
     /// Whether `file` is directly inside, so that it may be linked.
     pub(super) fn holds(&self, file: &Path) -> bool {
-        file.parent() == Some(&self.0)
+        file.parent() == Some(&self.path)
     }
 
     /// A new file that no sweep takes away while it is open.
     pub(super) fn temp_file(&self) -> Result<NamedTempFile, StoreError> {
         let made = self.make().and_then(|()| {
             let mode = Permissions::from_mode(MODE);
-            temporary::make(Builder::new().prefix(PREFIX).permissions(mode), &self.0)
+            temporary::make(Builder::new().prefix(PREFIX).permissions(mode), &self.path)
         });
-        made.map_err(|error| writing(&self.0.display().to_string(), error))
+        made.map_err(|error| writing(&self.path.display().to_string(), error))
     }
 
     /// Held around the compare and the rename of a swap; released on drop.
     pub(super) fn lock(&self) -> Result<File, StoreError> {
-        let path = self.0.join("lock");
+        let path = self.path.join("lock");
         let open = || {
             self.make()?;
-            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).write(true);
+            let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+            let file = options.custom_flags(no_link).open(&path)?;
             flock(&file, FlockOperation::LockExclusive)?;
             Ok(file)
         };
@@ -52,14 +60,19 @@ impl Incoming {
 
     /// Removes the files whose makers are gone.
     pub(super) fn sweep(&self) -> Result<u64, StoreError> {
-        let swept = temporary::sweep(&self.0, PREFIX);
-        swept.map_err(|error| reading(&self.0.display().to_string(), error))
+        let swept = match self.tree.folder(NAME) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+            Err(error) => Err(error),
+            Ok(_) => temporary::sweep(&self.path, PREFIX),
+        };
+        swept.map_err(|error| reading(&self.path.display().to_string(), error))
     }
 
     fn make(&self) -> io::Result<()> {
-        match std::fs::create_dir(&self.0) {
+        match std::fs::create_dir(&self.path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
+            // It may have been there, as something else.
+            _ => self.tree.folder(NAME).map(|_| ()),
         }
     }
 }
