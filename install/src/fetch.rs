@@ -6,6 +6,7 @@ mod member;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cutover_formats::bundle::InvalidSeekTable;
 use cutover_formats::descriptor::Descriptor;
@@ -86,6 +87,13 @@ impl Blame for FetchError {
             | Self::Frame { .. }
             | Self::FileList(_) => true,
             Self::Disk(_) => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Store(error) => error.retry_after(),
+            _ => None,
         }
     }
 }

@@ -11,9 +11,10 @@ use cutover_publish::keyring::{Keyring, TrustFolder};
 use cutover_publish::{PATIENCE, PublishError, Repo, View};
 use cutover_repository::location::Location;
 use cutover_repository::open_write;
+use cutover_repository::patience::Patient;
 use cutover_repository::secret::Secret;
 use cutover_repository::store::{Read, Swap};
-use cutover_terminal::{Failure, Output};
+use cutover_terminal::{Failure, Output, OutputArgs};
 use jiff::Timestamp;
 
 use crate::cli::RepoArgs;
@@ -31,6 +32,8 @@ impl Opened {
     pub(crate) fn new(args: &RepoArgs) -> Result<Self, Failure> {
         let keyring = keyring(args.keys.clone())?;
         let store = open_write(&location(&args.repo)?, args.token().map(Secret::new))?;
+        let warn = |line: &str| OutputArgs::default().output().warn(line);
+        let store = Box::new(Patient::new(store, Box::new(warn)));
         Ok(Self { store, keyring, now: Timestamp::now() })
     }
 

@@ -41,7 +41,9 @@ fn whatever_a_place_answers() {
     let unsigned = br#"{"signatures":[],"signed":{}}"#.to_vec();
     for (path, answer, words) in [
         ("metadata/2.root.json", Answer::Bytes(b"{}".to_vec()), "is not trusted"),
-        ("metadata/2.root.json", Answer::Status(403), "403"),
+        ("metadata/2.root.json", Answer::Status(401), "401"),
+        (TIMESTAMP, Answer::Status(403), "403"),
+        (TIMESTAMP, Answer::Status(429), "429"),
         (TIMESTAMP, Answer::Endless(b"{".to_vec()), "larger than"),
         (TIMESTAMP, Answer::Status(404), "there is no repository at"),
         ("metadata/2.snapshot.json", Answer::Status(404), "incomplete"),

@@ -260,14 +260,16 @@ impl<'a> Client<'a> {
         Roots::pinned(&bytes).map_err(|refusal| TrustError::Refused { file, refusal })
     }
 
-    /// Step by step, each stored before the next is asked for. Only "not found" ends the chain.
+    /// Step by step, each stored before the next is asked for. Only "not found" ends the chain, or that
+    /// the server keeps the file from us: object stores say so of what is not there, to those who may not
+    /// list them. A server that hides a root so could as well say that there is none.
     fn follow_roots(&self, store: &dyn Read) -> Result<Timestamps, TrustError> {
         let mut roots = self.stored_root()?;
         for _ in 0..caps::ROOT_STEPS {
             let path = metadata(Root::TYPE, Some(roots.next_version()));
             let bytes = match store.get(&path, caps::ROOT) {
                 Ok(bytes) => bytes,
-                Err(error) if error.is_not_found() => {
+                Err(error) if error.is_not_found() || error.is_forbidden() => {
                     let file = metadata(Root::TYPE, Some(roots.root().head.version));
                     return roots
                         .finish(self.now)

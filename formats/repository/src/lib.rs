@@ -12,6 +12,7 @@ pub mod file;
 pub mod http;
 pub mod location;
 pub mod mirrors;
+pub mod patience;
 pub mod secret;
 pub mod store;
 mod temporary;

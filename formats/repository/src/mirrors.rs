@@ -6,7 +6,9 @@
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use crate::patience::{Waits, notice};
 use crate::store::{Read, StoreError};
 
 /// The places, in the order in which they are asked; the one that was good last comes first.
@@ -21,11 +23,21 @@ pub struct Mirrors<'a> {
 pub trait Blame: Display {
     /// Whether another place could do better.
     fn is_theirs(&self) -> bool;
+
+    /// When the place asks to come back, if it does.
+    fn retry_after(&self) -> Option<Duration>;
 }
 
 impl Blame for StoreError {
     fn is_theirs(&self) -> bool {
         true
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { after, .. } => Some(*after),
+            _ => None,
+        }
     }
 }
 
@@ -67,10 +79,36 @@ impl<'a> Mirrors<'a> {
     }
 
     /// Asks one after the other for something, and for its verification, until one gives what is
-    /// wanted. If none does, the first failure counts.
+    /// wanted. If none does, one that asks to come back later is waited for, for a minute at the most
+    /// ([`crate::patience`]), and all are asked again. In the end the first failure counts.
     pub fn ask<T, E: Blame + From<StoreError>>(
         &self,
         mut ask: impl FnMut(&'a dyn Read) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut waits = Waits::new();
+        loop {
+            let mut busy: Option<(Duration, String)> = None;
+            let answer = self.ask_each(&mut ask, &mut |store, after| {
+                if busy.as_ref().is_none_or(|(soonest, _)| after < *soonest) {
+                    busy = Some((after, store.describe()));
+                }
+            });
+            let waited = match (&answer, busy) {
+                (Err(error), Some((after, name))) if error.is_theirs() => {
+                    waits.next(after).map(|wait| (wait, name))
+                }
+                _ => None,
+            };
+            let Some((wait, name)) = waited else { return answer };
+            (self.tell)(&notice(&name, wait));
+            std::thread::sleep(wait);
+        }
+    }
+
+    fn ask_each<T, E: Blame + From<StoreError>>(
+        &self,
+        ask: &mut impl FnMut(&'a dyn Read) -> Result<T, E>,
+        busy: &mut impl FnMut(&dyn Read, Duration),
     ) -> Result<T, E> {
         let mut first = None;
         for (at, store) in self.in_order() {
@@ -83,6 +121,9 @@ impl<'a> Mirrors<'a> {
                 Err(error) => {
                     if self.count() > 1 {
                         (self.tell)(&format!("passing over {}: {error}", store.describe()));
+                    }
+                    if let Some(after) = error.retry_after() {
+                        busy(store, after);
                     }
                     first.get_or_insert(error);
                 }
@@ -119,6 +160,29 @@ mod tests {
         fn describe(&self) -> String {
             self.0.to_owned()
         }
+    }
+
+    #[test]
+    fn a_busy_one_is_waited_for_when_no_other_helps() {
+        let (one, two) = (Named("one"), Named("two"));
+        let told = Mutex::new(Vec::new());
+        let tell = |line: &str| told.lock().unwrap().push(line.to_owned());
+        let mirrors = Mirrors::new(vec![&one, &two], &tell);
+        let mut asked = Vec::new();
+        let answer: Result<usize, StoreError> = mirrors.ask(|store| {
+            asked.push(store.describe());
+            match (asked.len(), store.describe()) {
+                (1, what) => {
+                    let (why, after) = ("it is busy".to_owned(), Duration::from_millis(1));
+                    Err(StoreError::Busy { what, why, after })
+                }
+                (2, what) => Err(StoreError::NotFound { what }),
+                (count, _) => Ok(count),
+            }
+        });
+        assert_eq!((answer.unwrap(), asked), (3, vec!["one".into(), "two".into(), "one".into()]));
+        let said = told.lock().unwrap().pop().unwrap();
+        assert_eq!(said, "one is busy; asking again in 1 s");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! of a role's file is, is the same name in a folder and in a URL. Every call blocks. No store may be used from inside an async runtime's thread.
 
 use std::path::Path;
+use std::time::Duration;
 
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::path::UnsafePath;
@@ -100,6 +101,16 @@ pub enum StoreError {
         /// What happened.
         why: String,
     },
+    /// The server is there, and asks to come back later.
+    #[error("cannot reach {what}: {why}")]
+    Busy {
+        /// The file.
+        what: String,
+        /// The server's words.
+        why: String,
+        /// When to come back.
+        after: Duration,
+    },
     /// The repository's disk or quota is full.
     #[error("no space for {what}: {why}")]
     NoSpace {
@@ -111,6 +122,17 @@ pub enum StoreError {
     /// The repository may not be read or written by us.
     #[error("no permission for {what}: {why}")]
     Denied {
+        /// The file.
+        what: String,
+        /// What happened.
+        why: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The server keeps a file from us, or from everybody: object stores answer so where somebody who may
+    /// not list them asks for a file that is not there.
+    #[error("no permission for {what}: {why}")]
+    Forbidden {
         /// The file.
         what: String,
         /// What happened.
@@ -157,6 +179,12 @@ impl StoreError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
+
+    /// Whether a server keeps the file from us, without saying whether it is there.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Forbidden { .. })
+    }
 }
 
 /// Keeps the classification of [`Exit::of_io`] and, for [`StoreError::from_stream`], the error itself.
@@ -165,9 +193,9 @@ impl From<StoreError> for std::io::Error {
         use std::io::ErrorKind;
         let kind = match &error {
             StoreError::NotFound { .. } => ErrorKind::NotFound,
-            StoreError::Unreachable { .. } => ErrorKind::TimedOut,
+            StoreError::Unreachable { .. } | StoreError::Busy { .. } => ErrorKind::TimedOut,
             StoreError::NoSpace { .. } => ErrorKind::StorageFull,
-            StoreError::Denied { .. } => ErrorKind::PermissionDenied,
+            StoreError::Denied { .. } | StoreError::Forbidden { .. } => ErrorKind::PermissionDenied,
             StoreError::Io { source, .. } => source.kind(),
             StoreError::TooLarge { .. } | StoreError::Refused { .. } | StoreError::Path(_) => {
                 ErrorKind::InvalidData
@@ -182,9 +210,9 @@ impl Explain for StoreError {
         match self {
             Self::NotFound { .. } => Exit::NotFound,
             Self::TooLarge { .. } | Self::Path(_) => Exit::NotTrusted,
-            Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::Busy { .. } => Exit::Unreachable,
             Self::NoSpace { .. } => Exit::NoSpace,
-            Self::Denied { .. } => Exit::Usage,
+            Self::Denied { .. } | Self::Forbidden { .. } => Exit::Usage,
             Self::Refused { .. } => Exit::Unexpected,
             Self::Io { source, .. } => Exit::of_io(source),
         }
@@ -192,7 +220,10 @@ impl Explain for StoreError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Denied { hint, .. } => vec![hint.clone()],
+            Self::Denied { hint, .. } | Self::Forbidden { hint, .. } => vec![hint.clone()],
+            Self::Busy { .. } => {
+                vec!["it has too much to do; try again later, or name a mirror".to_owned()]
+            }
             Self::Unreachable { .. } => {
                 vec!["check the address, and whether it is up; then try again".to_owned()]
             }

@@ -30,6 +30,8 @@ use cutover_repository::store::{Read, StoreError};
 struct Mirror {
     files: BTreeMap<String, Vec<u8>>,
     broken: Option<String>,
+    /// Keeps everything from us that it does not have, as object stores do.
+    may_not_be_listed: bool,
     asked: Mutex<Vec<String>>,
 }
 
@@ -46,7 +48,13 @@ impl Read for Mirror {
         if self.broken.as_deref() == Some(path) {
             return Err(StoreError::Unreachable { what, why: "a test".to_owned() });
         }
-        let Some(bytes) = self.files.get(path) else { return Err(StoreError::NotFound { what }) };
+        let Some(bytes) = self.files.get(path) else {
+            if self.may_not_be_listed {
+                let (why, hint) = ("403".to_owned(), String::new());
+                return Err(StoreError::Forbidden { what, why, hint });
+            }
+            return Err(StoreError::NotFound { what });
+        };
         if bytes.len() as u64 > cap {
             return Err(StoreError::TooLarge { what, cap });
         }
@@ -256,6 +264,20 @@ fn row_2_only_not_found_ends_the_chain_of_roots() {
     scene.mirror.broken = Some("metadata/2.root.json".to_owned());
     assert_eq!(scene.refresh().unwrap_err().exit(), Exit::Unreachable);
     assert_eq!(scene.names(), "root.json", "nothing was trusted");
+}
+
+/// An object store says 403 of what is not there to those who may not list it. For the next root that is as
+/// good as "not found", which it could have said as well; for what has to be there it is an error.
+#[test]
+fn row_2_a_root_that_is_forbidden_is_not_there() {
+    let mut scene = Scene::new();
+    scene.mirror.may_not_be_listed = true;
+    scene.vendor.root = 2;
+    scene.vendor.publish(&mut scene.mirror);
+    scene.refresh().unwrap();
+    assert_eq!(scene.stored("root.json").unwrap(), scene.vendor.root());
+    scene.mirror.files.remove("metadata/timestamp.json");
+    assert_eq!(scene.refresh().unwrap_err().exit(), Exit::Usage);
 }
 
 #[test]

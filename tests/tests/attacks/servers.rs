@@ -23,8 +23,10 @@ fn servers_and_networks_without_keys() {
     // Row 2: whatever is not "not found" does not end the chain of roots.
     let second = "metadata/2.root.json";
     attack(on, bytes(second, b"{}".to_vec()), (3, &["2.root.json", "is not trusted"]), stays);
-    let denied = [(second.to_owned(), Answer::Status(403))];
-    attack(on, denied, (2, &["2.root.json", "403"]), stays);
+    let denied = [(second.to_owned(), Answer::Status(401))];
+    attack(on, denied, (2, &["2.root.json", "401"]), stays);
+    let denied = [(TIMESTAMP.to_owned(), Answer::Status(403))];
+    attack(on, denied, (2, &["timestamp.json", "403"]), stays);
     let broken = [(second.to_owned(), Answer::Status(502))];
     attack(on, broken, (8, &["2.root.json", "502"]), stays);
     let mut root = forger.signed("metadata/1.root.json");

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cutover_formats::channel::InvalidPointer;
 use cutover_formats::descriptor::InvalidDescriptor;
@@ -90,6 +91,13 @@ impl Blame for TrustError {
             | Self::Local { .. }
             | Self::Pointer(_)
             | Self::Descriptor(_) => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Store(error) => error.retry_after(),
+            _ => None,
         }
     }
 }

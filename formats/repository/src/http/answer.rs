@@ -1,12 +1,17 @@
 //! What a server's answers and silences mean.
 
 use std::error::Error;
+use std::time::Duration;
 
-use reqwest::header::CONTENT_RANGE;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 
 use crate::location::shown;
 use crate::store::StoreError;
+
+const TOKEN: &str = "set CUTOVER_TOKEN to a token that the server accepts";
 
 /// A failed request.
 pub(super) enum Trouble {
@@ -31,7 +36,12 @@ pub(super) fn read(
     from: u64,
     response: Response,
 ) -> Result<Option<(Response, u64)>, Trouble> {
+    if let Some(after) = retry_after(response.status(), response.headers()) {
+        return Err(Trouble::Lasting(busy(url, response.status(), after)));
+    }
     match response.status() {
+        StatusCode::OK if is_page(url, response.headers()) => Err(portal(url)),
+        StatusCode::NETWORK_AUTHENTICATION_REQUIRED => Err(portal(url)),
         StatusCode::OK => Ok(Some((response, from))),
         StatusCode::PARTIAL_CONTENT if starts_at(&response) == Some(from) => {
             Ok(Some((response, 0)))
@@ -41,6 +51,45 @@ pub(super) fn read(
         status if status.is_server_error() => Err(Trouble::Passing(refused(url, status, ""))),
         status => Err(Trouble::Lasting(refused(url, status, ""))),
     }
+}
+
+/// When a server that has too much to do asks to come back.
+pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::trim);
+    let after = text.and_then(|text| match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let then = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+            Some(Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or_default())
+        }
+    });
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Some(after.unwrap_or(Duration::from_secs(1))),
+        StatusCode::SERVICE_UNAVAILABLE => after,
+        _ => None,
+    }
+}
+
+/// What it means that it does.
+pub(super) fn busy(url: &Url, status: StatusCode, after: Duration) -> StoreError {
+    let why = format!("the server answered {status}, to come back in {} s", after.as_secs());
+    StoreError::Busy { what: shown(url), why, after }
+}
+
+/// Whether it is a page for people, though none was asked for. No file of a repository is one by its
+/// type, but those that are called so.
+fn is_page(url: &Url, headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_called_so = [".html", ".htm", ".xhtml"].iter().any(|end| url.path().ends_with(end));
+    let kind = kind.trim_start().to_ascii_lowercase();
+    kind.starts_with("text/html") && !is_called_so
+}
+
+/// Somebody on the way answered in the repository's place.
+fn portal(url: &Url) -> Trouble {
+    let why = "a page for people (HTML) came instead of the file: a network that wants a login first \
+               (captive portal), or a proxy, answers in the repository's place";
+    nonsense(url, why)
 }
 
 fn starts_at(response: &Response) -> Option<u64> {
@@ -57,11 +106,8 @@ pub(super) fn refused(url: &Url, status: StatusCode, words: &str) -> StoreError 
     };
     match status {
         StatusCode::NOT_FOUND | StatusCode::GONE => StoreError::NotFound { what },
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => StoreError::Denied {
-            what,
-            why,
-            hint: "set CUTOVER_TOKEN to a token that the server accepts".to_owned(),
-        },
+        StatusCode::UNAUTHORIZED => StoreError::Denied { what, why, hint: TOKEN.to_owned() },
+        StatusCode::FORBIDDEN => StoreError::Forbidden { what, why, hint: TOKEN.to_owned() },
         StatusCode::INSUFFICIENT_STORAGE => StoreError::NoSpace { what, why },
         status if status.is_server_error() => StoreError::Unreachable { what, why },
         _ => StoreError::Refused { what, why },

@@ -68,7 +68,8 @@ impl HttpPublisher {
         let upload = upload::File::open(path)
             .map_err(|source| StoreError::Io { what: path.display().to_string(), source })?;
         if upload.length >= LARGE && self.has(url)? {
-            return Ok(Answer { status: StatusCode::PRECONDITION_FAILED, words: String::new() });
+            let status = StatusCode::PRECONDITION_FAILED;
+            return Ok(Answer { status, words: String::new(), after: None });
         }
         let request = request.header(CONTENT_LENGTH, upload.length);
         let sent = upload.sent.clone();
@@ -83,6 +84,9 @@ impl HttpPublisher {
     ) -> Result<Answer, StoreError> {
         let connection = &self.store.connection;
         match connection.wait(upload::send(request, connection.patience.store, sent)) {
+            Ok(Some(Answer { status, after: Some(after), .. })) => {
+                Err(answer::busy(url, status, after))
+            }
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(StoreError::Unreachable {
                 what: shown(url),

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use reqwest::{Body, RequestBuilder, Response, StatusCode};
 
+use super::answer::retry_after;
+
 /// Bytes of a file in memory at once.
 const CHUNK: usize = 256 << 10;
 /// Most bytes of a server's explanation that are read.
@@ -47,6 +49,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// Its explanation, one line, where it is text.
     pub(super) words: String,
+    /// When it asks to come back.
+    pub(super) after: Option<Duration>,
 }
 
 /// Sends a request, or gives up (`None`) when nothing of it was taken for `patience`.
@@ -61,8 +65,9 @@ pub(super) async fn send(
         if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
             let answer = answer?;
             let status = answer.status();
+            let after = retry_after(status, answer.headers());
             let words = tokio::time::timeout(patience, words(answer)).await.unwrap_or_default();
-            return Ok(Some(Answer { status, words }));
+            return Ok(Some(Answer { status, words, after }));
         }
         let now = sent.load(Ordering::Relaxed);
         if now == seen {
