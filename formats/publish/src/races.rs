@@ -282,6 +282,17 @@ fn leftovers_that_nobody_signed_are_stepped_over() {
     assert_eq!(scene.visible(), ["1.0.0"]);
 }
 
+/// However long a publisher is given for its last step: this is none's. (Else this test would not end.)
+#[test]
+fn nobody_waits_for_a_snapshot_that_nobody_signed() {
+    let scene = Scene::new();
+    let path = "metadata/2.snapshot.json".to_owned();
+    scene.files.lock().unwrap().insert(path, b"not metadata".to_vec());
+    let store = scene.store("a");
+    let repo = Repo { patience: Duration::from_secs(24 * 3600), ..scene.repo(&store) };
+    assert_eq!(refresh(&repo).unwrap().snapshot, 3);
+}
+
 #[test]
 fn refresh_brings_an_expired_repository_back() {
     let mut scene = Scene::new();

@@ -227,10 +227,17 @@ pub(super) fn next_snapshot(
             Err(error) => return Err(error.into()),
             Ok(bytes) => bytes,
         };
-        if ours != Some(version) && moves_on(repo, &client.timestamp_bytes()?)? {
+        let successor = client.trusted()?.successor(version, &bytes);
+        // What no keys have signed is nobody's last step but one: nobody waits for it.
+        let moved = match &successor {
+            _ if ours == Some(version) => false,
+            Ok(_) => moves_on(repo, &client.timestamp_bytes()?)?,
+            Err(_) => has_moved(repo, client)?,
+        };
+        if moved {
             return Ok(Next::Moved);
         }
-        match client.trusted()?.successor(version, &bytes) {
+        match successor {
             Ok(next) if is_whole(repo, client.trusted()?.snapshot(), &next)? => {
                 (repo.note)(&format!(
                     "completing snapshot {version}, which a publisher left behind"
@@ -250,6 +257,19 @@ pub(super) fn next_snapshot(
         }
     }
     Err(PublishError::LostRace { attempts: ATTEMPTS })
+}
+
+/// Whether the repository is not what was read of it any more: then what is refused may be good.
+fn has_moved(repo: &Repo<'_>, client: &mut Client<'_>) -> Result<bool, PublishError> {
+    if repo.store.get(layout::TIMESTAMP, caps::TIMESTAMP)? != client.timestamp_bytes()? {
+        return Ok(true);
+    }
+    let next = client.trusted()?.root().head.version.saturating_add(1);
+    match repo.store.get(&metadata("root", next), caps::ROOT) {
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(true),
+    }
 }
 
 /// Gives another publisher time for its last step.
