@@ -13,6 +13,7 @@ mod usage;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cutover_formats::exit::{Exit, Explain};
@@ -143,12 +144,26 @@ pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result
 }
 
 /// Opens a download that may have been begun before, for reading what is there and writing on.
-/// What it holds is not durable: it is hashed again whenever it is used. A link in its place is not
-/// followed: it may lie in a folder that others can write to.
+/// What it holds is not durable: it is hashed again whenever it is used. It may lie in a folder that
+/// others can write to: a link in its place is not followed, and a file that somebody else could change
+/// after it was verified is removed and begun anew.
 pub fn open_download(path: &Path) -> Result<File, DiskError> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(0o666);
-    rustix::fs::open(path, flags, mode).map(File::from).doing("open", path)
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags, Mode::empty()).map(File::from) {
+        Ok(file) if is_ours_alone(&file.metadata().doing("read", path)?) => return Ok(file),
+        Err(Errno::NOENT) => {}
+        Ok(_) | Err(Errno::LOOP | Errno::ACCESS | Errno::NXIO) => remove_file(path)?,
+        Err(error) => return Err(error).doing("open", path),
+    }
+    let made = flags | OFlags::CREATE | OFlags::EXCL;
+    rustix::fs::open(path, made, Mode::from_raw_mode(0o644)).map(File::from).doing("create", path)
+}
+
+/// Whether nobody else can change a file by its name here: it is this user's, only this user may write to it,
+/// and it has no other name.
+fn is_ours_alone(found: &fs::Metadata) -> bool {
+    let is_private = found.nlink() == 1 && found.mode() & 0o022 == 0;
+    found.is_file() && found.uid() == rustix::process::geteuid().as_raw() && is_private
 }
 
 /// Gives a file a second name, which is free. Not every file system can.

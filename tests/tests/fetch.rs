@@ -104,6 +104,47 @@ fn all_of_a_release_checks_itself() {
     assert_eq!(Run::of(&mut check).ok().stdout.matches(": OK").count(), 3);
 }
 
+/// In a folder that others may write to, what they left is neither gone on with nor taken for the release.
+#[test]
+fn what_others_could_change_is_not_gone_on_with() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+    const NOBODY: u32 = 65534;
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0"]);
+    let person = Person::of(&world, world.repository().display().to_string());
+    let path = person.output().join("tiny-1.0.0.tar.zst");
+    let part = person.output().join("tiny-1.0.0.tar.zst.part");
+    std::fs::create_dir(person.output()).expect("a folder");
+    let begin = |what: &dyn Fn()| {
+        what();
+        let _ = person.fetch("tiny@1.0.0").ok();
+        let found = std::fs::symlink_metadata(&path).expect("the bundle");
+        assert!(found.is_file() && found.uid() == 0 && found.nlink() == 1, "{found:?}");
+        assert_eq!(found.mode() & 0o022, 0, "{found:?}");
+        std::fs::remove_file(&path).expect("it is there");
+    };
+    let make = |path: &Path, mode| {
+        std::fs::write(path, "").expect("a file");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("its mode");
+    };
+    begin(&|| {
+        make(&part, 0o644);
+        chown(&part, Some(NOBODY), None).expect("this test runs as root");
+    });
+    begin(&|| make(&part, 0o666));
+    let other = world.path("other");
+    make(&other, 0o644);
+    begin(&|| std::fs::hard_link(&other, &part).expect("a second name"));
+    begin(&|| symlink(&other, &part).expect("a link"));
+    assert_eq!(std::fs::read(&other).expect("it is there"), b"", "nobody wrote there");
+    // The whole bundle, of somebody else.
+    let _ = person.fetch("tiny@1.0.0").ok();
+    chown(&path, Some(NOBODY), None).expect("this test runs as root");
+    let refused = person.fetch("tiny@1.0.0");
+    assert_eq!(refused.status, 2, "{refused}");
+    assert!(refused.stderr.contains("another user could change it"), "{refused}");
+}
+
 #[test]
 fn what_is_there_is_not_overwritten() {
     let world = World::new();

@@ -1,6 +1,7 @@
 //! `install fetch`: a release for people who only want its files, on a node or without one.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -271,11 +272,18 @@ impl Item {
         };
         let sha256 = || File::open(&self.path).and_then(hash).map_err(failed);
         if found.is_file() && found.len() == self.size && sha256()? == self.sha256 {
-            return Ok(false);
+            return if is_others(&found) { Err(self.of_others()) } else { Ok(false) };
         }
         let message = format!("{} is there already, and is something else", self.path.display());
         Err(Failure::new(Exit::Usage, message)
             .hint("it was left as it is; move it away, or say another --output"))
+    }
+
+    fn of_others(&self) -> Failure {
+        let path = self.path.display();
+        let message = format!("{path} is there already, but another user could change it");
+        Failure::new(Exit::Usage, message)
+            .hint("it was left as it is; move it away, or say another --output")
     }
 
     fn part(&self) -> PathBuf {
@@ -283,6 +291,12 @@ impl Item {
         name.push(".part");
         self.path.with_file_name(name)
     }
+}
+
+/// Whether somebody else than root could change a file after it was verified.
+fn is_others(found: &Metadata) -> bool {
+    let ours = [0, rustix::process::geteuid().as_raw()];
+    !ours.contains(&found.uid()) || found.mode() & 0o002 != 0
 }
 
 /// Brings what is missing; the bytes that came over the wire for the bundle.
