@@ -1,9 +1,13 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 use cutover_terminal::Verbosity;
+
+use crate::pace::Rules;
 
 /// Serve a Cutover repository over HTTP, and take releases from those who have a token
 ///
@@ -34,9 +38,35 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", default_value = "16GiB", value_parser = size)]
     pub max_upload: u64,
 
+    /// Address of a reverse proxy before this server, e.g. `127.0.0.1`; may be given more than once. What it
+    /// says in `X-Forwarded-For` counts: limits for a client then hold for the address that it names
+    #[arg(long, value_name = "ADDR")]
+    pub behind: Vec<IpAddr>,
+    /// Address on which `/metrics` is answered, and nothing else; without this option there are none
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
     /// Most connections at once; more wait
     #[arg(long, value_name = "N", default_value_t = 4096)]
     pub max_connections: u32,
+    /// Most connections of one client (an IPv4 address, or an IPv6 network of 64 bits), and most requests at once
+    /// for one that a proxy speaks for; more are answered with 429 [default: an eighth of --max-connections]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections_per_client: Option<u32>,
+    /// Most uploads at once; more wait
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub max_uploads: u32,
+    /// Most uploads at once with the same token; more wait
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub max_uploads_per_token: u32,
+    /// What a client has to take or send on average, a second
+    #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = size)]
+    pub min_rate: u64,
+    /// How many seconds a client may be slower than --min-rate before its connection is closed
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub stall: u64,
+    /// Most memory for files that are kept compressed; beyond it they are sent as they are
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    pub coded_memory: u64,
 
     /// Log only what needs attention, not every request
     #[arg(long)]
@@ -52,6 +82,16 @@ impl Args {
     #[must_use]
     pub fn verbosity(&self) -> Verbosity {
         if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
+    }
+
+    /// How fast a client has to be.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { patience: Duration::from_secs(self.stall), rate: self.min_rate }
+    }
+
+    /// What one client may have of connections.
+    pub(crate) fn share(&self) -> u32 {
+        self.max_connections_per_client.unwrap_or(self.max_connections / 8).max(1)
     }
 }
 

@@ -80,8 +80,21 @@ impl Part {
     }
 }
 
+/// All `size` bytes of a small file.
+pub(crate) async fn read(file: File, size: u64) -> io::Result<Bytes> {
+    let mut bytes = vec![0; size as usize];
+    match read_nowait(&file, &mut bytes, 0) {
+        Ok(length) if length == bytes.len() => Ok(bytes.into()),
+        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+            let read = move || file.read_exact_at(&mut bytes, 0).map(|()| bytes.into());
+            tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Reads only what needs no waiting for a disk.
-pub(crate) fn read_nowait(file: &File, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+fn read_nowait(file: &File, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
     preadv2(file, &mut [IoSliceMut::new(buffer)], at, ReadWriteFlags::NOWAIT)
 }
 

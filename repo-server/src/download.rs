@@ -1,8 +1,7 @@
 //! Answering with a file, or the part of it that was asked for.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use cutover_formats::digest::Digest;
 use hyper::body::Bytes;
@@ -11,10 +10,9 @@ use hyper::header::{
     ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
-use rustix::io::Errno;
 
-use crate::body::{Part, read_nowait};
-use crate::coding;
+use crate::body::{Part, read};
+use crate::coding::{self, Coder};
 use crate::name::Name;
 use crate::range::Span;
 use crate::reply::{Content, Reply, With as _, empty};
@@ -24,26 +22,32 @@ const SMALL: u64 = 64 << 10;
 
 /// An answer with `file`, which is called `path`.
 pub(crate) async fn answer(
+    coder: &Coder,
     file: File,
-    size: u64,
+    found: &Metadata,
     path: &str,
     name: Name<'_>,
     asked: &HeaderMap,
 ) -> io::Result<Reply> {
-    let most = if coding::is_wanted(path, asked) { coding::LARGEST } else { SMALL };
-    let source =
-        if size <= most { Source::Whole(read(file, size).await?) } else { Source::File(file) };
-    let etag = etag(&name, &source);
-    if is_known(asked, etag.as_deref()) {
-        return Ok(describe(empty(StatusCode::NOT_MODIFIED), path, &name, etag.as_deref()));
-    }
-    if let (true, Source::Whole(bytes)) = (coding::is_wanted(path, asked), &source)
-        && let Some(coded) = coding::coded(bytes).await?
+    let size = found.len();
+    if coding::is_wanted(path, asked)
+        && coding::is_worthwhile(size)
+        && let Some(coded) = coder.get(&file, found).await?
     {
-        let reply = Response::new(Content::Whole(coded));
+        let etag = etag(&name, (size <= SMALL).then_some(coded.digest));
+        if is_known(asked, etag.as_deref()) {
+            return Ok(describe(empty(StatusCode::NOT_MODIFIED), path, &name, etag.as_deref()));
+        }
+        let reply = Response::new(Content::Whole(coded.bytes));
         let reply = reply.with_static(CONTENT_ENCODING, coding::ZSTD);
         let weak = etag.map(|etag| format!("W/{etag}"));
         return Ok(describe(reply, path, &name, weak.as_deref()));
+    }
+    let source =
+        if size <= SMALL { Source::Whole(read(file, size).await?) } else { Source::File(file) };
+    let etag = etag(&name, source.digest());
+    if is_known(asked, etag.as_deref()) {
+        return Ok(describe(empty(StatusCode::NOT_MODIFIED), path, &name, etag.as_deref()));
     }
     // What was hashed is what is sent, even if the name now means a newer file.
     let size = source.size(size);
@@ -75,6 +79,13 @@ impl Source {
         }
     }
 
+    fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Whole(bytes) => Some(Digest::of(bytes)),
+            Self::File(_) => None,
+        }
+    }
+
     /// Both numbers are within the size.
     fn part(self, first: u64, length: u64) -> Content {
         match self {
@@ -86,25 +97,11 @@ impl Source {
     }
 }
 
-async fn read(file: File, size: u64) -> io::Result<Bytes> {
-    let mut bytes = vec![0; size as usize];
-    match read_nowait(&file, &mut bytes, 0) {
-        Ok(length) if length == bytes.len() => Ok(bytes.into()),
-        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
-            let read = move || file.read_exact_at(&mut bytes, 0).map(|()| bytes.into());
-            tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn etag(name: &Name<'_>, source: &Source) -> Option<String> {
-    match (name, source) {
-        (Name::Target(_, text), _) => Some(format!("\"{text}\"")),
-        (_, Source::Whole(bytes)) if bytes.len() as u64 <= SMALL => {
-            Some(format!("\"{}\"", Digest::of(bytes)))
-        }
-        (_, Source::Whole(_) | Source::File(_)) => None,
+/// The file's digest, from its name where that has it.
+fn etag(name: &Name<'_>, of_contents: Option<Digest>) -> Option<String> {
+    match name {
+        Name::Target(_, text) => Some(format!("\"{text}\"")),
+        _ => of_contents.map(|digest| format!("\"{digest}\"")),
     }
 }
 

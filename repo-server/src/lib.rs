@@ -7,15 +7,19 @@
 
 pub mod args;
 mod body;
+mod clients;
 mod coding;
+mod commit;
 pub mod condition;
 pub mod confined;
+mod connection;
 mod download;
 mod expiry;
 mod keeper;
 mod listing;
 mod metrics;
 pub mod name;
+mod pace;
 mod publish;
 pub mod range;
 mod reply;

@@ -7,20 +7,33 @@ use cutover_repository::client::RememberedRole;
 use hyper::body::Body as _;
 use hyper::{Method, Response, StatusCode};
 
+use crate::coding::Numbers;
 use crate::reply::{Content, Reply, With as _};
 
 /// Statuses that this server answers; all others are counted as `0`.
-const STATUSES: [u16; 21] = [
-    0, 200, 201, 204, 206, 301, 304, 400, 401, 403, 404, 405, 409, 412, 413, 416, 422, 428, 500,
-    503, 507,
+const STATUSES: [u16; 23] = [
+    0, 200, 201, 204, 206, 301, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 416, 422, 428,
+    429, 500, 503, 507,
 ];
 const METHODS: [&str; 4] = ["GET", "HEAD", "PUT", "other"];
 
 /// The counters of one server.
 #[derive(Default)]
 pub(crate) struct Metrics {
-    requests: [[AtomicU64; STATUSES.len()]; METHODS.len()],
+    answers: [[AtomicU64; STATUSES.len()]; METHODS.len()],
     sent: AtomicU64,
+    /// Connections that are open.
+    pub(crate) connections: AtomicU64,
+    /// Connections of clients that had all they may have.
+    pub(crate) connection_refused: AtomicU64,
+    /// Requests, through a proxy, of clients that had all they may have.
+    pub(crate) request_refused: AtomicU64,
+    /// Uploads that waited in vain for a place.
+    pub(crate) upload_without_place: AtomicU64,
+    /// Connections that took too little of an answer.
+    pub(crate) slow_reader: AtomicU64,
+    /// Uploads that came too slowly.
+    pub(crate) slow_upload: AtomicU64,
     /// How often snapshot and timestamp were signed anew here.
     pub(crate) signed: AtomicU64,
     /// How often that failed.
@@ -32,25 +45,28 @@ impl Metrics {
     pub(crate) fn count(&self, method: &Method, reply: &Reply) {
         let method = METHODS.iter().position(|name| *name == method.as_str());
         let status = STATUSES.iter().position(|one| *one == reply.status().as_u16());
-        let counter = &self.requests[method.unwrap_or(METHODS.len() - 1)][status.unwrap_or(0)];
+        let counter = &self.answers[method.unwrap_or(METHODS.len() - 1)][status.unwrap_or(0)];
         counter.fetch_add(1, Ordering::Relaxed);
         let length = reply.body().size_hint().exact().unwrap_or_default();
         self.sent.fetch_add(length, Ordering::Relaxed);
     }
 
     /// The page at `/metrics`.
-    pub(crate) fn page(&self, roles: &[RememberedRole], keeps: Keeps) -> Reply {
-        let reply = Response::new(Content::Whole(self.text(roles, keeps).into()));
+    pub(crate) fn page(&self, roles: &[RememberedRole], coder: Numbers, keeps: Keeps) -> Reply {
+        let mut text = self.requests();
+        self.limits(&mut text, coder);
+        self.repository(&mut text, roles, keeps);
+        let reply = Response::new(Content::Whole(text.into()));
         let kind = "text/plain; version=0.0.4; charset=utf-8";
         let reply = reply.with_static(hyper::header::CONTENT_TYPE, kind);
         debug_assert_eq!(reply.status(), StatusCode::OK);
         reply.with_static(hyper::header::CACHE_CONTROL, "no-store")
     }
 
-    fn text(&self, roles: &[RememberedRole], keeps: Keeps) -> String {
+    fn requests(&self) -> String {
         let mut text = String::new();
         family(&mut text, "cutover_http_requests_total", "counter", "Answers given.");
-        for (method, counters) in METHODS.iter().zip(&self.requests) {
+        for (method, counters) in METHODS.iter().zip(&self.answers) {
             for (status, counter) in STATUSES.iter().zip(counters) {
                 let count = counter.load(Ordering::Relaxed);
                 if count > 0 {
@@ -62,27 +78,65 @@ impl Metrics {
         let sent = self.sent.load(Ordering::Relaxed);
         family(&mut text, "cutover_http_sent_bytes_total", "counter", "Bytes of bodies answered.");
         let _ = writeln!(text, "cutover_http_sent_bytes_total {sent}");
+        text
+    }
+
+    fn limits(&self, text: &mut String, coder: Numbers) {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut one = |name: &str, kind: &str, help: &str, value: u64| {
+            family(text, name, kind, help);
+            let _ = writeln!(text, "{name} {value}");
+        };
+        one("cutover_http_connections", "gauge", "Open connections.", of(&self.connections));
+        let name = "cutover_coded_bytes";
+        one(name, "gauge", "Memory that compressed files take.", coder.bytes);
+        let name = "cutover_coded_total";
+        one(name, "counter", "Times that a file was compressed.", coder.made);
+        let name = "cutover_coded_bypassed_total";
+        one(name, "counter", "Answers sent as they are for want of memory.", coder.bypassed);
+        let mut reasons = |name: &str, help: &str, counters: &[(&str, &AtomicU64)]| {
+            family(text, name, "counter", help);
+            for (why, counter) in counters {
+                let _ = writeln!(text, "{name}{{why=\"{why}\"}} {}", of(counter));
+            }
+        };
+        reasons(
+            "cutover_http_refused_total",
+            "What was refused because somebody had all that was allowed.",
+            &[
+                ("connections", &self.connection_refused),
+                ("requests", &self.request_refused),
+                ("uploads", &self.upload_without_place),
+            ],
+        );
+        reasons(
+            "cutover_http_dropped_total",
+            "Connections closed because their client was too slow.",
+            &[("reading", &self.slow_reader), ("uploading", &self.slow_upload)],
+        );
+    }
+
+    fn repository(&self, text: &mut String, roles: &[RememberedRole], keeps: Keeps) {
         let name = "cutover_metadata_expires_seconds";
-        family(&mut text, name, "gauge", "When a role's metadata expires, seconds since 1970.");
+        family(text, name, "gauge", "When a role's metadata expires, seconds since 1970.");
         for role in roles {
             let (label, expires) = (escaped(&role.name), role.expires.as_second());
             let _ = writeln!(text, "{name}{{role=\"{label}\"}} {expires}");
         }
         let name = "cutover_metadata_version";
-        family(&mut text, name, "gauge", "The version of a role's metadata.");
+        family(text, name, "gauge", "The version of a role's metadata.");
         for role in roles {
             let _ = writeln!(text, "{name}{{role=\"{}\"}} {}", escaped(&role.name), role.version);
         }
         if keeps == Keeps::OnlineKeys {
             let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
             let name = "cutover_online_signed_total";
-            family(&mut text, name, "counter", "Times that the online keys have signed anew.");
+            family(text, name, "counter", "Times that the online keys have signed anew.");
             let _ = writeln!(text, "{name} {}", of(&self.signed));
             let name = "cutover_online_failed_total";
-            family(&mut text, name, "counter", "Times that signing anew has failed.");
+            family(text, name, "counter", "Times that signing anew has failed.");
             let _ = writeln!(text, "{name} {}", of(&self.failed));
         }
-        text
     }
 }
 

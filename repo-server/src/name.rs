@@ -9,7 +9,11 @@ use cutover_formats::minisign;
 pub enum Name<'a> {
     /// The one file that changes.
     Timestamp,
-    /// `<N>.<role>.json`.
+    /// `<N>.root.json`.
+    Root(u64),
+    /// `<N>.snapshot.json`.
+    Snapshot(u64),
+    /// `<N>.<role>.json` of any other role.
     Metadata,
     /// `<sha256>.<name>`, with the digest and its text.
     Target(Digest, &'a str),
@@ -27,7 +31,12 @@ impl<'a> Name<'a> {
             return Some(Self::Timestamp);
         }
         if let Some(name) = path.strip_prefix("metadata/") {
-            return is_versioned(name).then_some(Self::Metadata);
+            let (version, role) = versioned(name)?;
+            return Some(match role {
+                "root" => Self::Root(version),
+                "snapshot" => Self::Snapshot(version),
+                _ => Self::Metadata,
+            });
         }
         let (_, name) = path
             .strip_prefix("targets/")
@@ -41,16 +50,12 @@ impl<'a> Name<'a> {
     }
 }
 
-/// `<N>.<role>.json`, where N has no leading zero.
-fn is_versioned(name: &str) -> bool {
-    let role = name.strip_suffix(".json").and_then(|name| name.split_once('.'));
-    role.is_some_and(|(version, role)| {
-        !role.is_empty()
-            && !name.contains('/')
-            && !version.starts_with('0')
-            && version.bytes().all(|byte| byte.is_ascii_digit())
-            && version.parse::<u64>().is_ok()
-    })
+/// N and the role of `<N>.<role>.json`, where N has no leading zero.
+fn versioned(name: &str) -> Option<(u64, &str)> {
+    let (version, role) = name.strip_suffix(".json")?.split_once('.')?;
+    let is_number = !version.starts_with('0') && version.bytes().all(|byte| byte.is_ascii_digit());
+    let is_role = !role.is_empty() && !name.contains('/');
+    (is_number && is_role).then_some((version.parse().ok()?, role))
 }
 
 #[cfg(test)]
@@ -64,6 +69,8 @@ mod tests {
         assert_eq!(Name::of(&target), Some(Name::Target(digest, &text)));
         assert_eq!(Name::of("metadata/timestamp.json"), Some(Name::Timestamp));
         assert_eq!(Name::of("metadata/12.releases-0f.json"), Some(Name::Metadata));
+        assert_eq!(Name::of("metadata/12.root.json"), Some(Name::Root(12)));
+        assert_eq!(Name::of("metadata/1.snapshot.json"), Some(Name::Snapshot(1)));
         let signature = format!("targets/a/b/{digest}.x.tar.zst.minisig");
         assert_eq!(Name::of(&signature), Some(Name::Signature));
         assert_eq!(Name::of("targets/a/x.minisig"), Some(Name::Other));

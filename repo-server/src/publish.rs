@@ -7,10 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_formats::minisign;
+use cutover_repository::client::caps;
 use cutover_repository::store::StoreError;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{AUTHORIZATION, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, EXPECT, HeaderMap, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use hyper::{Request, StatusCode};
 
 use crate::condition::{Condition, Unconditional};
@@ -18,10 +22,9 @@ use crate::confined::{Asked, Kind};
 use crate::name::Name;
 use crate::reply::{Reply, With as _, empty, text};
 use crate::site::Site;
-use crate::upload::{self, Ended, LARGEST_TIMESTAMP, Shape, Upload};
+use crate::tokens::Owner;
+use crate::upload::{self, Ended, Shape, Upload};
 
-/// Largest metadata file that is taken.
-const LARGEST_METADATA: u64 = 64 << 20;
 /// How long the rest of a refused body is taken, so that the client gets to read why.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -30,8 +33,8 @@ pub(crate) async fn put(site: &Arc<Site>, request: Request<Incoming>) -> Reply {
     let path = request.uri().path().to_owned();
     match admit(site, &request).await {
         Ok((upload, owner)) => {
-            let ended = upload::receive(site, upload, request.into_body()).await;
-            explain(&path, &owner, ended)
+            let ended = upload::receive(site, upload, &owner, request.into_body()).await;
+            explain(&path, &owner.name, ended)
         }
         Err(refusal) => {
             linger(request);
@@ -41,7 +44,7 @@ pub(crate) async fn put(site: &Arc<Site>, request: Request<Incoming>) -> Reply {
 }
 
 /// What is to be done and by whom, or why not.
-async fn admit(site: &Site, request: &Request<Incoming>) -> Result<(Upload, String), Box<Reply>> {
+async fn admit(site: &Site, request: &Request<Incoming>) -> Result<(Upload, Owner), Box<Reply>> {
     let owner = authorise(site, request.headers())?;
     let no_place = || refused(StatusCode::NOT_FOUND, "files of a repository have other paths");
     let asked = Asked::parse(request.uri().path()).filter(|asked| asked.kind == Kind::File);
@@ -49,8 +52,10 @@ async fn admit(site: &Site, request: &Request<Incoming>) -> Result<(Upload, Stri
     let (shape, limit) = match Name::of(&asked.path).ok_or_else(no_place)? {
         Name::Target(digest, _) => (Shape::Digest(digest), site.max_upload),
         Name::Signature => (Shape::Signature, minisign::LARGEST),
-        Name::Timestamp => (Shape::Metadata, LARGEST_TIMESTAMP),
-        Name::Metadata => (Shape::Metadata, site.max_upload.min(LARGEST_METADATA)),
+        Name::Timestamp => (Shape::Timestamp, caps::TIMESTAMP),
+        Name::Root(version) => (Shape::Root(version), caps::ROOT),
+        Name::Snapshot(version) => (Shape::Snapshot(version), caps::SNAPSHOT),
+        Name::Metadata => (Shape::Metadata, caps::TARGETS),
         Name::Other => return Err(no_place()),
     };
     let name = Name::of(&asked.path).ok_or_else(no_place)?;
@@ -64,7 +69,7 @@ async fn admit(site: &Site, request: &Request<Incoming>) -> Result<(Upload, Stri
     Ok((Upload { path: asked.path.into_owned(), condition, shape, limit }, owner))
 }
 
-fn authorise(site: &Site, headers: &HeaderMap) -> Result<String, Box<Reply>> {
+fn authorise(site: &Site, headers: &HeaderMap) -> Result<Owner, Box<Reply>> {
     let Some(tokens) = &site.tokens else {
         let why = "this server takes no uploads: it was started without --tokens";
         return Err(refused(StatusCode::FORBIDDEN, why));
@@ -79,7 +84,7 @@ fn authorise(site: &Site, headers: &HeaderMap) -> Result<String, Box<Reply>> {
     let token = given.to_str().ok().and_then(|text| text.split_once(' '));
     let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match token.and_then(|(_, token)| tokens.owner(token.trim())) {
-        Some(owner) => Ok(owner.to_owned()),
+        Some(owner) => Ok(owner.clone()),
         None => unknown("this server does not know the token"),
     }
 }
@@ -133,7 +138,25 @@ fn explain(path: &str, owner: &str, ended: Ended) -> Reply {
             StatusCode::CONFLICT,
             &format!("the version must rise: it is {old}, and this one has {new}"),
         ),
-        Ended::Broken => text(StatusCode::BAD_REQUEST, "the body broke off"),
+        Ended::Untrusted { file, why } => {
+            tracing::warn!("{path:?} from {owner} was not taken: {file}: {why}");
+            let line = format!("readers would not trust {file}: {why}; nothing was changed");
+            text(StatusCode::UNPROCESSABLE_ENTITY, &line)
+        }
+        Ended::Slow(rate) => text(
+            StatusCode::REQUEST_TIMEOUT,
+            &format!("the file came at less than {rate} bytes a second; nothing was stored"),
+        )
+        .with_static(CONNECTION, "close"),
+        Ended::Busy => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many uploads are under way; nothing was stored, try again",
+        )
+        .with_static(RETRY_AFTER, "10")
+        .with_static(CONNECTION, "close"),
+        Ended::Broken => {
+            text(StatusCode::BAD_REQUEST, "the request body ended early; nothing was stored")
+        }
         Ended::Failed(error) => failed(path, &error),
     }
 }

@@ -8,6 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::body::Part;
+use crate::clients::Share;
 
 /// An answer.
 pub(crate) type Reply = Response<Content>;
@@ -50,6 +51,32 @@ impl Body for Content {
             Self::Whole(bytes) => bytes.len() as u64,
             Self::Part(part) => part.left(),
         })
+    }
+}
+
+/// A body that keeps its client's share until it is sent.
+pub(crate) struct Held {
+    pub(crate) content: Content,
+    pub(crate) _share: Option<Share>,
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Pin::new(&mut self.get_mut().content).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.size_hint()
     }
 }
 

@@ -2,40 +2,65 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, LOCATION};
-use hyper::{Method, Request, StatusCode};
+use hyper::header::{ALLOW, LOCATION, RETRY_AFTER};
+use hyper::{Method, Request, Response, StatusCode};
 use rustix::io::Errno;
 
+use crate::clients::Client;
 use crate::confined::{Asked, Kind};
 use crate::name::Name;
-use crate::reply::{Reply, With as _, empty, not_found, text};
+use crate::reply::{Held, Reply, With as _, empty, not_found, text};
 use crate::site::Site;
 use crate::{download, listing, publish};
 
 /// Answers a request and logs it.
 pub(crate) async fn answer(
     site: Arc<Site>,
-    peer: SocketAddr,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Held>, Infallible> {
+    let method = request.method().clone();
+    let logged = tracing::enabled!(tracing::Level::INFO);
+    let logged = logged.then(|| (Instant::now(), request.uri().path().to_owned()));
+    // Who comes without a proxy has a share of the connections instead.
+    let is_proxy = site.proxies.has(peer);
+    let client = if is_proxy { site.proxies.forwarded(peer, request.headers()) } else { peer };
+    let share = is_proxy.then(|| site.requests.take(Client::from(client)));
+    let reply = match share {
+        Some(None) => {
+            site.metrics.request_refused.fetch_add(1, Ordering::Relaxed);
+            text(StatusCode::TOO_MANY_REQUESTS, "too many requests of yours are under way")
+                .with_static(RETRY_AFTER, "1")
+        }
+        _ => dispatch(&site, request).await,
+    };
+    site.metrics.count(&method, &reply);
+    if let Some((begun, path)) = logged {
+        let bytes = reply.body().size_hint().exact().unwrap_or_default();
+        let (status, ms) = (reply.status().as_u16(), begun.elapsed().as_millis());
+        tracing::info!(%client, status, bytes, ms, "{method} {path:?}");
+    }
+    Ok(reply.map(|content| Held { content, _share: share.flatten() }))
+}
+
+/// Answers on the address for metrics.
+pub(crate) async fn metrics(
+    site: Arc<Site>,
     request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
-    let method = request.method().clone();
-    if !tracing::enabled!(tracing::Level::INFO) {
-        let reply = dispatch(&site, request).await;
-        site.metrics.count(&method, &reply);
-        return Ok(reply);
-    }
-    let (begun, path) = (Instant::now(), request.uri().path().to_owned());
-    let reply = dispatch(&site, request).await;
-    site.metrics.count(&method, &reply);
-    let bytes = reply.body().size_hint().exact().unwrap_or_default();
-    let (status, ms) = (reply.status().as_u16(), begun.elapsed().as_millis());
-    tracing::info!(%peer, status, bytes, ms, "{method} {path:?}");
-    Ok(reply)
+    Ok(match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            let roles = site.ask(|site| site.expiry.roles(&site.store)).await;
+            site.metrics.page(&roles, site.coder.numbers(), site.keeps)
+        }
+        _ => not_found(),
+    })
 }
 
 async fn dispatch(site: &Arc<Site>, request: Request<Incoming>) -> Reply {
@@ -51,10 +76,6 @@ async fn get(site: &Arc<Site>, request: &Request<Incoming>) -> Reply {
     let raw = request.uri().path();
     if raw == "/healthz" {
         return text(StatusCode::OK, "ok");
-    }
-    if raw == "/metrics" {
-        let roles = site.ask(|site| site.expiry.roles(&site.store)).await;
-        return site.metrics.page(&roles, site.keeps);
     }
     let Some(asked) = Asked::parse(raw) else { return not_found() };
     let answered = match asked.kind {
@@ -79,7 +100,7 @@ async fn file(site: &Site, path: &str, request: &Request<Incoming>) -> io::Resul
     if !found.is_file() {
         return Ok(not_found());
     }
-    download::answer(file, found.len(), path, name, request.headers()).await
+    download::answer(&site.coder, file, &found, path, name, request.headers()).await
 }
 
 /// What cannot be opened: mostly because it is not there, or behind a link that is not followed.

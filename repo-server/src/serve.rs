@@ -1,33 +1,31 @@
 //! Sockets, workers, and the end.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::num::NonZero;
-use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use cutover_formats::exit::Exit;
 use cutover_terminal::Failure;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 
 use crate::args::Args;
+use crate::clients::Client;
+use crate::connection::{self, Face, told};
+use crate::keeper;
 use crate::metrics::Keeps;
 use crate::site::Site;
-use crate::stall::Stall;
-use crate::tokens::Tokens;
-use crate::{keeper, route};
 
-/// How long a client may take for its headers, or be idle between two requests.
-const HEADERS: Duration = Duration::from_secs(30);
-/// How long a client may take nothing of what is sent to it.
-const TAKES: Duration = Duration::from_secs(60);
+/// Most connections at once to the address for metrics.
+const METRICS_CONNECTIONS: u32 = 16;
+/// Clients that are told at the same time why they are turned away.
+const FAREWELLS: u32 = 64;
 /// How long requests under way may take to end when the server is told to.
 const GRACE: Duration = Duration::from_secs(30);
 /// Pause when the process is out of file descriptors or memory for another connection.
@@ -35,20 +33,28 @@ const OVERLOAD: Duration = Duration::from_millis(100);
 
 /// Serves until a signal says to stop.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let store = args.store.as_deref().unwrap_or(Path::new("."));
-    let tokens = args.tokens.as_deref().map(Tokens::read).transpose()?;
     let keyring = args.online_keys.as_deref().map(keeper::open).transpose()?;
     let keeps = if keyring.is_some() { Keeps::OnlineKeys } else { Keeps::Files };
-    let site = Arc::new(Site::open(store, tokens, args.max_upload, keeps)?);
-    let (listener, address) = bind(&args.listen)?;
+    let site = Arc::new(Site::open(args, keeps)?);
+    let (listener, address) = bind(&args.listen, "--listen")?;
+    let numbers = args.metrics.as_deref().map(|at| bind(at, "--metrics")).transpose()?;
     let main = runtime()?;
     let stop = main.block_on(async { signals() })?;
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let connections = usize::try_from(args.max_connections).unwrap_or(Semaphore::MAX_PERMITS);
-    let slots = Arc::new(Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS)));
-    let threads = (0..workers)
-        .map(|_| {
-            let worker = Worker { site: site.clone(), slots: slots.clone(), stop: stop.clone() };
+    let worker = |face, connections| Worker {
+        face,
+        site: site.clone(),
+        slots: slots(connections),
+        farewells: slots(FAREWELLS),
+        stop: stop.clone(),
+    };
+    let mut shares = vec![(worker(Face::Repository, args.max_connections), &listener); workers];
+    if let Some((listener, _)) = &numbers {
+        shares.push((worker(Face::Metrics, METRICS_CONNECTIONS), listener));
+    }
+    let threads = shares
+        .into_iter()
+        .map(|(worker, listener)| {
             let listener = listener.try_clone().map_err(unexpected)?;
             let runtime = runtime()?;
             Ok(std::thread::spawn(move || runtime.block_on(worker.serve(listener))))
@@ -57,11 +63,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let (keeping, ends) = mpsc::channel();
     let kept = site.clone();
     let keeper = std::thread::spawn(move || keeper::run(&kept, keyring.as_ref(), &ends));
-    announce(address);
+    announce(address, numbers.as_ref().map(|(_, address)| *address));
     let mut stopped = stop;
     main.block_on(async { stopped.wait_for(|stop| *stop).await.map(|_| ()) })
         .map_err(unexpected)?;
-    drop((listener, keeping));
+    drop((listener, numbers, keeping));
     for thread in threads {
         thread
             .join()
@@ -73,6 +79,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+fn slots(most: u32) -> Arc<Semaphore> {
+    let most = usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS);
+    Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)))
+}
+
 fn unexpected(error: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Unexpected, error.to_string())
 }
@@ -81,7 +92,7 @@ fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(unexpected)
 }
 
-fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+fn bind(listen: &str, option: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let bound = TcpListener::bind(listen).and_then(|listener| {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -91,20 +102,25 @@ fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Failure> {
         let failure = Failure::new(Exit::Usage, format!("cannot listen on {listen}: {error}"));
         match error.kind() {
             std::io::ErrorKind::AddrInUse => {
-                failure.hint("another program listens there; choose another port with --listen")
+                let hint = "another program listens there; choose another port with";
+                failure.hint(format!("{hint} {option}"))
             }
             std::io::ErrorKind::InvalidInput => {
-                failure.hint("give an address and a port, e.g. --listen 127.0.0.1:8080")
+                failure.hint(format!("give an address and a port, e.g. {option} 127.0.0.1:8080"))
             }
             _ => failure,
         }
     })
 }
 
-/// The one line on stdout. Whoever started this waits for it; if nobody reads it, nobody minds.
-fn announce(address: SocketAddr) {
+/// All that is written to stdout. Whoever started this waits for it; if nobody reads it, nobody minds.
+fn announce(address: SocketAddr, metrics: Option<SocketAddr>) {
+    let mut text = format!("listening on http://{address}\n");
+    if let Some(metrics) = metrics {
+        text.push_str(&format!("metrics on http://{metrics}/metrics\n"));
+    }
     let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// Becomes true on SIGTERM or SIGINT.
@@ -123,35 +139,27 @@ fn signals() -> Result<watch::Receiver<bool>, Failure> {
     Ok(receiver)
 }
 
-/// Waits until it is told to stop. (Nobody being left to tell means the same.)
-async fn told(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
 /// One thread's share of the work.
+#[derive(Clone)]
 struct Worker {
+    face: Face,
     site: Arc<Site>,
     slots: Arc<Semaphore>,
+    farewells: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
 impl Worker {
     async fn serve(mut self, listener: TcpListener) -> std::io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let mut connections = tokio::task::JoinSet::new();
+        let mut connections = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
             // The semaphore is never closed.
             let Ok(slot) = self.slots.clone().acquire_owned().await else { break };
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        let serving = connection(stream, peer, self.site.clone(), self.stop.clone());
-                        connections.spawn(async move {
-                            serving.await;
-                            drop(slot);
-                        });
-                    }
+                    Ok((stream, peer)) => self.begin(&mut connections, stream, peer.ip(), slot),
                     Err(error) => {
                         tracing::warn!("cannot accept a connection: {error}");
                         tokio::time::sleep(OVERLOAD).await;
@@ -167,30 +175,34 @@ impl Worker {
         }
         Ok(())
     }
-}
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    site: Arc<Site>,
-    mut stop: watch::Receiver<bool>,
-) {
-    // Without it answers only come later.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| route::answer(site.clone(), peer, request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .serve_connection(TokioIo::new(Stall::new(stream, TAKES)), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = told(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    /// Serves a client, unless it has all the connections that it may have. A proxy may have any
+    /// number: its requests are counted.
+    fn begin(
+        &self,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        peer: IpAddr,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let is_counted = self.face == Face::Repository && !self.site.proxies.has(peer);
+        let share = is_counted.then(|| self.site.connections.take(Client::from(peer)));
+        if matches!(share, Some(None)) {
+            self.site.metrics.connection_refused.fetch_add(1, Ordering::Relaxed);
+            // No more than a few are told why at the same time.
+            if let Ok(place) = self.farewells.clone().try_acquire_owned() {
+                connections.spawn(async move {
+                    connection::turn_away(stream).await;
+                    drop(place);
+                });
+            }
+            return;
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, "connection: {error}");
+        let serving =
+            connection::serve(stream, peer, self.face, self.site.clone(), self.stop.clone());
+        connections.spawn(async move {
+            serving.await;
+            drop((slot, share));
+        });
     }
 }

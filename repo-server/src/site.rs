@@ -8,13 +8,15 @@ use cutover_repository::file::FileStore;
 use cutover_terminal::Failure;
 use tokio::sync::Semaphore;
 
+use crate::args::Args;
+use crate::clients::{Proxies, Shares};
+use crate::coding::Coder;
+use crate::commit::Commits;
 use crate::confined::Confined;
 use crate::expiry::Expiry;
 use crate::metrics::{Keeps, Metrics};
+use crate::pace::Rules;
 use crate::tokens::Tokens;
-
-/// Most uploads at once; more wait. Each has a thread.
-const UPLOADS: usize = 32;
 
 /// A repository and who may publish to it.
 pub(crate) struct Site {
@@ -25,7 +27,17 @@ pub(crate) struct Site {
     /// Who may publish; `None` where nobody may.
     pub(crate) tokens: Option<Tokens>,
     pub(crate) max_upload: u64,
+    /// Places for uploads; each takes a thread.
     pub(crate) uploads: Semaphore,
+    /// How fast clients have to be.
+    pub(crate) rules: Rules,
+    pub(crate) proxies: Proxies,
+    /// What each client has of connections.
+    pub(crate) connections: Arc<Shares>,
+    /// What each client behind a proxy has of requests under way.
+    pub(crate) requests: Arc<Shares>,
+    pub(crate) coder: Coder,
+    pub(crate) commits: Commits,
     /// When its metadata expires.
     pub(crate) expiry: Expiry,
     pub(crate) metrics: Metrics,
@@ -33,13 +45,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// The repository in the folder `base`, swept of what died half-way.
-    pub(crate) fn open(
-        base: &Path,
-        tokens: Option<Tokens>,
-        max_upload: u64,
-        keeps: Keeps,
-    ) -> Result<Self, Failure> {
+    /// The repository that is to be served, swept of what died half-way.
+    pub(crate) fn open(args: &Args, keeps: Keeps) -> Result<Self, Failure> {
+        let base = args.store.as_deref().unwrap_or(Path::new("."));
+        let tokens = args.tokens.as_deref();
+        let tokens =
+            tokens.map(|path| Tokens::read(path, args.max_uploads_per_token)).transpose()?;
         let cannot = |exit, why: &dyn std::fmt::Display| {
             Failure::new(exit, format!("cannot serve {}: {why}", base.display()))
         };
@@ -56,9 +67,23 @@ impl Site {
                 Err(error) => tracing::warn!("{error}"),
             }
         }
-        let (uploads, expiry, metrics) =
-            (Semaphore::new(UPLOADS), Expiry::default(), Metrics::default());
-        Ok(Self { files, store, tokens, max_upload, uploads, expiry, metrics, keeps })
+        let shares = || Arc::new(Shares::new(args.share()));
+        Ok(Self {
+            files,
+            store,
+            tokens,
+            max_upload: args.max_upload,
+            uploads: Semaphore::new(args.max_uploads as usize),
+            rules: args.rules(),
+            proxies: Proxies::new(&args.behind),
+            connections: shares(),
+            requests: shares(),
+            coder: Coder::new(args.coded_memory),
+            commits: Commits::default(),
+            expiry: Expiry::default(),
+            metrics: Metrics::default(),
+            keeps,
+        })
     }
 
     /// Does what may wait for the disk, elsewhere.

@@ -1,33 +1,41 @@
-//! A connection that gives up on a peer who takes nothing.
+//! A connection that gives up on a peer who takes nothing, or next to nothing.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Fails a write with `TimedOut` when not a byte of it was taken for `patience`.
+use crate::pace::{Pace, Rules};
+
+/// Fails a write with `TimedOut` when its peer is slower than the rules allow.
 pub(crate) struct Stall<S> {
     stream: S,
-    patience: Duration,
-    /// Runs only while the peer keeps us waiting.
-    waiting: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    /// Only while the peer keeps us waiting.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<S> Stall<S> {
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+    pub(crate) fn new(stream: S, rules: Rules) -> Self {
+        Self { stream, pace: Pace::new(rules), waiting: None }
     }
 
-    fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if poll.is_ready() {
-            self.waiting = None;
+    fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = &poll {
+            let waited = self.waiting.take().map(|(since, _)| since.elapsed());
+            self.pace.moved(waited.unwrap_or_default(), *written.as_ref().unwrap_or(&0));
             return poll;
         }
-        let patience = self.patience;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let left = self.pace.left();
+        let (_, waiting) =
+            self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
         ready!(waiting.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -78,16 +86,38 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncWriteExt as _;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    const RULES: Rules = Rules { patience: Duration::from_secs(60), rate: 1024 };
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
 
     #[test]
     fn gives_up_on_who_takes_nothing() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        runtime().block_on(async {
             let (ours, _theirs) = tokio::io::duplex(10);
-            let mut stalled = Stall::new(ours, Duration::from_millis(20));
-            let error = stalled.write_all(&[0; 11]).await.unwrap_err();
+            let rules = Rules { patience: Duration::from_millis(20), ..RULES };
+            let error = Stall::new(ours, rules).write_all(&[0; 11]).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        });
+    }
+
+    #[test]
+    fn does_not_wait_where_there_is_no_need() {
+        runtime().block_on(async {
+            let (ours, mut theirs) = tokio::io::duplex(10);
+            let reader = tokio::spawn(async move {
+                let mut all = Vec::new();
+                theirs.read_to_end(&mut all).await.unwrap();
+                all.len()
+            });
+            let mut stalled = Stall::new(ours, RULES);
+            stalled.write_all(&[0; 1000]).await.unwrap();
+            drop(stalled);
+            assert_eq!(reader.await.unwrap(), 1000);
         });
     }
 }

@@ -8,27 +8,38 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::Exit;
 use cutover_terminal::Failure;
+use tokio::sync::Semaphore;
 
 /// The tokens that the server accepts; only their digests are kept.
 pub(crate) struct Tokens(Vec<Known>);
 
 struct Known {
-    name: String,
+    owner: Owner,
     digest: Digest,
 }
 
+/// Who has a token.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    pub(crate) name: String,
+    /// How many uploads may be under way with the token.
+    pub(crate) places: Arc<Semaphore>,
+}
+
 impl Tokens {
-    /// Reads the file at `path`, and warns where others can read it too.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+    /// Reads the file at `path`, and warns where others can read it too. With each token there may be
+    /// `places` uploads at once.
+    pub(crate) fn read(path: &Path, places: u32) -> Result<Self, Failure> {
         let failed = |exit, why: &dyn std::fmt::Display| {
             Failure::new(exit, format!("tokens file {}: {why}", path.display()))
         };
         let text = std::fs::read_to_string(path).map_err(|error| failed(Exit::Usage, &error))?;
-        let tokens = Self::parse(&text).map_err(|why| failed(Exit::Usage, &why))?;
+        let tokens = Self::parse(&text, places).map_err(|why| failed(Exit::Usage, &why))?;
         if tokens.0.is_empty() {
             tracing::warn!("{} has no token: nobody can publish", path.display());
         }
@@ -42,7 +53,7 @@ impl Tokens {
         Ok(tokens)
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, places: u32) -> Result<Self, String> {
         let lines = text.lines().enumerate().map(|(at, line)| (at + 1, fields(line)));
         let known = lines.filter_map(|(at, fields)| {
             let token = *fields.last()?;
@@ -55,19 +66,20 @@ impl Tokens {
             };
             let name = fields[..fields.len() - 1].join(" ");
             let name = if name.is_empty() { format!("line {at}") } else { name };
-            Some(digest.map(|digest| Known { name, digest }))
+            let places = Arc::new(Semaphore::new(places as usize));
+            Some(digest.map(|digest| Known { owner: Owner { name, places }, digest }))
         });
         known.collect::<Result<_, _>>().map(Self)
     }
 
     /// Whose token this is. Takes as long for every token: digests are compared whole, and all of
     /// them.
-    pub(crate) fn owner(&self, token: &str) -> Option<&str> {
+    pub(crate) fn owner(&self, token: &str) -> Option<&Owner> {
         let given = Digest::of(token.as_bytes());
         self.0.iter().fold(None, |found, known| {
             let pairs = known.digest.as_bytes().iter().zip(given.as_bytes());
             let difference = pairs.fold(0, |all, (a, b)| all | (a ^ b));
-            if difference == 0 { Some(known.name.as_str()) } else { found }
+            if difference == 0 { Some(&known.owner) } else { found }
         })
     }
 }
@@ -91,14 +103,15 @@ mod tests {
     fn lines() {
         let digest = Digest::of(b"secret");
         let text = format!("# comment\n\n  ci sha256:{digest}\nalice smith plain#1\nalone\n");
-        let tokens = Tokens::parse(&text).unwrap();
-        assert_eq!(tokens.owner("secret"), Some("ci"));
-        assert_eq!(tokens.owner("plain#1"), Some("alice smith"));
-        assert_eq!(tokens.owner("alone"), Some("line 5"));
+        let tokens = Tokens::parse(&text, 1).unwrap();
+        let owner = |token: &str| tokens.owner(token).map(|owner| owner.name.as_str());
+        assert_eq!(owner("secret"), Some("ci"));
+        assert_eq!(owner("plain#1"), Some("alice smith"));
+        assert_eq!(owner("alone"), Some("line 5"));
         for wrong in ["", "secre", "ci", "#", &format!("sha256:{digest}"), &digest.to_string()] {
-            assert_eq!(tokens.owner(wrong), None, "{wrong}");
+            assert_eq!(owner(wrong), None, "{wrong}");
         }
-        let error = Tokens::parse("ok\nbob sha256:abc").err().unwrap();
+        let error = Tokens::parse("ok\nbob sha256:abc", 1).err().unwrap();
         assert!(error.contains("line 2"), "{error}");
         assert!(!error.contains("abc"), "{error}");
     }

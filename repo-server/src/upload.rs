@@ -2,31 +2,35 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use cutover_formats::digest::Digest;
 use cutover_formats::minisign::Minisig;
-use cutover_repository::file::FileStore;
 use cutover_repository::store::{
     Body, Create as _, Created, Read as _, StoreError, Swap as _, Swapped,
 };
 use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::Digest as _;
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
+use crate::commit::{self, Objection};
 use crate::condition::Condition;
+use crate::pace::Pace;
 use crate::site::Site;
+use crate::tokens::Owner;
 
-/// How long a client may send nothing.
-const SENDS: Duration = Duration::from_secs(60);
+/// How long an upload waits for a place.
+const QUEUE: Duration = Duration::from_secs(60);
+/// What stands in the timestamp's place is replaced up to this size, even if no client would read it.
+const LARGEST_REPLACED: u64 = 1 << 20;
 /// Pieces of a body in memory at once.
 const PIECES: usize = 4;
-/// More bytes than any timestamp has.
-pub(crate) const LARGEST_TIMESTAMP: u64 = 1 << 20;
 
 /// A file that may come.
 pub(crate) struct Upload {
@@ -42,8 +46,14 @@ pub(crate) struct Upload {
 pub(crate) enum Shape {
     /// Anything with this digest.
     Digest(Digest),
-    /// Metadata, whoever signed it.
+    /// The root of this version.
+    Root(u64),
+    /// The snapshot of this version.
+    Snapshot(u64),
+    /// Metadata of another role, whoever signed it: who may, is only known when it is committed.
     Metadata,
+    /// The one file whose replacement is a commit.
+    Timestamp,
     /// A signature for `minisign`, whoever made it.
     Signature,
 }
@@ -58,9 +68,31 @@ pub(crate) enum Ended {
     OtherDigest(Digest),
     NoMetadata(String),
     NoSignature,
-    Stale { old: u64, new: u64 },
+    Stale {
+        old: u64,
+        new: u64,
+    },
+    /// A client would not take what it would see then.
+    Untrusted {
+        file: String,
+        why: String,
+    },
+    /// The client sent too little for too long; what it has to send, bytes a second.
+    Slow(u64),
+    /// There was no place for it.
+    Busy,
     Broken,
     Failed(StoreError),
+}
+
+impl From<Objection> for Ended {
+    fn from(objection: Objection) -> Self {
+        match objection {
+            Objection::Untrusted { file, why } => Self::Untrusted { file, why },
+            Objection::Stale { old, new } => Self::Stale { old, new },
+            Objection::Failed(error) => Self::Failed(error),
+        }
+    }
 }
 
 impl From<StoreError> for Ended {
@@ -76,23 +108,41 @@ enum Piece {
 }
 
 /// Takes the body in and stores it. The store is written on a thread that may wait for it.
-pub(crate) async fn receive(site: &Arc<Site>, upload: Upload, mut body: Incoming) -> Ended {
-    // The semaphore is never closed.
-    let _slot = site.uploads.acquire().await;
+pub(crate) async fn receive(
+    site: &Arc<Site>,
+    upload: Upload,
+    owner: &Owner,
+    mut body: Incoming,
+) -> Ended {
+    // Its own first, so that who waits for that takes no place from others. Neither is ever closed.
+    let places = async { (owner.places.acquire().await, site.uploads.acquire().await) };
+    let Ok(_places) = tokio::time::timeout(QUEUE, places).await else {
+        site.metrics.upload_without_place.fetch_add(1, Ordering::Relaxed);
+        return Ended::Busy;
+    };
     let (sender, receiver) = mpsc::channel(PIECES);
     let writer = site.clone();
     let storing = tokio::task::spawn_blocking(move || {
-        store(&writer.store, &upload, receiver).unwrap_or_else(|ended| ended)
+        store(&writer, &upload, receiver).unwrap_or_else(|ended| ended)
     });
+    let mut pace = Pace::new(site.rules);
     loop {
-        let piece = match tokio::time::timeout(SENDS, body.frame()).await {
+        let began = Instant::now();
+        let piece = match tokio::time::timeout(pace.left(), body.frame()).await {
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(bytes) => Piece::Bytes(bytes),
                 Err(_trailers) => continue,
             },
             Ok(None) => Piece::End,
-            Ok(Some(Err(_))) | Err(_) => break,
+            Ok(Some(Err(_))) => break,
+            Err(_) => {
+                site.metrics.slow_upload.fetch_add(1, Ordering::Relaxed);
+                return Ended::Slow(site.rules.rate);
+            }
         };
+        if let Piece::Bytes(bytes) = &piece {
+            pace.moved(began.elapsed(), bytes.len());
+        }
         let last = matches!(piece, Piece::End);
         // A writer that has gone has said why.
         if sender.send(piece).await.is_err() || last {
@@ -103,18 +153,15 @@ pub(crate) async fn receive(site: &Arc<Site>, upload: Upload, mut body: Incoming
     storing.await.unwrap_or(Ended::Broken)
 }
 
-fn store(
-    store: &FileStore,
-    upload: &Upload,
-    pieces: mpsc::Receiver<Piece>,
-) -> Result<Ended, Ended> {
+fn store(site: &Site, upload: &Upload, pieces: mpsc::Receiver<Piece>) -> Result<Ended, Ended> {
+    let store = &site.store;
     let mut temp = store.temp_file()?;
     let digest = write(&mut temp, upload.limit, pieces)?;
     let reopened = || temp.reopen().map_err(|error| unreadable(&temp, error));
     match upload.shape {
         Shape::Digest(expected) if expected != digest => return Err(Ended::OtherDigest(digest)),
         Shape::Digest(_) => {}
-        Shape::Metadata => {
+        Shape::Metadata | Shape::Root(_) | Shape::Snapshot(_) | Shape::Timestamp => {
             parse(reopened()?)?;
         }
         Shape::Signature => {
@@ -123,8 +170,17 @@ fn store(
             signature.ok_or(Ended::NoSignature)?;
         }
     }
+    let whole = || std::fs::read(temp.path()).map_err(|error| unreadable(&temp, error));
+    match (upload.shape, upload.condition) {
+        (Shape::Root(version), _) => commit::check_root(store, version, &whole()?)?,
+        (Shape::Snapshot(version), _) => commit::check_snapshot(store, version, &whole()?)?,
+        (Shape::Timestamp, Condition::Absent) => {
+            site.commits.check(store, None, &whole()?, Timestamp::now())?;
+        }
+        _ => {}
+    }
     match upload.condition {
-        Condition::Is(expected) => swap(store, upload, expected, &temp),
+        Condition::Is(expected) => swap(site, upload, expected, &whole()?),
         Condition::Absent => Ok(match store.create(&upload.path, Body::File(temp.path()))? {
             Created::New => Ended::Made,
             Created::Exists => Ended::Exists,
@@ -151,44 +207,35 @@ fn write(
     }
 }
 
-/// Replaces the timestamp, if it is the expected one and its version rises.
-fn swap(
-    store: &FileStore,
-    upload: &Upload,
-    expected: Digest,
-    temp: &NamedTempFile,
-) -> Result<Ended, Ended> {
-    let old = match store.get(&upload.path, LARGEST_TIMESTAMP) {
+/// Replaces the timestamp, if it is the expected one, and what it makes visible verifies.
+fn swap(site: &Site, upload: &Upload, expected: Digest, new: &[u8]) -> Result<Ended, Ended> {
+    let store = &site.store;
+    let old = match store.get(&upload.path, LARGEST_REPLACED) {
         Ok(old) if Digest::of(&old) == expected => old,
         Ok(_) => return Ok(Ended::Changed),
         Err(error) if error.is_not_found() => return Ok(Ended::Changed),
         Err(error) => return Err(error.into()),
     };
-    let new = std::fs::read(temp.path()).map_err(|error| unreadable(temp, error))?;
-    let versions = (parse(&*old)?.signed.version, parse(&*new)?.signed.version);
-    if let (Some(old), Some(new)) = versions
-        && new <= old
-    {
-        return Err(Ended::Stale { old, new });
-    }
-    Ok(match store.swap(&upload.path, Some(&old), &new)? {
+    site.commits.check(store, Some(&old), new, Timestamp::now())?;
+    Ok(match store.swap(&upload.path, Some(&old), new)? {
         Swapped::Done => Ended::Replaced,
         Swapped::Changed => Ended::Changed,
     })
 }
 
-/// What the server looks at in metadata: its shape and its version, not its signatures. Clients
-/// do that, and this server is not to be believed.
+/// What is looked at first in all metadata: whether it is any.
 #[derive(Deserialize)]
 struct Metadata {
-    signed: Signed,
+    #[serde(rename = "signed")]
+    _signed: Signed,
     #[serde(rename = "signatures")]
     _signatures: Vec<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Signed {
-    version: Option<u64>,
+    #[serde(rename = "version")]
+    _version: u64,
 }
 
 fn parse(json: impl std::io::Read) -> Result<Metadata, Ended> {

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use cutover_tests::world::{Run, World, get, source};
+use cutover_tests::world::{Run, World, free_address, get, source};
 
 const UNIT: &str = "cutover-repo-server.service";
 
@@ -45,9 +45,10 @@ fn a_server_with_the_online_keys_signs_by_itself() {
     let options = options
         .replace("${CREDENTIALS_DIRECTORY}", &world.path("").display().to_string())
         .replace("/var/lib/cutover-online-keys", &online);
-    let (mut server, url) = world.serve(&options.split(' ').collect::<Vec<_>>());
-    let address = url.trim_start_matches("http://").parse().unwrap();
-    let (_, metrics) = get(address, "/metrics").unwrap();
+    let numbers = free_address();
+    let options = format!("{options} --metrics {numbers}");
+    let (mut server, _) = world.serve(&options.split(' ').collect::<Vec<_>>());
+    let (_, metrics) = get(numbers, "/metrics").unwrap();
     assert!(metrics.contains("cutover_online_signed_total"), "{metrics}");
     assert_eq!(server.end(), Some(0));
 }

@@ -4,17 +4,19 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use cutover_formats::exit::{Exit, Explain as _};
 use cutover_repository::http::{HttpPublisher, HttpStore, Patience};
 use cutover_repository::location::Location;
+use cutover_repository::mirrors::Blame as _;
+use cutover_repository::patience::Patient;
 use cutover_repository::secret::Secret;
 use cutover_repository::store::{Body, Create as _, Created, Read, StoreError, Swap, Swapped};
 use cutover_repository::{open_read, open_write};
 
-use crate::common::{Server, TOKEN, target};
+use crate::common::{Made, Server, TOKEN, target};
 
 fn writer(server: &Server, token: &str) -> Box<dyn Swap> {
     open_write(&server.url().parse().unwrap(), Some(Secret::new(token.to_owned()))).unwrap()
@@ -51,16 +53,15 @@ fn publishes_and_reads() {
     }
     assert!(part(&*reader, &path, 5_000_000, 5).is_empty());
     assert!(reader.stream("targets/none", 5, 5).err().unwrap().is_not_found());
-    let (one, two) = (
-        br#"{"signed":{"version":1},"signatures":[]}"#,
-        br#"{"signed":{"version":2},"signatures":[]}"#,
-    );
+    let made = Made::new(1, 0);
+    made.give(&server);
+    let [one, two] = [&made.timestamps[0], &made.timestamps[1]].map(Vec::as_slice);
     let timestamp = "metadata/timestamp.json";
     assert_eq!(store.swap(timestamp, Some(one), two).unwrap(), Swapped::Changed);
     assert_eq!(store.swap(timestamp, None, one).unwrap(), Swapped::Done);
     assert_eq!(store.swap(timestamp, None, two).unwrap(), Swapped::Changed);
     assert_eq!(store.swap(timestamp, Some(one), two).unwrap(), Swapped::Done);
-    assert_eq!(reader.get(timestamp, 99).unwrap(), two);
+    assert_eq!(reader.get(timestamp, 9999).unwrap(), two);
 }
 
 #[test]
@@ -232,6 +233,65 @@ fn tries_again_but_not_for_ever() {
         error.to_string().contains("refused") && !error.to_string().contains("hunter2"),
         "{error}"
     );
+}
+
+/// It is for whoever knows other places to decide whether to wait; who publishes has only one.
+#[test]
+fn a_server_that_asks_for_patience_gets_it() {
+    let busy = "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After:";
+    let (address, count) = server(move |number, request, mut stream| {
+        let answer = match number {
+            0 => format!("{busy} 77\r\n\r\n"),
+            1 => "HTTP/1.1 429 Slow\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            2 => format!("{busy} Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"),
+            _ if request.starts_with("put") => {
+                "HTTP/1.1 201 Made\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_owned()
+            }
+            _ => "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+        };
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    let store = HttpStore::open(&url(&address)).unwrap();
+    for after in [77, 1] {
+        let error = store.get("x", 9).unwrap_err();
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(after)), "{error}");
+        assert_eq!(error.exit(), Exit::Unreachable);
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 2, "it is not asked at once");
+    let publisher = HttpPublisher::open(&url(&address), None).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hears = told.clone();
+    let tell = move |line: &str| hears.lock().unwrap().push(line.to_owned());
+    let patient = Patient::new(Box::new(publisher), Box::new(tell));
+    assert_eq!(patient.create("x", Body::Bytes(b"x")).unwrap(), Created::New);
+    assert_eq!(*told.lock().unwrap(), [format!("{address} is busy; asking again in 1 s")]);
+}
+
+#[test]
+fn a_login_page_is_no_file() {
+    let (address, count) = server(|_, request, mut stream| {
+        let head = match request.split(' ').nth(1).unwrap() {
+            "/511" => "511 Login",
+            _ => "200 OK",
+        };
+        let body = "<html>Welcome to our hotel</html>";
+        write!(
+            stream,
+            "HTTP/1.1 {head}\r\nConnection: close\r\nContent-Type: Text/HTML; charset=utf-8\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+    });
+    let store = HttpStore::open(&url(&address)).unwrap();
+    for path in ["metadata/timestamp.json", "511"] {
+        let error = store.get(path, 99).unwrap_err();
+        assert!(error.to_string().contains("captive portal"), "{error}");
+        assert_eq!(error.exit(), Exit::Unreachable);
+        assert!(store.stream(path, 0, 99).is_err());
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 4, "none is asked for again");
+    assert!(store.get("targets/vendor/file/page/1.page.html", 99).is_ok());
 }
 
 #[test]

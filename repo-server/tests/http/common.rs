@@ -5,8 +5,14 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cutover_formats::digest::Digest;
+use cutover_publish::keyring::{Keyring, Protection};
+use cutover_publish::{PATIENCE, Repo, init, refresh};
+use cutover_repository::file::FileStore;
+use cutover_repository::secret::Secret;
+use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 /// The binary under test.
@@ -19,6 +25,8 @@ pub(crate) struct Server {
     child: Child,
     /// `127.0.0.1:<port>`.
     pub(crate) address: String,
+    /// The same for its metrics.
+    metrics: String,
     folder: Arc<TempDir>,
 }
 
@@ -60,12 +68,18 @@ impl Server {
 
     /// Starts it; its log lies in `folder`.
     pub(crate) fn run(mut command: Command, folder: Arc<TempDir>) -> Self {
+        command.args(["--metrics", "127.0.0.1:0"]);
         let stderr = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
-        Self { child, address, folder }
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let mut next = |before: &str, after: &str| {
+            let line = lines.next().unwrap().unwrap();
+            let address = line.strip_prefix(before).and_then(|line| line.strip_suffix(after));
+            address.unwrap_or_else(|| panic!("{line}")).to_owned()
+        };
+        let address = next("listening on http://", "");
+        let metrics = next("metrics on http://", "/metrics");
+        Self { child, address, metrics, folder }
     }
 
     /// The repository's folder.
@@ -97,6 +111,17 @@ impl Server {
 
     /// Sends a request and reads the whole answer.
     pub(crate) fn ask(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
+        Answer::read(&mut self.send(method, path, headers, body))
+    }
+
+    /// Sends a request, whose answer is still to be read.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: &[u8],
+    ) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
         for header in headers {
@@ -110,7 +135,23 @@ impl Server {
         stream.write_all(head.as_bytes()).unwrap();
         // A server that refuses may stop listening to the rest.
         let _ = stream.write_all(body);
+        stream
+    }
+
+    /// The page with the server's numbers.
+    pub(crate) fn metrics(&self) -> Answer {
+        let mut stream = TcpStream::connect(&self.metrics).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         Answer::read(&mut stream)
+    }
+
+    /// One of them.
+    pub(crate) fn metric(&self, name: &str) -> Option<i64> {
+        let page = self.metrics();
+        assert_eq!(page.status, 200);
+        assert!(page.header("content-type").starts_with("text/plain; version=0.0.4"));
+        let page = page.text();
+        page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// A GET.
@@ -128,6 +169,70 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A repository that was really made, and the timestamps that it has had.
+pub(crate) struct Made {
+    folder: TempDir,
+    /// Each names the snapshot of its own number, from 1.
+    pub(crate) timestamps: Vec<Vec<u8>>,
+}
+
+impl Made {
+    /// One that was signed anew so often since it was made, `days_ago`.
+    pub(crate) fn new(refreshes: usize, days_ago: i64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("store")).unwrap();
+        let mut made = Self { folder, timestamps: Vec::new() };
+        let (store, keyring) = (made.open(), made.keyring());
+        keyring.create(&Protection::None).unwrap();
+        let now = Timestamp::now() - SignedDuration::from_hours(24 * days_ago);
+        init(&store, &keyring, now).unwrap();
+        made.timestamps.push(made.file("metadata/timestamp.json"));
+        for _ in 0..refreshes {
+            made.refresh();
+        }
+        made
+    }
+
+    /// Signs snapshot and timestamp anew.
+    pub(crate) fn refresh(&mut self) {
+        let (store, keyring, now) = (self.open(), self.keyring(), Timestamp::now());
+        let repo =
+            Repo { store: &store, keyring: &keyring, now, patience: PATIENCE, note: &|_| {} };
+        refresh(&repo).unwrap();
+        self.timestamps.push(self.file("metadata/timestamp.json"));
+    }
+
+    /// Its folder.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    /// A file of it.
+    pub(crate) fn file(&self, path: &str) -> Vec<u8> {
+        std::fs::read(self.store().join(path)).unwrap()
+    }
+
+    pub(crate) fn open(&self) -> FileStore {
+        FileStore::open(&self.store()).unwrap()
+    }
+
+    pub(crate) fn keyring(&self) -> Keyring {
+        let keys = self.folder.path().join("keys");
+        Keyring::new(keys, Box::new(|| Ok(Secret::new("open".to_owned()))))
+    }
+
+    /// Puts all of it but its timestamp into a server's store, past the server.
+    pub(crate) fn give(&self, server: &Server) {
+        for entry in std::fs::read_dir(self.store().join("metadata")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name != "timestamp.json" {
+                let path = format!("metadata/{name}");
+                server.place(&path, &self.file(&path));
+            }
+        }
     }
 }
 
@@ -168,6 +273,15 @@ impl Answer {
 /// `targets/<folder>/<sha256 of contents>.<file>`.
 pub(crate) fn target(folder: &str, file: &str, contents: &[u8]) -> String {
     format!("targets/{folder}/{}.{file}", Digest::of(contents))
+}
+
+/// Waits until something holds, for a minute at the most.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The names in a folder, without the lock.

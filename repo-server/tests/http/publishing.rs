@@ -6,11 +6,12 @@ use std::sync::Barrier;
 
 use cutover_formats::digest::Digest;
 
-use crate::common::{Answer, Server, TOKEN, names, target};
+use crate::common::{Answer, Made, Server, TOKEN, names, target};
 
 const NEW: &str = "If-None-Match: *";
 
-fn timestamp(version: u32, by: u32) -> Vec<u8> {
+/// Metadata of a role that nobody has signed.
+fn role(version: u32, by: u32) -> Vec<u8> {
     format!("{{\"signed\":{{\"version\":{version},\"by\":{by}}},\"signatures\":[]}}").into_bytes()
 }
 
@@ -28,9 +29,9 @@ fn creates_once() {
     let again = server.put(&path, NEW, &contents);
     assert_eq!(again.status, 412);
     assert!(again.text().contains("left as it is"));
-    assert_eq!(server.put("/metadata/1.root.json", NEW, &timestamp(1, 0)).status, 201);
-    assert_eq!(server.put("/metadata/1.root.json", NEW, &timestamp(2, 0)).status, 412);
-    assert_eq!(server.get("/metadata/1.root.json", &[]).body, timestamp(1, 0));
+    assert_eq!(server.put("/metadata/1.targets.json", NEW, &role(1, 0)).status, 201);
+    assert_eq!(server.put("/metadata/1.targets.json", NEW, &role(2, 0)).status, 412);
+    assert_eq!(server.get("/metadata/1.targets.json", &[]).body, role(1, 0));
     assert!(names(&server.store().join(".incoming")).is_empty());
 }
 
@@ -60,9 +61,9 @@ fn one_of_sixteen_creates() {
             .map(|by| {
                 let (server, barrier) = (&server, &barrier);
                 scope.spawn(move || {
-                    let body = timestamp(1, by);
+                    let body = role(1, by);
                     barrier.wait();
-                    (server.put("/metadata/9.snapshot.json", NEW, &body).status, body)
+                    (server.put("/metadata/9.targets.json", NEW, &body).status, body)
                 })
             })
             .collect();
@@ -71,36 +72,39 @@ fn one_of_sixteen_creates() {
     let winners: Vec<_> = statuses.iter().filter(|(status, _)| *status == 201).collect();
     assert_eq!(winners.len(), 1);
     assert!(statuses.iter().all(|(status, _)| [201, 412].contains(status)), "{statuses:?}");
-    assert_eq!(server.get("/metadata/9.snapshot.json", &[]).body, winners[0].1);
+    assert_eq!(server.get("/metadata/9.targets.json", &[]).body, winners[0].1);
 }
 
 #[test]
 fn the_timestamp_is_swapped() {
-    let server = Server::start();
+    let (server, made) = (Server::start(), Made::new(2, 0));
+    made.give(&server);
     let path = "/metadata/timestamp.json";
-    let (one, two) = (timestamp(1, 0), timestamp(2, 0));
-    assert_eq!(server.put(path, &replacing(&one), &two).status, 412, "nothing to replace");
-    assert_eq!(server.put(path, NEW, &one).status, 201);
-    assert_eq!(server.put(path, NEW, &two).status, 412);
-    assert_eq!(server.put(path, &replacing(&two), &two).status, 412);
-    let stale = server.put(path, &replacing(&one), &timestamp(1, 5));
+    let [one, two, three] = [0, 1, 2].map(|at| made.timestamps[at].as_slice());
+    assert_eq!(server.put(path, &replacing(one), two).status, 412, "nothing to replace");
+    assert_eq!(server.put(path, NEW, one).status, 201);
+    assert_eq!(server.put(path, NEW, two).status, 412);
+    assert_eq!(server.put(path, &replacing(two), two).status, 412);
+    let stale = server.put(path, &replacing(one), one);
     assert_eq!((stale.status, stale.text().contains("must rise")), (409, true));
     assert_eq!(server.get(path, &[]).body, one);
-    assert_eq!(server.put(path, &replacing(&one), &two).status, 204);
+    assert_eq!(server.put(path, &replacing(one), two).status, 204);
+    assert_eq!(server.put(path, &replacing(two), one).status, 409);
     let barrier = Barrier::new(8);
     let done = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
-            .map(|by| {
-                let (server, barrier, old) = (&server, &barrier, replacing(&two));
+            .map(|_| {
+                let (server, barrier, old) = (&server, &barrier, replacing(two));
                 scope.spawn(move || {
                     barrier.wait();
-                    server.put(path, &old, &timestamp(3, by)).status
+                    server.put(path, &old, three).status
                 })
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
     assert_eq!(done.iter().filter(|status| **status == 204).count(), 1, "{done:?}");
+    assert_eq!(server.get(path, &[]).body, three);
 }
 
 #[test]
@@ -145,6 +149,25 @@ fn refusals() {
     assert!(names(&server.store().join("targets")).is_empty());
     assert!(names(&server.store().join(".incoming")).is_empty());
     assert!(!server.log().contains(TOKEN) && !server.log().contains("guess"));
+}
+
+/// A link in the store leads nobody out of it: not who reads, not who publishes.
+#[test]
+fn links_are_not_followed() {
+    let server = Server::start();
+    let outside = server.store().join("../outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::create_dir(server.store().join("targets")).unwrap();
+    std::os::unix::fs::symlink("../../outside", server.store().join("targets/link")).unwrap();
+    let path = format!("/{}", target("link", "x", b"x"));
+    let answer = server.put(&path, NEW, b"x");
+    assert_eq!(answer.status, 500, "{answer:?}");
+    assert!(server.log().contains("symbolic link"), "{}", server.log());
+    let deeper = format!("/{}", target("link/a/b", "x", b"x"));
+    assert_eq!(server.put(&deeper, NEW, b"x").status, 500);
+    assert!(names(&outside).is_empty());
+    std::fs::write(outside.join("secret"), "secret").unwrap();
+    assert_eq!(server.get("/targets/link/secret", &[]).status, 404);
 }
 
 #[test]
