@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long anything here may take to come up.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything here may take to come up, on a machine with other things to do.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An address on loopback that nobody uses now.
 ///
@@ -44,7 +44,7 @@ impl Drop for Ending<'_> {
 /// Waits.
 ///
 /// # Panics
-/// Where it does not become true in half a minute.
+/// Where it does not become true in two minutes.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();

@@ -56,12 +56,14 @@ fn node<'w>(world: &'w World, gate: Option<std::net::SocketAddr>) -> NodeDir<'w>
 }
 
 #[test]
+#[ignore = "one of its kind is enough; tests/sweeps runs it"]
 fn files_only() {
     let world = World::new();
     everywhere(&node(&world, None), &["apply"], 13).report("apply, files");
 }
 
 #[test]
+#[ignore = "one of its kind is enough; tests/sweeps runs it"]
 fn blue_green() {
     let world = World::new();
     let node = node(&world, Some(free_address()));

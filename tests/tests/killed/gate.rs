@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use cutover_tests::aftermath::{Before, litter, services};
+use cutover_tests::aftermath::{Before, litter, services, tidy};
 use cutover_tests::strace::{Fault, Site, killed_at_renames, read, traced, with_fault};
 use cutover_tests::world::{NodeDir, Running, World, free_address, get, wait_until};
 
@@ -94,6 +94,7 @@ fn in_blue_green() {
 }
 
 #[test]
+#[ignore = "one of its kind is enough; tests/sweeps runs it"]
 fn in_hold() {
     upgrade("hold", 7);
 }
@@ -123,5 +124,6 @@ fn records_in_the_making_go_with_the_next_gate_and_with_prune() {
     assert_eq!(litter(&node.root), Vec::<PathBuf>::new());
     minders_are_killed(&node);
     let _gate = node.start_gate();
-    assert_eq!(litter(&node.root), Vec::<PathBuf>::new());
+    // Its own minder writes a record, too.
+    tidy(&node, "the next gate runs");
 }

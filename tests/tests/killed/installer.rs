@@ -5,6 +5,7 @@ use cutover_tests::world::{World, free_address};
 use cutover_tests::trial::Trial;
 
 #[test]
+#[ignore = "one of its kind is enough; tests/sweeps runs it"]
 fn files_only() {
     let world = World::new();
     let _tree = world.release_tiny(&["1.0.0", "1.1.0"]);
@@ -64,11 +65,13 @@ fn blue_green() {
 }
 
 #[test]
+#[ignore = "one of its kind is enough; tests/sweeps runs it"]
 fn hold() {
     there_and_back("hold", 6);
 }
 
 #[test]
+#[ignore = "one of its kind is enough; tests/sweeps runs it"]
 fn backoff() {
     there_and_back("backoff", 8);
 }

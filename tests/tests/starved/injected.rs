@@ -92,6 +92,7 @@ fn files_only() {
 }
 
 #[test]
+#[ignore = "one of its kind is enough; tests/sweeps runs it"]
 fn hold() {
     upgrade(true, &FAULTS, &["1.1.0", "--swap", "hold"], 4);
 }
