@@ -140,6 +140,9 @@ fn python() -> PathBuf {
     static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
         let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-tuf-7.0.0");
         let python = environment.join("bin/python");
+        // Another test program may be at it.
+        let lock = fs::File::create(environment.with_extension("lock")).unwrap();
+        lock.lock().unwrap();
         if !environment.join("complete").exists() {
             let _ = fs::remove_dir_all(&environment);
             succeeds(Command::new("python3").args(["-m", "venv"]).arg(&environment));

@@ -13,6 +13,7 @@ pub mod attacker;
 pub mod foreign;
 pub mod image;
 pub mod parts;
+mod ports;
 pub mod soak;
 pub mod strace;
 pub mod swaps;

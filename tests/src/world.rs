@@ -15,11 +15,12 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-pub use self::asking::{Ending, free_address, get, wait_until};
+pub use self::asking::{Ending, get, wait_until};
 pub use self::inventory::{assert_same, inventory};
 pub use self::node::NodeDir;
 pub use self::running::{Run, Running, program};
 pub use self::tree::Tree;
+pub use crate::ports::free_address;
 
 /// Where the repository's own files stand, e.g. `tests/apps`.
 #[must_use]

@@ -1,22 +1,12 @@
 //! Asking whether something is there yet, on loopback.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything here may take to come up, on a machine with other things to do.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// An address on loopback that nobody uses now.
-///
-/// # Panics
-/// Where there is none.
-#[must_use]
-pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it has an address")
-}
 
 /// Status and body of a `GET`, or `None` where nobody answers.
 #[must_use]
