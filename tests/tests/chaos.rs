@@ -110,7 +110,7 @@ fn the_repository_is_killed_in_a_fetch() {
     let world = World::new();
     let tree = world.release_tiny(&["1.0.0"]);
     // More than fits into the buffers between the two.
-    let noise: Vec<u8> = (0..64_u64 << 20).map(|at| (at * at % 65_521 % 256) as u8).collect();
+    let noise: Vec<u8> = (0..24_u64 << 20).map(|at| (at * at % 65_521 % 256) as u8).collect();
     std::fs::write(tree.folder.join("noise"), noise).unwrap();
     tree.tag("1.1.0");
     let _ = world.pack(["release", "--source", "tree", "--level", "1"]).ok();

@@ -4,7 +4,7 @@
 use cutover_tests::aftermath::settle;
 use cutover_tests::image::{Cut, Image, Kind};
 use cutover_tests::strace::{Site, without};
-use cutover_tests::trial::{Count, Trial, kill_at, sample};
+use cutover_tests::trial::{Count, Trial, kill_at, sample, stride};
 use cutover_tests::world::{NodeDir, Run, World};
 
 use crate::{CUTS, MEGABYTES, empty_files, with_contents};
@@ -32,8 +32,10 @@ fn moments(trial: &Trial<'_>, arguments: &[&str], salt: usize, count: &mut Count
 fn everywhere(trial: &Trial<'_>, image: &Image, arguments: &[&str], to: &str, salt: usize) {
     let mut count = Count::default();
     let moments = moments(trial, arguments, salt, &mut count);
-    for cut in CUTS {
-        for site in &moments {
+    for (nth, cut) in CUTS.into_iter().enumerate() {
+        // Every other moment each, or all of them both ways in `tests/sweeps`.
+        let step = if stride() == 1 { 1 } else { CUTS.len() };
+        for site in moments.iter().skip(nth % step).step_by(step) {
             let (_, before) = trial.begin();
             image.sync();
             count.add(kill_at(&trial.command(arguments), site));
@@ -54,7 +56,8 @@ fn everywhere(trial: &Trial<'_>, image: &Image, arguments: &[&str], to: &str, sa
         settle(trial.node, &before, to, &at);
     }
     println!(
-        "{arguments:?}: power cut at {} of {} system calls, twice",
+        "{arguments:?}: power cut {} times at {} of {} system calls",
+        count.killed,
         moments.len(),
         count.places
     );

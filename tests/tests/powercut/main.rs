@@ -2,7 +2,8 @@
 //! flushed and once without, mounted again, and the install is ended. The node is on the old release
 //! or the new, whole, with all of its history, and no file is there without its contents.
 //!
-//! `CUTOVER_STRIDE` as for `killed`; the journal's steps of an installer alone are all tried always.
+//! `CUTOVER_STRIDE` as for `killed`; the journal's steps of an installer alone are all tried always, in one
+//! of the two ways.
 
 mod gate;
 mod installer;
