@@ -22,7 +22,9 @@ use crate::spelling;
 use crate::stage::{self, Author, Check, Objection, Stages};
 
 pub use etcd::{Etcd, EtcdEndpoint, EtcdIdentity, EtcdLogin, EtcdTls, InvalidEtcdEndpoint};
-pub use gate::{AccessLog, BackoffHeader, Gate, InvalidOpenPath, OpenPath, Role};
+pub use gate::{
+    AccessLog, BackoffHeader, Gate, InvalidOpenPath, InvalidUpgrade, OpenPath, Role, Upgrade,
+};
 pub use inputs::{Given, SecretSource};
 pub use manager::{Manager, Orders};
 pub use pool::{

@@ -7,6 +7,7 @@
 mod access_log;
 mod backoff;
 mod open_path;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::period::Period;
 pub use access_log::AccessLog;
 pub use backoff::BackoffHeader;
 pub use open_path::{InvalidOpenPath, OpenPath};
+pub use upgrade::{InvalidUpgrade, Upgrade};
 
 /// The gate's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +53,9 @@ pub struct Gate {
     /// How long a client may keep the gate waiting, for a head, for a body, or in taking an answer.
     #[serde(default = "default_patience")]
     pub patience: Period,
+    /// What a client's connection may become; other wishes are passed over.
+    #[serde(default = "default_upgrades")]
+    pub upgrades: Vec<Upgrade>,
     /// How many connections there may be.
     #[serde(default = "default_max_connections")]
     pub max_connections: usize,
@@ -91,6 +96,7 @@ impl Gate {
             json_page: None,
             always: Vec::new(),
             patience: default_patience(),
+            upgrades: default_upgrades(),
             max_connections: default_max_connections(),
             max_per_client: default_max_per_client(),
             metrics: None,
@@ -129,6 +135,10 @@ fn default_backoff_headers() -> Vec<BackoffHeader> {
 
 fn default_patience() -> Period {
     Period::seconds(60)
+}
+
+fn default_upgrades() -> Vec<Upgrade> {
+    vec![Upgrade::websocket()]
 }
 
 fn default_max_connections() -> usize {

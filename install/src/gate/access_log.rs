@@ -182,10 +182,9 @@ pub(super) struct Request {
     pub(super) at: Instant,
     /// Who sent it.
     pub(super) client: HeaderValue,
-    /// Its method.
-    pub(super) method: Method,
-    /// Its path, without the query: that may hold secrets.
-    pub(super) path: String,
+    /// Its method and its path, without the query: that may hold secrets. `None` where it could not be
+    /// read.
+    pub(super) target: Option<(Method, String)>,
     /// Its name.
     pub(super) id: HeaderValue,
 }
@@ -212,19 +211,20 @@ impl Entry {
         struct Line<'a> {
             time: String,
             client: &'a str,
-            method: &'a str,
-            path: &'a str,
+            method: Option<&'a str>,
+            path: Option<&'a str>,
             status: u16,
             bytes: u64,
             ms: f64,
             version: Option<&'a str>,
             id: &'a str,
         }
+        let target = self.request.target.as_ref();
         let line = Line {
             time: format!("{now:.3}"),
             client: self.request.client.to_str().ok()?,
-            method: self.request.method.as_str(),
-            path: &self.request.path,
+            method: target.map(|(method, _)| method.as_str()),
+            path: target.map(|(_, path)| &path[..]),
             status: self.status.map_or(GONE, |status| status.as_u16()),
             bytes: self.bytes,
             ms: self.request.at.elapsed().as_micros() as f64 / 1000.0,
@@ -269,8 +269,7 @@ mod tests {
         Request {
             at: Instant::now(),
             client: HeaderValue::from_static("127.0.0.1"),
-            method: Method::GET,
-            path: path.to_owned(),
+            target: Some((Method::GET, path.to_owned())),
             id: HeaderValue::from_static("a"),
         }
     }

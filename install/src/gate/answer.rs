@@ -27,6 +27,10 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Further checks come no earlier than this where maintenance has no end.
 const OPEN_END: Duration = Duration::from_secs(60);
 
+/// The methods that the gate passes on; it does so with others as well, but for CONNECT and TRACE.
+const ALLOWED: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
@@ -115,6 +119,17 @@ pub(super) fn missing(accept: &Accept) -> Response<Body> {
 pub(super) fn dismiss(status: StatusCode, why: &str, accept: &Accept) -> Response<Body> {
     let mut answer = brief(status, status.canonical_reason().unwrap_or("Refused"), why, accept);
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        answer.headers_mut().insert(header::ALLOW, ALLOWED);
+    }
+    answer
+}
+
+/// 204: what may be asked of the service, as far as the gate knows.
+pub(super) fn options() -> Response<Body> {
+    let mut answer = Response::new(Body::whole(""));
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer.headers_mut().insert(header::ALLOW, ALLOWED);
     answer
 }
 
@@ -123,6 +138,11 @@ fn brief(status: StatusCode, title: &str, text: &str, accept: &Accept) -> Respon
         true => whole(status, HTML, pages::brief_html(title, text)),
         false => whole(status, JSON, pages::brief_json(status, text)),
     }
+}
+
+/// A few words as the body of an answer for programs, and of what kind that is.
+pub(super) fn for_programs(status: StatusCode, text: &str) -> (&'static str, String) {
+    (JSON, pages::brief_json(status, text))
 }
 
 /// The answers under `/.cutover/`, which never reach the service.
@@ -138,7 +158,11 @@ pub(super) fn own(method: &Method, path: &str, ready: Readiness) -> Response<Bod
         }
         _ => (StatusCode::NOT_FOUND, "not found\n"),
     };
-    whole(status, "text/plain; charset=utf-8", text.to_owned())
+    let mut answer = whole(status, "text/plain; charset=utf-8", text.to_owned());
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    answer
 }
 
 /// Whether traffic should come.

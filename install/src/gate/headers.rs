@@ -6,6 +6,9 @@
 
 use std::net::IpAddr;
 
+use cutover_formats::node_toml::Upgrade;
+use hyper::Version;
+use hyper::body::Body;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -18,10 +21,26 @@ const LONGEST_ID: usize = 128;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Fields that `Connection` cannot take off, because the message would mean something else.
-const NEEDED: [HeaderName; 2] = [header::HOST, header::CONTENT_LENGTH];
+/// What goes with an upgrade to HTTP/2.
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// What all fields begin with that tell of the client, and of the address that it asked.
+const FORWARDED: &str = "x-forwarded-";
+
+/// Fields that `Connection` cannot take off, because the message would mean something else, or because
+/// they are the gate's own or those of a front end.
+const NEEDED: [HeaderName; 7] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::FORWARDED,
+    header::VIA,
+    X_REQUEST_ID,
+    X_REAL_IP,
+];
 
 /// A client, as the service is told of it.
 #[derive(Clone, Debug)]
@@ -107,6 +126,37 @@ pub(super) fn strip_impostors(headers: &mut HeaderMap) {
     }
 }
 
+/// The first of the protocols that a request wants its connection to become which is one of `known`.
+/// All others are passed over, as RFC 9110 section 7.8 lets a server do, and what comes from HTTP/1.0.
+pub(super) fn wanted_upgrade(
+    version: Version,
+    headers: &HeaderMap,
+    known: &[Upgrade],
+) -> Option<HeaderValue> {
+    // Nearly every request ends here.
+    upgrade(headers).filter(|_| version == Version::HTTP_11)?;
+    let values = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    let mut wanted = values.flat_map(|value| value.split(',')).map(str::trim);
+    let wanted = wanted.find(|wanted| known.iter().any(|known| known.is(wanted)))?;
+    HeaderValue::try_from(wanted).ok()
+}
+
+/// Has the length of an answer said once, where it was said as a list or more than once.
+pub(super) fn settle_length(headers: &mut HeaderMap, body: &impl Body) {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let digits = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    match (lengths.next(), lengths.next()) {
+        (None, _) => {}
+        (Some(length), None) if digits(length) => {}
+        _ => match body.size_hint().exact() {
+            Some(length) if !body.is_end_stream() => {
+                headers.insert(header::CONTENT_LENGTH, length.into());
+            }
+            _ => drop(headers.remove(header::CONTENT_LENGTH)),
+        },
+    }
+}
+
 /// What a request or answer wants its connection to become, e.g. `websocket`.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let upgrade = headers.get(header::UPGRADE)?;
@@ -124,6 +174,7 @@ pub(super) fn set_upgrade(headers: &mut HeaderMap, upgrade: HeaderValue) {
 fn of_one_hop(name: &HeaderName) -> bool {
     [header::CONNECTION, header::TE, header::UPGRADE, header::TRANSFER_ENCODING].contains(name)
         || *name == KEEP_ALIVE
+        || *name == HTTP2_SETTINGS
         || *name == PROXY_CONNECTION
 }
 
@@ -135,7 +186,7 @@ pub(super) fn strip(headers: &mut HeaderMap) -> Framing {
     if headers.contains_key(header::CONNECTION) {
         strip_nominated(headers);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, header::TE, header::UPGRADE] {
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS, header::TE, header::UPGRADE] {
         headers.remove(name);
     }
     let codings = headers.get_all(header::TRANSFER_ENCODING).iter().count();
@@ -162,7 +213,7 @@ fn strip_nominated(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = tokens(headers)
         .filter(|token| !["close", "keep-alive", "upgrade"].contains(token))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        .filter(|name| !NEEDED.contains(name) && *name != header::TRANSFER_ENCODING)
+        .filter(|name| !NEEDED.contains(name) && !name.as_str().starts_with(FORWARDED))
         .collect();
     for name in nominated {
         headers.remove(name);
@@ -195,7 +246,13 @@ mod tests {
     fn only_this_hops_fields_are_taken_off() {
         let mut fields = headers(&[
             ("connection", "close, X-Mine"),
-            ("connection", "host, content-length"),
+            (
+                "connection",
+                "host, content-length, X-Request-Id, x-forwarded-for, transfer-encoding",
+            ),
+            ("x-request-id", "4"),
+            ("x-forwarded-for", "5"),
+            ("http2-settings", "AAMAAABk"),
             ("x-mine", "1"),
             ("keep-alive", "timeout=5"),
             ("te", "trailers"),
@@ -207,7 +264,7 @@ mod tests {
         assert_eq!(strip(&mut fields), Framing::Chunked);
         let mut left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["content-length", "host", "x-yours"]);
+        assert_eq!(left, ["content-length", "host", "x-forwarded-for", "x-request-id", "x-yours"]);
         assert_eq!(strip(&mut headers(&[("transfer-encoding", "gzip")])), Framing::Unknown);
     }
 
@@ -248,6 +305,35 @@ mod tests {
         let both = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
         assert_eq!(upgrade(&both).unwrap(), "websocket");
         assert_eq!(upgrade(&headers(&[("upgrade", "websocket")])), None);
+    }
+
+    #[test]
+    fn only_known_upgrades_are_passed_on() {
+        let known = [Upgrade::websocket(), "spdy/3.1".parse().unwrap()];
+        let wanted = |version, upgrade| {
+            let fields = headers(&[("connection", "upgrade"), ("upgrade", upgrade)]);
+            wanted_upgrade(version, &fields, &known)
+        };
+        assert_eq!(wanted(Version::HTTP_11, "WebSocket").unwrap(), "WebSocket");
+        assert_eq!(wanted(Version::HTTP_11, "h2c, SPDY/3.1, websocket").unwrap(), "SPDY/3.1");
+        assert_eq!(wanted(Version::HTTP_11, "h2c"), None);
+        assert_eq!(wanted(Version::HTTP_10, "websocket"), None);
+    }
+
+    #[test]
+    fn a_length_is_said_once() {
+        let settled = |fields: &[(&'static str, &'static str)], body: &'static str| {
+            let mut fields = headers(fields);
+            settle_length(&mut fields, &http_body_util::Full::<&[u8]>::new(body.as_bytes()));
+            fields
+        };
+        let one = ("content-length", "3");
+        assert_eq!(settled(&[one], "abc")["content-length"], "3");
+        for fields in [&[one, one][..], &[("content-length", "3, 3")]] {
+            let said = settled(fields, "abc");
+            assert_eq!((said.len(), &said["content-length"]), (1, &"3".parse().unwrap()));
+        }
+        assert!(settled(&[("content-length", "3, 4")], "").is_empty(), "an answer to HEAD");
     }
 
     #[test]

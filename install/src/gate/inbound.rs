@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
@@ -21,7 +22,7 @@ const BYTES_PER_SECOND: u64 = 500;
 /// The body of a request on its way to the service.
 #[derive(Debug)]
 pub(super) struct Inbound {
-    incoming: Incoming,
+    incoming: Option<Incoming>,
     /// None where there is no body.
     watch: Option<Box<Watch>>,
 }
@@ -31,6 +32,27 @@ struct Watch {
     pace: Pace,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     fate: Fate,
+    progress: Progress,
+}
+
+/// How far a body has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Not at all, and the client does not send it before somebody does.
+    Expected,
+    /// Perhaps in part.
+    Begun,
+    /// To its end, or as far as it came.
+    Over,
+}
+
+/// Whether a client waits for `100 Continue` before it sends a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expectation {
+    /// It does.
+    Continue,
+    /// It does not.
+    Nothing,
 }
 
 /// What became of a request's body, for whoever has to answer for it.
@@ -66,12 +88,42 @@ impl std::error::Error for Fault {}
 
 impl Inbound {
     /// A body whose client has `patience` to use up.
-    pub(super) fn new(incoming: Incoming, patience: Duration) -> (Self, Fate) {
+    pub(super) fn new(
+        incoming: Incoming,
+        patience: Duration,
+        expectation: Expectation,
+    ) -> (Self, Fate) {
         let fate = Fate::default();
         let watch = (!incoming.is_end_stream()).then(|| {
-            Box::new(Watch { pace: Pace::new(patience), waiting: None, fate: fate.clone() })
+            let progress = match expectation {
+                Expectation::Continue => Progress::Expected,
+                Expectation::Nothing => Progress::Begun,
+            };
+            let (pace, fate) = (Pace::new(patience), fate.clone());
+            Box::new(Watch { pace, waiting: None, fate, progress })
         });
-        (Self { incoming, watch }, fate)
+        (Self { incoming: Some(incoming), watch }, fate)
+    }
+
+    /// No body.
+    pub(super) fn none() -> Self {
+        Self { incoming: None, watch: None }
+    }
+}
+
+/// Reads what nobody wants: a client that is still sending when the answer comes would else be cut off
+/// before it has read that. It has as long as any client that is silent.
+async fn discard(mut incoming: Incoming) {
+    while let Some(Ok(_)) = incoming.frame().await {}
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        let left = self.watch.as_ref().is_some_and(|watch| watch.progress == Progress::Begun);
+        let unread = |incoming: &Incoming| left && !incoming.is_end_stream();
+        if let Some(incoming) = self.incoming.take().filter(unread) {
+            tokio::task::spawn_local(discard(incoming));
+        }
     }
 }
 
@@ -98,32 +150,39 @@ impl Body for Inbound {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        let Some(watch) = &mut self.watch else {
+        let this = &mut *self;
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        let polled = Pin::new(incoming).poll_frame(cx);
+        let Some(watch) = &mut this.watch else {
             return polled.map_err(|_| Fault::Broken);
         };
+        watch.progress = Progress::Begun;
         let fault = match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 watch.arrived(frame.data_ref().map_or(0, Bytes::len));
                 return Poll::Ready(Some(Ok(frame)));
             }
-            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(None) => {
+                watch.progress = Progress::Over;
+                return Poll::Ready(None);
+            }
             Poll::Ready(Some(Err(_))) => Fault::Broken,
             Poll::Pending => {
                 ready!(watch.poll_patience(cx));
                 Fault::Slow
             }
         };
+        watch.progress = Progress::Over;
         watch.fate.0.set(Some(fault));
         Poll::Ready(Some(Err(fault)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 

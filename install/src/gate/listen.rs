@@ -25,13 +25,15 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, watch};
 
 use super::GateError;
-use super::doors::{Doors, Pass};
+use super::doors::Pass;
 use super::headers::Client;
 use super::proxy::Worker;
+use super::refusal::Refusals;
 use super::stream::Stream;
 use super::view::Shared;
 use super::visit::{Silence, TICK, Visit};
@@ -45,6 +47,12 @@ const LONGEST_HEAD: usize = 32 * 1024;
 
 /// Connections that the system keeps until they are accepted.
 const BACKLOG: i32 = 4096;
+
+/// Connections without room that are let read so, at once.
+const MOST_LEAVING: usize = 256;
+
+/// How long they are.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// How long to wait after the system had no means to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -100,7 +108,12 @@ impl Listeners {
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..lanes()).map(|_| mpsc::unbounded_channel()).unzip();
         let accepting = AtomicUsize::new(lanes());
-        let desk = Arc::new(Desk { doors: shared.doors.clone(), senders, accepting });
+        let desk = Arc::new(Desk {
+            shared: shared.clone(),
+            senders,
+            accepting,
+            leaving: AtomicUsize::new(0),
+        });
         let mut threads = Vec::new();
         for (lane, arrivals) in receivers.into_iter().enumerate() {
             let thread = Thread {
@@ -142,10 +155,12 @@ type Arrival = (TcpStream, SocketAddr, Pass);
 /// Who is let in, and how to hand a connection over.
 #[derive(Debug)]
 struct Desk {
-    doors: Arc<Doors>,
+    shared: Arc<Shared>,
     senders: Vec<mpsc::UnboundedSender<Arrival>>,
     /// Threads that still accept, and may hand a connection to any other.
     accepting: AtomicUsize,
+    /// Connections that were turned away and are let read why.
+    leaving: AtomicUsize,
 }
 
 impl Desk {
@@ -157,19 +172,34 @@ impl Desk {
         }
     }
 
-    /// Says so, as far as that can be done without waiting.
-    fn turn_away(&self, stream: &tokio::net::TcpStream, peer: SocketAddr) {
-        let turned_away = self.doors.turned_away();
+    /// Says so, as far as that can be done without waiting. Some may take a moment to read it.
+    fn turn_away(self: &Arc<Self>, stream: tokio::net::TcpStream, peer: SocketAddr, lane: usize) {
+        let turned_away = self.shared.doors.turned_away();
         if turned_away.is_power_of_two() {
             tracing::warn!(%peer, turned_away, "there is no room for more connections");
         }
         let seconds = 2 + turned_away % 7;
-        let answer = format!(
-            "HTTP/1.1 503 Service Unavailable\r\nretry-after: {seconds}\r\nconnection: close\r\n\
-             content-length: 0\r\n\r\n"
-        );
-        drop(stream.try_write(answer.as_bytes()));
+        let answer = Refusals::to(peer.ip(), &self.shared, lane).no_room(seconds);
+        drop(stream.try_write(&answer));
+        if self.leaving.fetch_add(1, Ordering::Relaxed) < MOST_LEAVING {
+            let desk = self.clone();
+            tokio::task::spawn_local(async move {
+                drop(tokio::time::timeout(LEAVE, take_leave(stream)).await);
+                desk.leaving.fetch_sub(1, Ordering::Relaxed);
+            });
+        } else {
+            self.leaving.fetch_sub(1, Ordering::Relaxed);
+        }
     }
+}
+
+/// Takes what the client sends until it closes: with something unread the connection would be reset,
+/// and the answer perhaps never read.
+async fn take_leave(mut stream: tokio::net::TcpStream) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    let mut room = [0; 1024];
+    while stream.read(&mut room).await? > 0 {}
+    Ok(())
 }
 
 struct Thread {
@@ -194,10 +224,10 @@ impl Thread {
         let farewell = loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => match self.desk.doors.admit(peer.ip(), self.lane) {
+                    Ok((stream, peer)) => match self.shared.doors.admit(peer.ip(), self.lane) {
                         Some(pass) if pass.lane == self.lane => open.spawn(stream, peer, pass),
                         Some(pass) => self.desk.hand_over(stream, peer, pass),
-                        None => self.desk.turn_away(&stream, peer),
+                        None => self.desk.turn_away(stream, peer, self.lane),
                     },
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -224,7 +254,7 @@ struct Connections {
     patience: Duration,
     /// How long a client may be silent.
     silence: Silence,
-    doors: Arc<Doors>,
+    shared: Arc<Shared>,
     lane: usize,
     closing: Cell<Option<Manner>>,
     /// To have a connection look at `closing` and at its own silence: the task of each, by a number.
@@ -243,7 +273,7 @@ impl Connections {
             builder,
             patience,
             silence: Silence::of(patience.min(HEAD_TIMEOUT)),
-            doors: shared.doors.clone(),
+            shared: shared.clone(),
             lane,
             closing: Cell::default(),
             guests: RefCell::default(),
@@ -272,7 +302,9 @@ impl Connections {
             }
             Ok::<_, Infallible>(answer)
         });
-        let stream = TokioIo::new(Stream::new(stream, visit.pulse(), self.patience));
+        let refusals = Refusals::to(peer.ip(), &self.shared, self.lane);
+        let stream = Stream::new(stream, visit.pulse(), self.patience, refusals);
+        let stream = TokioIo::new(stream);
         let connection = self.builder.serve_connection(stream, service);
         let mut connection = pin!(connection.with_upgrades());
         let number = self.next.replace(self.next.get() + 1);
@@ -311,7 +343,8 @@ impl Connections {
             task.wake_by_ref();
         }
         let deadline = tokio::time::Instant::now() + farewell.limit;
-        let more = || desk.accepting.load(Ordering::SeqCst) > 0 || self.doors.load(self.lane) > 0;
+        let more =
+            || desk.accepting.load(Ordering::SeqCst) > 0 || self.shared.doors.load(self.lane) > 0;
         while more() && tokio::time::Instant::now() < deadline {
             tokio::select! {
                 // What another thread accepted before it was told.

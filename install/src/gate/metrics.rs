@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -102,6 +103,7 @@ impl Supervisor {
             figures: self.figures(),
             releases: self.shared.meters.read(),
             own: self.shared.meters.own.read(),
+            resent: self.shared.tally.resent.load(Ordering::Relaxed),
             connections: self.shared.doors.open() as u64,
             lines_lost: self.shared.access_log.as_ref().map_or(0, |log| log.lost()),
             turned_away: self.shared.doors.turned_away(),

@@ -11,17 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_formats::version::Version;
-use hyper::StatusCode;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HeaderValue;
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
 use super::inbound::Inbound;
-use super::joined::Joined;
 use super::meter::Meter;
+use super::service_stream::{Exchange, ServiceStream};
 use super::upstream::{Address, Upstream};
 
 /// How long a connection may have been idle and still be used.
@@ -29,6 +29,9 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// How long a service may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// Bytes of an answer that are read ahead of the client, and that its head may have.
+const MOST_BUFFERED: usize = 64 * 1024;
 
 /// How soon to try again where a unix socket's backlog is full.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(2);
@@ -49,6 +52,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Idle {
     connection: SendRequest<Inbound>,
+    exchange: Arc<Exchange>,
     since: Instant,
 }
 
@@ -61,7 +65,11 @@ pub(super) struct Ticket(Rc<Pool>);
 pub(super) struct Lease {
     /// The connection.
     pub(super) connection: SendRequest<Inbound>,
+    /// What is seen of a request and its answer on it.
+    exchange: Arc<Exchange>,
     pool: Rc<Pool>,
+    /// Whether it may be used for another request.
+    last: bool,
 }
 
 impl Pool {
@@ -101,8 +109,9 @@ impl Pool {
             if idle[at].connection.is_closed() {
                 idle.remove(at);
             } else if idle[at].connection.is_ready() {
-                let connection = idle.remove(at).connection;
-                return Some(Lease { connection, pool: self.clone() });
+                let Idle { connection, exchange, .. } = idle.remove(at);
+                exchange.begin();
+                return Some(Lease { connection, exchange, pool: self.clone(), last: false });
             }
         }
         None
@@ -127,13 +136,13 @@ impl Pool {
                 },
             }
         });
-        let connection =
+        let (connection, exchange) =
             connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        Ok(Lease { connection, pool: self.clone() })
+        Ok(Lease { connection, exchange, pool: self.clone(), last: false })
     }
 
-    fn put(self: &Rc<Self>, connection: SendRequest<Inbound>) {
-        self.idle.borrow_mut().push(Idle { connection, since: Instant::now() });
+    fn put(self: &Rc<Self>, connection: SendRequest<Inbound>, exchange: Arc<Exchange>) {
+        self.idle.borrow_mut().push(Idle { connection, exchange, since: Instant::now() });
         if !self.sweeping.replace(true) {
             tokio::task::spawn_local(sweep(Rc::downgrade(self)));
         }
@@ -155,27 +164,48 @@ async fn sweep(pool: std::rc::Weak<Pool>) {
     }
 }
 
-async fn handshake<S>(stream: S) -> io::Result<SendRequest<Inbound>>
+async fn handshake<S>(stream: S) -> io::Result<(SendRequest<Inbound>, Arc<Exchange>)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let io = TokioIo::new(Joined(stream));
-    let (sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
+    let exchange = Arc::<Exchange>::default();
+    let io = TokioIo::new(ServiceStream::new(stream, exchange.clone()));
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MOST_BUFFERED)
+        .handshake(io)
+        .await
+        .map_err(io::Error::other)?;
     tokio::task::spawn_local(async move {
         // What goes wrong here is told to the request that it happens to.
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a connection to the service ended");
         }
     });
-    Ok(sender)
+    Ok((sender, exchange))
 }
 
 impl Lease {
+    /// The same, for a request without a body that may be sent once more.
+    pub(super) fn for_repeatable(self) -> Self {
+        self.exchange.begin_repeatable();
+        self
+    }
+
+    /// The request that was sent, where it may be sent once more.
+    pub(super) fn unanswered(&self) -> Option<Request<Inbound>> {
+        self.exchange.unanswered()
+    }
+
     /// The connection is of use to others again.
     pub(super) fn give_back(self) {
-        if !self.connection.is_closed() {
-            self.pool.put(self.connection);
+        if !self.last && !self.connection.is_closed() {
+            self.pool.put(self.connection, self.exchange);
         }
+    }
+
+    /// Nothing more is asked on this connection: who knows where its answer ends.
+    pub(super) fn use_no_more(&mut self) {
+        self.last = true;
     }
 
     /// Counts an answer whose head took `took` to come.

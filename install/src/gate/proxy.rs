@@ -1,7 +1,8 @@
 //! One thread's work on requests: in by the view, out to the service, back to the client.
 //!
-//! A request that may have reached the service is never sent again. What is sent again, on another
-//! connection, is only what hyper hands back because not a byte of it was written.
+//! A request that may have reached the service is not sent again, but for one: a GET or HEAD without a
+//! body, on a connection that was used before and ended before any byte of an answer. What is sent again
+//! else, on another connection, is only what hyper hands back because not a byte of it was written.
 //! Bodies are passed on as they come, in both directions, each waiting for the slower side. How
 //! long a service may think is its own affair, unless the node's `answer-within` bounds it.
 
@@ -16,11 +17,10 @@ use std::sync::atomic::Ordering;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use bytes::BytesMut;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::http::uri::PathAndQuery;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -28,11 +28,12 @@ use super::access_log;
 use super::answer::{self, Accept, Readiness};
 use super::assets::{self, Found, Shelves};
 use super::body::Body;
-use super::headers::{self, Client, Framing, X_REQUEST_ID};
-use super::inbound::{Fate, Fault, Inbound};
+use super::headers::{self, Framing, X_REQUEST_ID};
+use super::inbound::{Expectation, Fate, Fault, Inbound};
 use super::pool::{Lease, Pool, Ticket};
+use super::request::{self, Stop};
 use super::view::{Shared, View, Way};
-use super::visit::{Asking, Visit};
+use super::visit::Asking;
 
 /// Names the release that served an answer.
 pub(super) const X_CUTOVER_VERSION: HeaderName = HeaderName::from_static("x-cutover-version");
@@ -70,6 +71,7 @@ struct Route {
 struct Asked {
     at: Instant,
     accept: Accept,
+    expectation: Expectation,
 }
 
 /// The service's answer, or else the gate's own.
@@ -149,21 +151,23 @@ impl Worker {
         asking: Asking,
         mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let asked = Asked { at: Instant::now(), accept: Accept::of(request.headers()) };
+        let expectation = match request.headers_mut().remove(header::EXPECT) {
+            Some(_) => Expectation::Continue,
+            None => Expectation::Nothing,
+        };
+        let accept = Accept::of(request.headers());
+        let asked = Asked { at: Instant::now(), accept, expectation };
         let id = headers::request_id(request.headers()).unwrap_or_else(|| self.new_id());
         request.headers_mut().reserve(OURS);
         request.headers_mut().insert(X_REQUEST_ID, id.clone());
         let entry = self.shared.access_log.as_ref().map(|log| {
             let (client, id) = (asking.client().address().clone(), id.clone());
-            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-            let request = access_log::Request { at: asked.at, client, method, path, id };
+            let target = Some((request.method().clone(), request.uri().path().to_owned()));
+            let request = access_log::Request { at: asked.at, client, target, id };
             access_log::Entry::new(log.clone(), request)
         });
         let answer = self.respond(&asking, request, &asked).await;
-        let mut response = answer.unwrap_or_else(|own| {
-            self.shared.meters.own.count(self.lane, own.status(), asked.at.elapsed());
-            own
-        });
+        let mut response = answer.unwrap_or_else(|own| self.own(own, &asking, &asked));
         response.headers_mut().insert(X_REQUEST_ID, id);
         if let Some(mut entry) = entry {
             let version = response.headers().get(X_CUTOVER_VERSION).cloned();
@@ -174,12 +178,24 @@ impl Worker {
         Ok(response)
     }
 
-    async fn respond(
-        &self,
-        asking: &Asking,
-        mut request: Request<Incoming>,
-        asked: &Asked,
-    ) -> Answer {
+    /// The gate's own answer, counted. A client that was not told to send its body may send it or not:
+    /// nobody can tell what comes next from it, so it is the last answer.
+    fn own(&self, mut own: Response<Body>, asking: &Asking, asked: &Asked) -> Response<Body> {
+        self.shared.meters.own.count(self.lane, own.status(), asked.at.elapsed());
+        if asked.expectation == Expectation::Continue {
+            own.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if own.headers().contains_key(header::CONNECTION) {
+            asking.visit().pulse().linger();
+        }
+        own
+    }
+
+    async fn respond(&self, asking: &Asking, request: Request<Incoming>, asked: &Asked) -> Answer {
+        let (parts, incoming) = request.into_parts();
+        let patience = self.shared.settings.patience.as_duration();
+        let (body, fate) = Inbound::new(incoming, patience, asked.expectation);
+        let mut request = Request::from_parts(parts, body);
         if request.uri().path().starts_with("/.cutover/") {
             return Err(answer::own(request.method(), request.uri().path(), self.readiness()));
         }
@@ -191,20 +207,23 @@ impl Worker {
                 Found::Missing => answer::missing(&asked.accept),
             });
         }
-        let upgrade = headers::upgrade(request.headers());
-        prepare(&mut request, asking.client())
-            .map_err(|(status, why)| answer::dismiss(status, why, &asked.accept))?;
+        let upgrades = &self.shared.settings.upgrades;
+        let upgrade = match request::prepare(&mut request, asking.client(), upgrades) {
+            Ok(upgrade) => upgrade,
+            Err(Stop::Options) => return Err(answer::options()),
+            Err(Stop::Refused(status, why)) => {
+                return Err(answer::dismiss(status, why, &asked.accept));
+            }
+        };
         let Some((pool, ticket)) = self.admit(request.uri().path()).await else {
             return Err(self.backoff(asked));
         };
         let switch = upgrade.map(|protocol| {
-            headers::set_upgrade(request.headers_mut(), protocol);
-            (hyper::upgrade::on(&mut request), asking.visit())
+            headers::set_upgrade(request.headers_mut(), protocol.clone());
+            (hyper::upgrade::on(&mut request), asking.visit().ask(), protocol)
         });
-        let (parts, incoming) = request.into_parts();
-        let safe = parts.method.is_safe();
-        let (body, fate) = Inbound::new(incoming, self.shared.settings.patience.as_duration());
-        match send(&pool, Request::from_parts(parts, body)).await {
+        let safe = request.method().is_safe();
+        match self.send(&pool, request).await {
             Ok((response, lease)) => self.pass(response, lease, ticket, switch, asked),
             Err(Failure::Unreached(error)) => {
                 let upstream = pool.upstream();
@@ -222,6 +241,41 @@ impl Worker {
                 Err(answer::gateway_timeout(&asked.accept))
             }
         }
+    }
+
+    async fn send(
+        &self,
+        pool: &Rc<Pool>,
+        mut request: Request<Inbound>,
+    ) -> Result<(Response<Incoming>, Lease), Failure> {
+        let mut reusable = pool.reuse();
+        let repeatable = matches!(*request.method(), Method::GET | Method::HEAD)
+            && request.body().is_end_stream();
+        for _ in 0..ATTEMPTS {
+            let mut lease = match reusable.take() {
+                Some(lease) if repeatable => lease.for_repeatable(),
+                Some(lease) => lease,
+                None => pool.connect().await.map_err(Failure::Unreached)?,
+            };
+            let answered = lease.connection.try_send_request(request);
+            let answered = match pool.upstream().answer_within {
+                Some(limit) => timeout(limit, answered).await.map_err(|_| Failure::Late)?,
+                None => answered.await,
+            };
+            let mut error = match answered {
+                Ok(response) => return Ok((response, lease)),
+                Err(error) => error,
+            };
+            request = match (error.take_message(), lease.unanswered()) {
+                (Some(unsent), _) => unsent,
+                (None, Some(again)) => {
+                    self.shared.tally.resent.fetch_add(1, Ordering::Relaxed);
+                    again
+                }
+                (None, None) => return Err(Failure::Broken(error.into_error())),
+            };
+        }
+        Err(Failure::Unreached(io::Error::other("it closes every connection at once")))
     }
 
     /// Where the client is to blame, it is told so, and the service's good name is kept.
@@ -295,23 +349,38 @@ impl Worker {
     fn pass(
         &self,
         response: Response<Incoming>,
-        lease: Lease,
+        mut lease: Lease,
         ticket: Ticket,
-        switch: Option<(OnUpgrade, Rc<Visit>)>,
+        switch: Option<(OnUpgrade, Asking, HeaderValue)>,
         asked: &Asked,
     ) -> Answer {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let Some((client, visit)) = switch else {
-                let why = "it switched protocols unasked";
+            let became = headers::upgrade(response.headers());
+            let meant = |(_, _, wanted): &(_, _, HeaderValue)| {
+                became
+                    .is_some_and(|became| became.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()))
+            };
+            let Some((client, asking, _)) = switch.filter(meant) else {
+                let why = "it switched to a protocol that nobody asked for";
                 return Err(self.failed(lease.version(), &why, asked));
             };
             lease.count(response.status(), asked.at.elapsed());
-            return Ok(self.switch(response, (lease, ticket, visit), client));
+            return Ok(self.switch(response, (lease, ticket, asking), client));
         }
-        lease.count(response.status(), asked.at.elapsed());
         let label = lease.label();
         let (mut parts, incoming) = response.into_parts();
-        headers::strip(&mut parts.headers);
+        match headers::strip(&mut parts.headers) {
+            Framing::Plain => headers::settle_length(&mut parts.headers, &incoming),
+            Framing::Chunked if parts.headers.remove(header::CONTENT_LENGTH).is_some() => {
+                lease.use_no_more();
+            }
+            Framing::Chunked => {}
+            Framing::Unknown => {
+                let why = "the coding of its answer is not known";
+                return Err(self.failed(lease.version(), &why, asked));
+            }
+        }
+        lease.count(parts.status, asked.at.elapsed());
         parts.headers.reserve(OURS);
         parts.version = Version::HTTP_11;
         parts.headers.insert(X_CUTOVER_VERSION, label);
@@ -325,7 +394,7 @@ impl Worker {
     fn switch(
         &self,
         mut response: Response<Incoming>,
-        held: (Lease, Ticket, Rc<Visit>),
+        held: (Lease, Ticket, Asking),
         client: OnUpgrade,
     ) -> Response<Body> {
         let service = hyper::upgrade::on(&mut response);
@@ -337,7 +406,7 @@ impl Worker {
         }
         parts.headers.insert(X_CUTOVER_VERSION, held.0.label());
         tokio::task::spawn_local(async move {
-            let (lease, _ticket, _visit) = held;
+            let (lease, _ticket, _asking) = held;
             tokio::select! {
                 ended = tunnel(client, service) => if let Err(error) = ended {
                     tracing::debug!(%error, "a tunnel ended");
@@ -401,81 +470,6 @@ impl Worker {
         self.random.set(random);
         random
     }
-}
-
-/// Makes a client's request one that the gate may send.
-fn prepare(
-    request: &mut Request<Incoming>,
-    client: &Client,
-) -> Result<(), (StatusCode, &'static str)> {
-    if request.method() == Method::CONNECT {
-        return Err((StatusCode::METHOD_NOT_ALLOWED, "this is not a forward proxy"));
-    }
-    settle_host(request)?;
-    let headers = request.headers_mut();
-    headers::strip_impostors(headers);
-    match headers::strip(headers) {
-        Framing::Plain => {}
-        // Else hyper thinks that GET has no body.
-        Framing::Chunked => {
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        Framing::Unknown => {
-            return Err((StatusCode::NOT_IMPLEMENTED, "this transfer coding is not known"));
-        }
-    }
-    // Answered by the gate itself, at the moment that the service reads the body.
-    headers.remove(header::EXPECT);
-    client.announce(headers);
-    *request.version_mut() = Version::HTTP_11;
-    Ok(())
-}
-
-/// RFC 9112 section 3.2: one host, named in one place.
-fn settle_host(request: &mut Request<Incoming>) -> Result<(), (StatusCode, &'static str)> {
-    if let Some(authority) = request.uri().authority() {
-        let host = HeaderValue::try_from(authority.as_str())
-            .map_err(|_| (StatusCode::BAD_REQUEST, "this host is not one"))?;
-        let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-        request.headers_mut().insert(header::HOST, host);
-        return Ok(());
-    }
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next(), request.version()) {
-        (Some(_), None, _) => Ok(()),
-        (None, _, Version::HTTP_10) => {
-            request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
-            Ok(())
-        }
-        _ => Err((StatusCode::BAD_REQUEST, "a request names exactly one host")),
-    }
-}
-
-async fn send(
-    pool: &Rc<Pool>,
-    mut request: Request<Inbound>,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    let mut reusable = pool.reuse();
-    for _ in 0..ATTEMPTS {
-        let mut lease = match reusable.take() {
-            Some(lease) => lease,
-            None => pool.connect().await.map_err(Failure::Unreached)?,
-        };
-        let answered = lease.connection.try_send_request(request);
-        let answered = match pool.upstream().answer_within {
-            Some(limit) => timeout(limit, answered).await.map_err(|_| Failure::Late)?,
-            None => answered.await,
-        };
-        match answered {
-            Ok(response) => return Ok((response, lease)),
-            Err(mut error) => match error.take_message() {
-                Some(unsent) => request = unsent,
-                None => return Err(Failure::Broken(error.into_error())),
-            },
-        }
-    }
-    Err(Failure::Unreached(io::Error::other("it closes every connection at once")))
 }
 
 async fn tunnel(client: OnUpgrade, service: OnUpgrade) -> Result<(), Box<dyn std::error::Error>> {

@@ -17,10 +17,14 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::joined::Joined;
+use super::refusal::Refusals;
 use super::visit::Pulse;
 
 /// Most bytes that the system holds for a client that cannot be sent yet.
 const AHEAD: u32 = 128 * 1024;
+
+/// Bytes that are taken and thrown away at once.
+const DISCARDED: usize = 4096;
 
 /// A client's connection.
 #[derive(Debug)]
@@ -29,15 +33,50 @@ pub(super) struct Stream {
     pulse: Arc<Pulse>,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    refusals: Refusals,
+    /// Requests that are answered to their end, with nothing left to write.
+    answered: u32,
+    /// What is left to write of an answer in place of hyper's.
+    refusal: Vec<u8>,
+    /// Whether the client has been told that nothing more comes.
+    ended: bool,
 }
 
 impl Stream {
     /// The connection `tcp`, whose client may take nothing for at most `patience`.
-    pub(super) fn new(tcp: TcpStream, pulse: Arc<Pulse>, patience: Duration) -> Self {
+    pub(super) fn new(
+        tcp: TcpStream,
+        pulse: Arc<Pulse>,
+        patience: Duration,
+        refusals: Refusals,
+    ) -> Self {
         // Both fail only on a connection that is gone already.
         drop(tcp.set_nodelay(true));
         drop(socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(AHEAD));
-        Self { tcp: Joined(tcp), pulse, patience, stalled: None }
+        Self {
+            tcp: Joined(tcp),
+            pulse,
+            patience,
+            stalled: None,
+            refusals,
+            answered: 0,
+            refusal: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Whether nobody has asked anything that is not answered yet: then it is hyper that speaks, and
+    /// refuses what it cannot read. It has the whole head in one piece.
+    fn is_unasked(&self) -> bool {
+        self.pulse.asked() == self.answered && self.pulse.is_answered()
+    }
+
+    /// Lays another answer ready in place of hyper's own.
+    fn refuse(&mut self, bare: &[u8]) -> bool {
+        let Some(refusal) = self.refusals.in_place_of(bare) else { return false };
+        self.refusal = refusal;
+        self.pulse.linger();
+        true
     }
 
     fn watch(
@@ -73,6 +112,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_unasked() && self.refuse(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
         self.watch(written, cx)
     }
@@ -82,6 +124,11 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let ([piece], true) = (pieces, self.is_unasked())
+            && self.refuse(piece)
+        {
+            return Poll::Ready(Ok(piece.len()));
+        }
         let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, pieces);
         self.watch(written, cx)
     }
@@ -91,10 +138,34 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        while !self.refusal.is_empty() {
+            let Self { tcp, refusal, .. } = &mut *self;
+            let written = ready!(Pin::new(tcp).poll_write(cx, refusal))?;
+            refusal.drain(..written);
+        }
+        ready!(Pin::new(&mut self.tcp).poll_flush(cx))?;
+        if self.pulse.is_answered() {
+            self.answered = self.pulse.asked();
+        }
+        Poll::Ready(Ok(()))
     }
 
+    /// Where the client may still be sending, what it sends is taken until it closes, or is silent for
+    /// too long. A connection that is closed with something unread is reset, and the client may never
+    /// read the answer that it got.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        if !self.ended {
+            ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
+            self.ended = true;
+        }
+        while self.pulse.lingers() {
+            let mut room = [0; DISCARDED];
+            let mut room = ReadBuf::new(&mut room);
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut room))?;
+            if room.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -185,6 +185,8 @@ pub(super) struct Tally {
     pub(super) refused: AtomicU64,
     /// Waited.
     pub(super) held: AtomicU64,
+    /// Were sent once more, because the connection ended before the answer.
+    pub(super) resent: AtomicU64,
     /// Were broken off by the service.
     pub(super) failed: AtomicU64,
     /// The longest wait, microseconds.

@@ -5,10 +5,9 @@
 //! connections, and a connection only notes the tick of the moment, so that a request pays for no timer
 //! and reads no clock.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::doors::Pass;
@@ -35,17 +34,21 @@ pub(super) struct Visit {
     _pass: Pass,
     pulse: Arc<Pulse>,
     limit: u64,
-    /// Requests that are not answered to their end.
-    asking: Cell<u32>,
 }
 
 /// When a client last showed that it is alive. Only one thread ever looks, but what is upgraded has
 /// to be fit for any.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pulse {
     now: Arc<AtomicU64>,
     /// In ticks.
     since: AtomicU64,
+    /// Requests that are not answered to their end.
+    asking: AtomicU32,
+    /// Requests so far.
+    asked: AtomicU32,
+    /// Whether it may still be sending what nobody will read.
+    lingers: AtomicBool,
 }
 
 /// A request of a client, from its head on until its answer is handed over.
@@ -68,21 +71,21 @@ impl Silence {
 impl Visit {
     /// A client that has not asked yet.
     pub(super) fn new(client: Client, pass: Pass, silence: &Silence) -> Self {
-        let pulse = Pulse { now: silence.now.clone(), since: AtomicU64::default() };
+        let pulse = Pulse { now: silence.now.clone(), ..Pulse::default() };
         pulse.stir();
-        let (pulse, asking) = (Arc::new(pulse), Cell::new(0));
-        Self { client, _pass: pass, pulse, limit: silence.limit, asking }
+        Self { client, _pass: pass, pulse: Arc::new(pulse), limit: silence.limit }
     }
 
     /// The head of a request has come.
     pub(super) fn ask(self: &Rc<Self>) -> Asking {
-        self.asking.update(|count| count + 1);
+        add(&self.pulse.asking, 1);
+        add(&self.pulse.asked, 1);
         Asking(self.clone())
     }
 
     /// Whether it has been silent for too long.
     pub(super) fn is_over(&self) -> bool {
-        self.asking.get() == 0 && self.pulse.silent_for() > self.limit
+        self.pulse.is_answered() && self.pulse.silent_for() > self.limit
     }
 
     /// Its pulse, for whoever sees it move.
@@ -95,6 +98,27 @@ impl Pulse {
     /// The client moved: it asked, or took some of its answer.
     pub(super) fn stir(&self) {
         self.since.store(self.now.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Whether no request waits for its answer or the rest of it.
+    pub(super) fn is_answered(&self) -> bool {
+        self.asking.load(Ordering::Relaxed) == 0
+    }
+
+    /// How many requests there were so far, in wrapping numbers.
+    pub(super) fn asked(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// What the client has sent is not read to its end: whatever else it sends is taken and thrown away
+    /// before the connection is closed, so that it can read what it was told.
+    pub(super) fn linger(&self) {
+        self.lingers.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was said.
+    pub(super) fn lingers(&self) -> bool {
+        self.lingers.load(Ordering::Relaxed)
     }
 
     fn silent_for(&self) -> u64 {
@@ -116,9 +140,14 @@ impl Asking {
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.0.asking.update(|count| count - 1);
+        add(&self.0.pulse.asking, u32::MAX);
         self.0.pulse.stir();
     }
+}
+
+/// Only one thread writes.
+fn add(number: &AtomicU32, more: u32) {
+    number.store(number.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use rustix::process::Signal;
 
 fn upgrade(node: &Node) -> Client {
     let mut client = Client::connect(node.address);
-    client.say("GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n");
+    client.say(
+        "GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n",
+    );
     assert!(client.head().starts_with("HTTP/1.1 101 "));
     client
 }

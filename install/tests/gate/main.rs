@@ -11,6 +11,7 @@ mod answers;
 mod assets;
 mod client;
 mod control;
+mod early;
 mod hostile;
 mod life;
 mod manager;

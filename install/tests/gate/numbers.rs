@@ -34,6 +34,7 @@ fn numbers_are_told_where_clients_do_not_come() {
         ("cutover_gate_connections_refused_total", 0.0),
         ("cutover_gate_refused_total", 1.0),
         ("cutover_gate_failed_total", 1.0),
+        ("cutover_gate_resent_total", 1.0),
         ("cutover_gate_restarts_total", 0.0),
         ("cutover_gate_answers_total{version=\"\",class=\"5xx\"}", 2.0),
         ("cutover_gate_answers_total{version=\"1.0.0\",class=\"2xx\"}", 2.0),
@@ -119,6 +120,26 @@ fn each_request_is_a_line() {
     node.signal(rustix::process::Signal::TERM);
     assert!(node.wait_end().success());
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 501, "none is lost");
+}
+
+#[test]
+fn what_is_refused_unread_has_a_name_and_a_line() {
+    let node = Node::running("access-log = { file = \"a.log\" }\nmax-connections = 1");
+    let mut client = Client::connect(node.address);
+    assert_eq!(client.get("/version").status(), 200);
+    let mut refused = vec![Client::connect(node.address).answer()];
+    client.say("GET /version HTTP/1.1\r\nhost : s\r\n\r\n");
+    refused.push(client.answer());
+    assert_eq!(client.rest(), b"");
+    let seen = lines(&node, "a.log", 3);
+    for ((answer, line), status) in refused.iter().zip(&seen[1..]).zip([503, 400]) {
+        assert_eq!((answer.status(), answer.field("connection")), (status, Some("close")));
+        let body: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
+        assert_eq!((&body["code"], &line["status"]), (&status.into(), &status.into()));
+        assert_eq!(Some(line["id"].as_str().unwrap()), answer.field("x-request-id"));
+        assert_eq!((&line["method"], &line["path"]), (&().into(), &().into()));
+        assert_eq!(line["bytes"], answer.body.len());
+    }
 }
 
 #[test]

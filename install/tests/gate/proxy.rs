@@ -134,6 +134,12 @@ fn old_and_odd_clients() {
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", 400),
         ("CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n", 405),
+        ("TRACE / HTTP/1.1\r\nhost: a\r\n\r\n", 405),
+        ("OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards: 0\r\n\r\n", 204),
+        ("GET * HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+        ("GET http://u:p@a/ HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: a b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: u@a\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: x, chunked\r\n\r\n", 501),
         ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 400),
@@ -148,11 +154,13 @@ fn old_and_odd_clients() {
 fn an_upgrade_becomes_a_tunnel() {
     let node = Node::running("");
     let mut client = Client::connect(node.address);
-    client.say("GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n");
+    client.say(
+        "GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n",
+    );
     let head = client.head().to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 101 "), "{head}");
     assert!(
-        head.contains("connection: upgrade\r\n") && head.contains("upgrade: echo\r\n"),
+        head.contains("connection: upgrade\r\n") && head.contains("upgrade: websocket\r\n"),
         "{head}"
     );
     client.say("ping");
@@ -164,6 +172,68 @@ fn an_upgrade_becomes_a_tunnel() {
 
     let answer = Client::connect(node.address).get("/upgrade");
     assert_eq!(answer.status(), 502, "nobody asked for it");
+}
+
+#[test]
+fn a_connection_does_not_become_what_nobody_knows() {
+    let node = Node::running("upgrades = [\"spdy/3.1\"]");
+    let mut client = Client::connect(node.address);
+    for protocol in ["h2c", "websocket", "TLS/1.0"] {
+        client.say(format!(
+            "GET /head HTTP/1.1\r\nhost: s\r\nconnection: Upgrade, HTTP2-Settings\r\n\
+             upgrade: {protocol}\r\nhttp2-settings: AAMAAABk\r\n\r\n"
+        ));
+        let answer = client.answer();
+        let seen = answer.text().to_ascii_lowercase();
+        assert_eq!(answer.status(), 200, "it goes on as HTTP/1.1");
+        for gone in ["upgrade", "http2-settings", "connection"] {
+            assert!(!seen.contains(gone), "{gone} is in {seen}");
+        }
+    }
+    // The service may not become something else than what the client wanted either.
+    client.say("GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: upgrade\r\n");
+    client.say("upgrade: h2c, SPDY/3.1\r\n\r\n");
+    assert_eq!(client.answer().status(), 502);
+}
+
+#[test]
+fn an_answer_that_is_framed_twice_is_passed_on_in_one_form() {
+    let node = Node::running("");
+    let mut client = Client::connect(node.address);
+    for path in ["/framed/both", "/framed/lengths"] {
+        let answer = client.get(path);
+        assert_eq!((answer.status(), answer.text()), (200, "abc"), "{path}");
+        let framings = ["content-length: ", "transfer-encoding: "]
+            .map(|name| answer.head.to_ascii_lowercase().matches(name).count());
+        assert_eq!(framings.iter().sum::<usize>(), 1, "{}", answer.head);
+        assert_eq!(client.get("/version").text(), "1.0.0");
+    }
+    for path in ["/framed/coded", "/framed/differently", "/framed/old"] {
+        assert_eq!(client.get(path).status(), 502, "{path}");
+    }
+    client.say("HEAD /framed/lengths HTTP/1.1\r\nhost: s\r\n\r\n");
+    assert!(!client.head().contains("3, 3"));
+}
+
+#[test]
+fn what_the_gate_adds_cannot_be_taken_off() {
+    let node = Node::running("");
+    let mut client = Client::connect(node.address);
+    client.say(
+        "GET /head HTTP/1.1\r\nhost: site\r\nx-request-id: mine\r\nx-forwarded-for: 10.0.0.1\r\n\
+         connection: X-Request-Id, X-Forwarded-For, X-Forwarded-Host, Host, X-Cutover-Version\r\n\r\n",
+    );
+    let answer = client.answer();
+    for there in [
+        "host: site",
+        "x-request-id: mine",
+        "x-forwarded-for: 10.0.0.1, 127.0.0.1",
+        "x-forwarded-host: site",
+    ] {
+        assert!(answer.text().contains(&format!("\r\n{there}\r\n")), "{}", answer.text());
+    }
+    assert_eq!(answer.field("x-cutover-version"), Some("1.0.0"));
+    assert_eq!(answer.field("x-request-id"), Some("mine"));
 }
 
 #[test]

@@ -12,6 +12,12 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Whether somebody has asked for its health.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
+/// `abc` in one chunk.
+const CHUNKS: &str = "3\r\nabc\r\n0\r\n\r\n";
+
+/// How often `/fickle` was asked for.
+static FICKLE: AtomicU32 = AtomicU32::new(0);
+
 /// The number of the next line of chatter.
 static CHATTER: AtomicU32 = AtomicU32::new(0);
 
@@ -124,6 +130,7 @@ fn connection(input: impl Read, mut output: impl Write + Send, mode: &str) -> Op
     let version = std::env::var("TEST_SERVICE_VERSION").unwrap();
     let record = (mode == "Record").then(record);
     let mut reader = BufReader::new(Recording { input, record });
+    let mut used = false;
     loop {
         let head = Head::read(&mut reader)?;
         match &head.path[..] {
@@ -193,7 +200,7 @@ fn connection(input: impl Read, mut output: impl Write + Send, mode: &str) -> Op
                 answer(&mut output, "200 OK", &version)
             }
             "/upgrade" => {
-                let fields = "connection: Upgrade\r\nupgrade: echo";
+                let fields = "connection: Upgrade\r\nupgrade: websocket";
                 write!(output, "HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n\r\n").ok()?;
                 std::io::copy(&mut reader, &mut output).ok()?;
                 output.write_all(b"bye").ok()?;
@@ -217,6 +224,30 @@ fn connection(input: impl Read, mut output: impl Write + Send, mode: &str) -> Op
                 answer(&mut output, "200 OK", std::str::from_utf8(&leaked.stdout).ok()?.trim())
             }
             "/break" => return None,
+            path if path.starts_with("/framed/") => {
+                let (version, fields, body) = match &path[8..] {
+                    "both" => ("1.1", "content-length: 9\r\ntransfer-encoding: chunked", CHUNKS),
+                    "coded" => ("1.1", "transfer-encoding: gzip, chunked", CHUNKS),
+                    "old" => ("1.0", "transfer-encoding: chunked", CHUNKS),
+                    "lengths" => ("1.1", "content-length: 3, 3", "abc"),
+                    _ => ("1.1", "content-length: 3\r\ncontent-length: 4", "abcd"),
+                };
+                write!(output, "HTTP/{version} 200 OK\r\n{fields}\r\n\r\n{body}").ok()
+            }
+            // Answers before it has read the body, and closes.
+            "/early" => {
+                let fields = "content-length: 3\r\nconnection: close";
+                write!(output, "HTTP/1.1 401 Unauthorized\r\n{fields}\r\n\r\nno\n").ok()?;
+                return None;
+            }
+            // Closes the second time on a connection, without a word; counts how often it was asked.
+            "/fickle" => {
+                FICKLE.fetch_add(1, Ordering::Relaxed);
+                if std::mem::replace(&mut used, true) {
+                    return None;
+                }
+                answer(&mut output, "200 OK", &FICKLE.load(Ordering::Relaxed).to_string())
+            }
             "/die" => std::process::exit(9),
             _ => answer(&mut output, "404 Not Found", "?"),
         }?;

@@ -42,7 +42,9 @@ fn what_the_old_gate_has_it_finishes() {
     let mut idle = Client::connect(node.address);
     assert_eq!(idle.get("/version").field("connection"), None);
     let mut tunnel = Client::connect(node.address);
-    tunnel.say("GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+    tunnel.say(
+        "GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    );
     assert!(tunnel.head().starts_with("HTTP/1.1 101 "));
     let mut slow = Client::connect(node.address);
     slow.say("GET /slow HTTP/1.1\r\nhost: s\r\n\r\n");

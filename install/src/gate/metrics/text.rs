@@ -19,6 +19,8 @@ pub(super) struct Numbers {
     pub(super) releases: BTreeMap<Version, Reading>,
     /// Answers of the gate itself.
     pub(super) own: Reading,
+    /// Requests that were sent once more.
+    pub(super) resent: u64,
     /// Connections now.
     pub(super) connections: u64,
     /// Connections that there was no room for.
@@ -50,6 +52,7 @@ pub(super) fn render(numbers: &Numbers) -> String {
     for (name, help, value) in [
         ("held_total", "Requests that waited for a swap.", status.held),
         ("refused_total", "Requests that got the backoff answer.", status.refused),
+        ("resent_total", "Requests that only read, sent once more.", numbers.resent),
         ("failed_total", "Requests that a service broke off.", status.failed),
         ("connections_refused_total", "Connections without room.", numbers.turned_away),
         ("access_log_lost_total", "Lines missing in the access log.", numbers.lines_lost),

@@ -142,7 +142,8 @@ fn connections_have_a_number() {
         let mut fifth = Client::connect(node.address);
         let answer = fifth.answer();
         assert_eq!((answer.status(), answer.field("connection")), (503, Some("close")));
-        assert!(answer.field("retry-after").is_some());
+        assert!(answer.field("retry-after").is_some() && answer.field("x-request-id").is_some());
+        assert!(answer.text().contains("no room"), "{}", answer.text());
         assert_eq!(clients[0].get("/version").status(), 200, "those inside are served");
         clients.pop();
         until("a free place", || {
