@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use cutover_formats::descriptor::Python;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::path::RelPath;
+use cutover_repository::child;
 use cutover_terminal::bytes;
 
 use crate::disk::{self, DiskError};
@@ -207,7 +208,7 @@ impl Builder {
 
     /// A command that sees nothing of the operator's own Python settings.
     fn command(&self, site: &Site<'_>, program: &Path) -> Command {
-        let mut command = Command::new(program);
+        let mut command = child::command(program);
         command.current_dir(site.prefix);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();

@@ -1,7 +1,6 @@
 //! `pack`: for release managers. A tagged source tree becomes a signed release in a repository.
 
 mod checks;
-mod child;
 mod cli;
 mod commands;
 mod passphrase;
@@ -12,11 +11,13 @@ mod vendor;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
+use cutover_repository::{child, private};
 
 use crate::cli::{Command, Pack};
 use crate::commands::{channels, init, keys, list, promote, refresh, release, repo, withdraw};
 
 fn main() -> ExitCode {
+    private::forbid_dumps();
     let pack = Pack::parse();
     cutover_terminal::run(&pack.output.output(), |output| match pack.command {
         Command::Init(args) => init::run(&args, output),

@@ -6,12 +6,12 @@
 //! alice    a-long-random-text
 //! ```
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use cutover_formats::digest::Digest;
-use cutover_formats::exit::Exit;
+use cutover_formats::exit::{Exit, Explain as _};
+use cutover_repository::private;
 use cutover_terminal::Failure;
 use tokio::sync::Semaphore;
 
@@ -32,18 +32,21 @@ pub(crate) struct Owner {
 }
 
 impl Tokens {
-    /// Reads the file at `path`, and warns where others can read it too. With each token there may be
-    /// `places` uploads at once.
+    /// Reads the file at `path`; refuses it where others can change it, and warns where they can read
+    /// it. With each token there may be `places` uploads at once.
     pub(crate) fn read(path: &Path, places: u32) -> Result<Self, Failure> {
         let failed = |exit, why: &dyn std::fmt::Display| {
             Failure::new(exit, format!("tokens file {}: {why}", path.display()))
         };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(Exit::Usage, &error))?;
+        let file = private::read(path).map_err(|error| {
+            let failure = Failure::new(error.exit(), format!("tokens file: {error}"));
+            error.hints().into_iter().fold(failure, Failure::hint)
+        })?;
+        let (text, mode) = (file.text, file.mode);
         let tokens = Self::parse(&text, places).map_err(|why| failed(Exit::Usage, &why))?;
         if tokens.0.is_empty() {
             tracing::warn!("{} has no token: nobody can publish", path.display());
         }
-        let mode = std::fs::metadata(path).map_or(0, |found| found.permissions().mode());
         if mode & 0o007 != 0 && text.lines().any(is_plain) {
             let path = path.display();
             tracing::warn!(

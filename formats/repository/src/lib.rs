@@ -7,12 +7,14 @@
 //!
 //! None of this is trusted: a store moves bytes, and whoever asked for them verifies them.
 
+pub mod child;
 pub mod client;
 pub mod file;
 pub mod http;
 pub mod location;
 pub mod mirrors;
 pub mod patience;
+pub mod private;
 pub mod secret;
 pub mod store;
 mod temporary;

@@ -7,12 +7,13 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use cutover_formats::node_toml::SecretSource;
 use cutover_formats::period::Period;
+use cutover_repository::child;
 use cutover_repository::secret::Secret;
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -109,7 +110,7 @@ fn run(program: &str, command: &[String], timeout: Period) -> Result<Vec<u8>, Se
         program: program.to_owned(),
         why: error.to_string(),
     };
-    let mut child = Command::new(program)
+    let mut child = child::command(program)
         .args(&command[1..])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cutover_repository::child;
 use cutover_terminal::{Exit, Failure, OutputArgs};
 
 use super::{minder, steward};
@@ -64,7 +65,7 @@ pub(super) fn sent_to(errand: &str) -> io::Result<Command> {
 
 /// The same for what is no errand.
 pub(crate) fn myself(argument: &str) -> Command {
-    let mut myself = Command::new("/proc/self/exe");
+    let mut myself = child::command("/proc/self/exe");
     myself.arg0("cutover-install").arg(argument);
     myself
 }

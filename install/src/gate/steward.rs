@@ -14,6 +14,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use cutover_formats::node_toml::{Manager, Orders};
+use cutover_repository::child;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -131,7 +132,7 @@ async fn run(command: &[String]) -> io::Result<ExitStatus> {
     let [program, arguments @ ..] = command else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty command"));
     };
-    let mut command = Command::new(program);
+    let mut command = Command::from(child::command(program));
     command.args(arguments).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
     let status = command.status().await;
     status.map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))

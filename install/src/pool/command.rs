@@ -1,9 +1,9 @@
 //! A pool that two commands know how to talk to.
 
-use std::process::Command;
 use std::time::Duration;
 
 use cutover_formats::node_toml::CommandPool;
+use cutover_repository::child;
 
 use super::{Driver, Places, PoolError};
 use crate::leftovers;
@@ -49,7 +49,7 @@ impl Commands {
 
     fn run(&self, words: &[String]) -> Result<(), PoolError> {
         let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-        let mut command = Command::new(program);
+        let mut command = child::command(program);
         command.args(arguments);
         leftovers::mark(&mut command, &self.mark);
         let shown = program::shown(&command);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::stage::{CommandLine, DEFAULT_TIMEOUT};
+use cutover_repository::child;
 use cutover_terminal::Failure;
 
 use super::{Scene, Stage, words};
@@ -142,7 +143,7 @@ fn command(scene: &Scene<'_>, words: &[String]) -> process::Command {
     let root = &scene.node.root;
     let prefix = root.prefix(scene.to);
     let folder = if prefix.is_dir() { prefix } else { root.path().to_owned() };
-    let mut command = process::Command::new(words.first().map_or("", String::as_str));
+    let mut command = child::command(words.first().map_or("", String::as_str));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CUTOVER_") {
             command.env_remove(name);

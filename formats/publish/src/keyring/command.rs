@@ -1,12 +1,13 @@
 //! Keys behind a command: a hardware module, a cloud's key service, whatever signs.
 
 use std::io::{Read as _, Write as _};
-use std::process::{self, Stdio};
+use std::process::Stdio;
 use std::thread;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use cutover_formats::digest::from_hex;
+use cutover_repository::child;
 
 /// More than any form of a signature takes.
 const MOST_OUTPUT: u64 = 4096;
@@ -20,7 +21,7 @@ pub(super) struct Command {
 impl Command {
     pub(super) fn sign(&self, message: &[u8]) -> Result<[u8; 64], String> {
         let failed = |error: std::io::Error| format!("`{}`: {error}", self.program);
-        let mut child = process::Command::new(&self.program)
+        let mut child = child::command(&self.program)
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -4,9 +4,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use cutover_formats::node_toml::Limits;
+use cutover_repository::child;
 use rustix::fs::Mode;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{
@@ -37,7 +38,7 @@ fn become_it(program: &Program, minder: Pid) -> io::Error {
     if let Err(error) = take_on(program, minder) {
         return error;
     }
-    let error = Command::new(name)
+    let error = child::command(name)
         .args(arguments)
         .envs(program.who.iter().flat_map(|who| &who.env))
         .envs(&program.env)
