@@ -24,6 +24,7 @@ pub mod names;
 pub mod pattern;
 pub mod pending;
 pub mod refusal;
+pub mod review;
 pub mod root;
 pub mod search;
 pub mod snapshot;

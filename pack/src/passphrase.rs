@@ -1,7 +1,9 @@
 //! Where passphrases come from: `CUTOVER_PASSPHRASE`, else the terminal.
 
-use cutover_publish::keyring::AskPassphrase;
+use cutover_formats::exit::Exit;
+use cutover_publish::keyring::{AskPassphrase, NewPassphrase};
 use cutover_repository::secret::Secret;
+use cutover_terminal::Failure;
 
 /// The variable that stands in for typing.
 const VARIABLE: &str = "CUTOVER_PASSPHRASE";
@@ -21,18 +23,23 @@ pub(crate) fn asker() -> AskPassphrase {
     Box::new(|| given().map_or_else(|| prompt("passphrase of the keys: "), Ok))
 }
 
-/// Asks for a passphrase for new keys, twice.
-pub(crate) fn choose() -> Result<Secret, String> {
+/// A passphrase for new keys: what [`VARIABLE`] says, else what is typed twice.
+pub(crate) fn choose() -> Result<NewPassphrase, Failure> {
+    let refused = |why: String| Failure::new(Exit::Usage, why);
+    let long_enough = |passphrase| {
+        NewPassphrase::new(passphrase).map_err(|weak| {
+            refused(weak.to_string())
+                .hint("several words are easy to remember; --unencrypted makes keys without one")
+        })
+    };
     if let Some(passphrase) = given() {
-        return Ok(passphrase);
+        return long_enough(passphrase);
     }
-    let first = prompt("passphrase for the new keys: ")?;
-    if first.reveal().is_empty() {
-        return Err("an empty passphrase protects nothing; --unencrypted says so openly".to_owned());
-    }
-    if first == prompt("the same again: ")? {
-        Ok(first)
+    let first = prompt("passphrase for the new keys: ").map_err(refused)?;
+    let chosen = long_enough(first.clone())?;
+    if first == prompt("the same again: ").map_err(refused)? {
+        Ok(chosen)
     } else {
-        Err("the two passphrases differ; no key was made".to_owned())
+        Err(refused("the two passphrases differ; no key was made".to_owned()))
     }
 }

@@ -57,15 +57,16 @@ fn a_wrong_passphrase() {
     let pack = |passphrase: &str, arguments: &[&str]| {
         Run::of(world.packer().env("CUTOVER_PASSPHRASE", passphrase).args(arguments))
     };
-    let _ = pack("right", &["keys", "new"]).ok();
-    let _ = pack("right", &["repo", "init"]).ok();
+    let _ = pack("elevenchars", &["keys", "new"]).refused(2, &["11 characters", "at least 12"]);
+    let _ = pack("right and long", &["keys", "new"]).ok();
+    let _ = pack("right and long", &["repo", "init"]).ok();
     world.tree("tiny").tag("1.0.0");
     let before = published(&world);
     let run = pack("wrong", &["release", "--source", "tree"]);
     assert!(!run.stderr.contains("wrong\n"), "the passphrase is not printed: {run}");
     run.refused(2, &["passphrase", ".pem"]);
     assert_same(&before, &published(&world));
-    let _ = pack("right", &["release", "--source", "tree"]).ok();
+    let _ = pack("right and long", &["release", "--source", "tree"]).ok();
 }
 
 #[test]

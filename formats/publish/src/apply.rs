@@ -25,7 +25,7 @@ use super::keyring::TrustFolder;
 use super::settle::{
     ATTEMPTS, Next, free_versions, next_snapshot, open, pause, refreshed, seal_or_wait,
 };
-use super::{PublishError, Repo, metadata, upload, view};
+use super::{PublishError, Repo, metadata, review, upload, view};
 
 /// Reads the file of a pending change.
 pub fn read(path: &Path) -> Result<Pending, PublishError> {
@@ -57,9 +57,14 @@ pub fn apply(repo: &Repo<'_>, files: &[PathBuf]) -> Result<u64, PublishError> {
         return Ok(view(repo)?.client.trusted()?.snapshot().head.version);
     };
     let mut pending = read(first)?;
-    // Who must sign is not for the files to say, nor whose signatures are taken over.
     let before = Before::of(repo, &pending.documents);
-    authorise(&mut open_for(repo, before.as_ref())?.0, &mut pending.documents)?;
+    {
+        let (mut client, _trust) = open_for(repo, before.as_ref())?;
+        let open = still_open(repo, &mut client, &pending.documents)?;
+        review::check(&mut client, &open, repo.now)?;
+        // Who must sign is not for the files to say, nor whose signatures are taken over.
+        authorise(&mut client, &mut pending.documents)?;
+    }
     for path in others {
         let merged = pending.merge(&read(path)?);
         merged.map_err(|source| PublishError::Pending { path: path.clone(), source })?;
@@ -108,7 +113,7 @@ pub(super) fn complete_root(repo: &Repo<'_>) -> Result<Option<u64>, PublishError
     }
     drop(client);
     let says = format!("complete root {version}");
-    offer(repo, Pending { says, documents, files: Vec::new() }).map(Some)
+    offer(repo, Pending::new(says, documents)).map(Some)
 }
 
 fn publish(
@@ -116,7 +121,7 @@ fn publish(
     pending: Pending,
     before: Option<&Before<'_>>,
 ) -> Result<u64, PublishError> {
-    let Pending { says, documents, files } = pending;
+    let Pending { says, documents, files, .. } = pending;
     let completed = |error| match error {
         PublishError::Incomplete { mut pending, missing } => {
             (pending.says, pending.files) = (says.clone(), files.clone());
@@ -133,23 +138,20 @@ fn publish(
             Next::Free(version) => version,
             Next::Moved => continue,
         };
-        let mut open = Vec::new();
-        for document in &documents {
-            if standing(repo, &mut client, document)? == Standing::Open {
-                open.push(document.clone());
-            }
-        }
+        let mut open = still_open(repo, &mut client, &documents)?;
         if open.is_empty() {
             return Ok(client.trusted()?.snapshot().head.version);
         }
+        let base = review::check(&mut client, &open, repo.now)?;
         authorise(&mut client, &mut open)?;
-        let sealed = seal_or_wait(repo, &mut client, open, version).map_err(&completed)?;
+        let sealed = seal_or_wait(repo, &mut client, open.clone(), version).map_err(&completed)?;
         if std::mem::take(&mut is_first) {
             for (path, text) in &files {
                 let stored = layout::stored(path, Digest::of(text.as_bytes()));
                 upload::bytes(repo, &stored, text.as_bytes())?;
             }
         }
+        review::check_visible(repo, &base, &open, &sealed)?;
         match execute(repo, &sealed, &client.timestamp_bytes()?)? {
             Outcome::Visible => return Ok(version),
             Outcome::Committed => ours = Some(version),
@@ -159,13 +161,29 @@ fn publish(
     Err(PublishError::LostRace { attempts: ATTEMPTS })
 }
 
+/// Those of the documents that are not published yet.
+fn still_open(
+    repo: &Repo<'_>,
+    client: &mut Client<'_>,
+    documents: &[Document],
+) -> Result<Vec<Document>, PublishError> {
+    let mut open = Vec::new();
+    for document in documents {
+        if standing(repo, client, document)? == Standing::Open {
+            open.push(document.clone());
+        }
+    }
+    Ok(open)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Open,
     Done,
 }
 
-/// Whether a document is published, or could be.
+/// Whether a document is published, so that readers see what it says, or could be. One that stands in
+/// the repository and was overtaken may never have been seen: its publisher died, or lost a race.
 fn standing(
     repo: &Repo<'_>,
     client: &mut Client<'_>,
@@ -179,7 +197,20 @@ fn standing(
     if current == document.base && document.version() > current {
         return Ok(Standing::Open);
     }
-    if current >= document.version() && is_published(repo, document)? {
+    let is_seen = match document.role.as_str() {
+        _ if current < document.version() => false,
+        // The chain of roots leads through it.
+        "root" => true,
+        _ if current == document.version() => true,
+        role => match (client.role(role)?, document.draft.read::<Targets>()) {
+            (Some(now), Ok(then)) => {
+                let stands = |(path, target)| now.targets.get(path) == Some(target);
+                then.delegations == now.delegations && then.targets.iter().all(stands)
+            }
+            _ => false,
+        },
+    };
+    if is_seen && is_published(repo, document)? {
         return Ok(Standing::Done);
     }
     Err(PublishError::Stale { role: document.role.clone(), base: document.base })
@@ -208,7 +239,7 @@ fn open_for<'c>(
     }
     (repo.note)("completing a change of keys that was interrupted");
     let trust = TrustFolder::temporary(&repo.keyring.root()?)?;
-    Ok((refreshed(repo, before, &trust)?, trust))
+    Ok((refreshed(repo.now, repo.note, before, &trust)?, trust))
 }
 
 /// A repository as it was before it got a new root.

@@ -60,7 +60,7 @@ pub fn add(repo: &Repo<'_>, channel: &Channel, who: &Promoters) -> Result<u64, P
     let versions = free_versions(repo, &editor)?;
     let documents = editor.finish(&versions);
     drop(client);
-    offer(repo, Pending { says: format!("add channel {channel}"), documents, files: Vec::new() })
+    offer(repo, Pending::new(format!("add channel {channel}"), documents))
 }
 
 /// Puts the channel behind the other channels, before all else.
@@ -123,7 +123,7 @@ pub fn remove(repo: &Repo<'_>, channel: &Channel) -> Result<u64, PublishError> {
     let versions = free_versions(repo, &editor)?;
     let documents = editor.finish(&versions);
     drop(client);
-    offer(repo, Pending { says: format!("remove channel {channel}"), documents, files: Vec::new() })
+    offer(repo, Pending::new(format!("remove channel {channel}"), documents))
 }
 
 /// A release whose withdrawal nodes would hear of no more, were the channel not there.

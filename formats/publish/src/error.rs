@@ -8,8 +8,10 @@ use cutover_formats::keys::file::KeyError;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::tuf::fields::Malformed;
 use cutover_formats::tuf::pending::{InvalidPending, Pending};
+use cutover_formats::tuf::review::Objections;
 use cutover_formats::version::Version;
 use cutover_repository::client::TrustError;
+use cutover_repository::private::PrivateError;
 use cutover_repository::store::StoreError;
 use cutover_terminal::nearest;
 
@@ -174,8 +176,19 @@ pub enum PublishError {
         /// The target path.
         path: String,
     },
+    /// A change that `pack` never makes.
+    #[error(transparent)]
+    Objections(#[from] Objections),
+    /// Readers would not see what a change says.
+    #[error("readers would not see {what}: {why}")]
+    Invisible {
+        /// The role or the target path.
+        what: String,
+        /// Why not.
+        why: String,
+    },
     /// A change of metadata that does not make sense to readers.
-    #[error("the change is no good: {0}")]
+    #[error("invalid change: {0}")]
     Malformed(#[from] Malformed),
     /// A role that has no keys to change, or does not exist.
     #[error("the repository has no role `{role}`")]
@@ -209,6 +222,9 @@ pub enum PublishError {
         /// What happened.
         source: io::Error,
     },
+    /// A key, a pointer to one or the trusted root may have been changed by others, or cannot be read.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
     /// The repository is not trusted, or cannot be read.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -244,9 +260,13 @@ impl Explain for PublishError {
                 Exit::NotFound => Exit::Usage,
                 other => other,
             },
+            Self::Private(error) => error.exit(),
             Self::Trust(error) => error.exit(),
             Self::Store(error) => error.exit(),
-            Self::Incomplete { .. } | Self::OtherFile { .. } => Exit::NotTrusted,
+            Self::Objections(error) => error.exit(),
+            Self::Incomplete { .. } | Self::OtherFile { .. } | Self::Invisible { .. } => {
+                Exit::NotTrusted
+            }
             Self::Stale { .. } => Exit::Busy,
             Self::NoRole { .. } => Exit::NotFound,
             Self::Pending { source, .. } => source.exit(),
@@ -294,12 +314,17 @@ impl Explain for PublishError {
             Self::NoRole { role, known } => suggestion(role, known),
             Self::KeyChange { hint, .. } => vec![hint.clone()],
             Self::Pending { source, .. } => source.hints(),
+            Self::Objections(error) => error.hints(),
+            Self::Invisible { .. } => {
+                text("nothing was published; make the change anew, with the files that it is about")
+            }
             Self::OtherFile { .. } => text("nothing was published; sign nothing of it"),
             Self::Threshold { .. }
             | Self::Key { .. }
             | Self::KeyStore { .. }
             | Self::Malformed(_)
             | Self::Local { .. } => Vec::new(),
+            Self::Private(error) => error.hints(),
             Self::Trust(error) => error.hints(),
             Self::Store(error) => error.hints(),
         }

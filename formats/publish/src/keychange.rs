@@ -188,7 +188,7 @@ fn plan_change(repo: &Repo<'_>, role: &str, change: &KeyChange) -> Result<Pendin
     } else {
         delegated(repo, &mut client, role, change)?
     };
-    Ok(Pending { says: change.describe(role), documents, files: Vec::new() })
+    Ok(Pending::new(change.describe(role), documents))
 }
 
 fn top_level(

@@ -8,11 +8,12 @@
 mod agent;
 mod command;
 mod holder;
+mod passphrase;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -23,9 +24,11 @@ use cutover_formats::keys::file::{
 };
 use cutover_formats::keys::pointer::Pointer;
 use cutover_repository::client::Client;
+use cutover_repository::private;
 use cutover_repository::secret::Secret;
 
 pub use self::holder::{Holder, Signing};
+pub use self::passphrase::{NewPassphrase, SHORTEST_PASSPHRASE, WeakPassphrase};
 use super::PublishError;
 
 /// Whose key it is.
@@ -121,6 +124,20 @@ impl TrustFolder {
         Ok(Self { path, _temporary: Some(folder) })
     }
 
+    /// Forgets which timestamp and snapshot were seen last; roots stay.
+    pub(super) fn forget_moment(&self) -> Result<(), PublishError> {
+        for role in ["timestamp", "snapshot"] {
+            let file = self.path.join(format!("{role}.json"));
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(PublishError::local(file)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -131,7 +148,7 @@ impl TrustFolder {
 /// How new key files are protected.
 pub enum Protection<'a> {
     /// By a passphrase.
-    Passphrase(&'a Secret),
+    Passphrase(&'a NewPassphrase),
     /// Only by the modes of file and folder.
     None,
 }
@@ -157,9 +174,7 @@ impl Keyring {
 
     /// Makes a key for every role. Nothing is overwritten: if one exists, none is made.
     pub fn create(&self, protection: &Protection<'_>) -> Result<Vec<Signer>, PublishError> {
-        let mut builder = fs::DirBuilder::new();
-        let made = builder.recursive(true).mode(0o700).create(&self.folder);
-        made.map_err(PublishError::local(&self.folder))?;
+        self.make_folder()?;
         if let Some(file) =
             KeyRole::ALL.map(|role| self.file(role)).into_iter().find(|f| f.exists())
         {
@@ -173,6 +188,7 @@ impl Keyring {
         for (role, (_, pem)) in KeyRole::ALL.iter().zip(&made) {
             write_new(&self.file(*role), pem.as_bytes())?;
         }
+        sync(&self.folder)?;
         Ok(made.into_iter().map(|(signer, _)| signer).collect())
     }
 
@@ -194,20 +210,34 @@ impl Keyring {
         signer: &Signer,
         protection: &Protection<'_>,
     ) -> Result<PathBuf, PublishError> {
+        self.make_folder()?;
+        let file = self.folder.join(format!("{role}.{}.pem", &signer.id()[..8]));
+        write_new(&file, encoded(signer, protection)?.as_bytes())?;
+        sync(&self.folder)?;
+        Ok(file)
+    }
+
+    /// The folder is there, survives a loss of power, and nobody else writes to it.
+    fn make_folder(&self) -> Result<(), PublishError> {
+        let is_new = !self.folder.exists();
         let mut builder = fs::DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.folder);
         made.map_err(PublishError::local(&self.folder))?;
-        let file = self.folder.join(format!("{role}.{}.pem", &signer.id()[..8]));
-        write_new(&file, encoded(signer, protection)?.as_bytes())?;
-        Ok(file)
+        match self.folder.parent() {
+            Some(parent) if is_new && parent.as_os_str().is_empty() => sync(Path::new("."))?,
+            Some(parent) if is_new => sync(parent)?,
+            _ => {}
+        }
+        private::check_folder(&self.folder)?;
+        Ok(())
     }
 
     /// All keys that are here for these metadata roles, opened in parallel; maybe none.
     pub fn holders(&self, roles: &[&str]) -> Result<Vec<Arc<Holder>>, PublishError> {
         let files = self.files(roles)?;
         let texts = files.into_iter().map(|file| {
-            let read = fs::read_to_string(&file).map_err(PublishError::local(&file))?;
-            Ok((file, zeroize::Zeroizing::new(read)))
+            let read = private::read(&file)?;
+            Ok((file, read.text))
         });
         let files = texts.collect::<Result<Vec<_>, PublishError>>()?;
         let asks = |(file, text): &(PathBuf, zeroize::Zeroizing<String>)| {
@@ -244,8 +274,7 @@ impl Keyring {
     pub fn check_private(&self) -> Result<(), PublishError> {
         let roles = self.roles()?;
         for file in self.files(&roles.iter().map(String::as_str).collect::<Vec<_>>())? {
-            let found = fs::metadata(&file).map_err(PublishError::local(&file))?;
-            let mode = found.permissions().mode() & 0o777;
+            let mode = private::read(&file)?.mode;
             if mode & 0o077 != 0 {
                 return Err(PublishError::Exposed { file, mode });
             }
@@ -268,6 +297,7 @@ impl Keyring {
 
     /// The files of these roles' keys, in the order of the roles.
     fn files(&self, roles: &[&str]) -> Result<Vec<PathBuf>, PublishError> {
+        private::check_folder(&self.folder)?;
         let folder = PublishError::local(&self.folder);
         let stems: Vec<_> =
             roles.iter().flat_map(|role| [KeyRole::of(role).as_str(), *role]).collect();
@@ -304,8 +334,8 @@ impl Keyring {
 
     /// The trusted root.
     pub fn root(&self) -> Result<Vec<u8>, PublishError> {
-        let file = self.root_file();
-        fs::read(&file).map_err(PublishError::local(file))
+        private::check_folder(&self.folder)?;
+        Ok(private::read(&self.root_file())?.text.as_bytes().to_vec())
     }
 
     /// Stores the root that is trusted from now on.
@@ -326,9 +356,15 @@ impl Keyring {
         let root = self.root()?;
         let path = Client::memory(&self.folder.join("trust"), &root, repository);
         if !path.join("root.json").exists() {
-            match fs::create_dir_all(&path) {
+            match fs::DirBuilder::new().recursive(true).mode(0o700).create(&path) {
                 Ok(()) => Client::init(path.clone(), &root)?,
                 Err(_) => return TrustFolder::temporary(&root),
+            }
+        }
+        // Its root.json is trusted as the one beside the keys is. Nobody else gets at it in a closed folder.
+        if private::check_folder(&self.folder)? & 0o077 != 0 {
+            for folder in path.ancestors().take(2) {
+                private::check_folder(folder)?;
             }
         }
         let probe = tempfile::tempfile_in(&path);
@@ -398,6 +434,12 @@ fn in_parallel<T: Sync, R: Send>(
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     })
+}
+
+/// Has the entries of a folder survive a loss of power.
+fn sync(folder: &Path) -> Result<(), PublishError> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(PublishError::local(folder))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {

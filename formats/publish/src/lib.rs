@@ -24,6 +24,7 @@ mod genesis;
 pub mod keychange;
 pub mod keyring;
 pub mod online;
+pub mod review;
 mod settle;
 mod stock;
 mod upload;

@@ -11,14 +11,14 @@ use cutover_formats::tuf::snapshot::Snapshot;
 use cutover_formats::tuf::verify::RoleKeys;
 use cutover_repository::client::{Client, TrustError, caps};
 use cutover_repository::store::{Read, Swapped};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp as Time};
 
 use super::authority::authorise;
 use super::edit::{Edit, Editor, Signed, lacking, next_timestamp, seal, sign, top_level};
 use super::error::Missing;
 use super::execute::{Outcome, execute};
 use super::keyring::TrustFolder;
-use super::{PublishError, Repo, metadata};
+use super::{PublishError, Repo, metadata, review};
 
 /// How often a publisher tries. With many at once somebody always gets through, so that this
 /// many losses in a row mean a very busy repository.
@@ -33,16 +33,17 @@ const MOST_LEFTOVERS: u64 = 256;
 /// ones, and replaces only what it has seen. They are judged by the moment before they expired.
 pub(super) fn open<'a>(repo: &Repo<'a>) -> Result<(Client<'a>, TrustFolder), PublishError> {
     let trust = repo.keyring.trust_folder(&repo.store.describe())?;
-    Ok((refreshed(repo, repo.store, &trust)?, trust))
+    Ok((refreshed(repo.now, repo.note, repo.store, &trust)?, trust))
 }
 
 /// A client of `store`, with what is trusted in `trust`.
 pub(super) fn refreshed<'a>(
-    repo: &Repo<'_>,
+    now: Time,
+    note: &dyn Fn(&str),
     store: &'a dyn Read,
     trust: &TrustFolder,
 ) -> Result<Client<'a>, PublishError> {
-    let mut now = repo.now;
+    let mut now = now;
     loop {
         let mut client = Client::open(store, trust.path().to_owned(), now)?;
         match client.refresh() {
@@ -50,7 +51,7 @@ pub(super) fn refreshed<'a>(
             Err(TrustError::Refused {
                 refusal: Refusal::Expired { role, expires, .. }, ..
             }) if matches!(role.as_str(), "timestamp" | "snapshot") && expires <= now => {
-                (repo.note)(&format!("the {role} expired at {expires}; it will be signed anew"));
+                note(&format!("the {role} expired at {expires}; it will be signed anew"));
                 now = expires - SignedDuration::from_secs(1);
             }
             Err(error) => return Err(error.into()),
@@ -151,7 +152,8 @@ pub(super) fn seal_or_wait(
             sealed => return sealed,
         }
     }
-    let pending = Pending { says: String::new(), documents, files: Vec::new() };
+    let mut pending = Pending::new(String::new(), documents);
+    pending.repository = review::carried(repo, client, &pending.documents)?;
     Err(PublishError::Incomplete { pending: Box::new(pending), missing })
 }
 

@@ -5,6 +5,8 @@
 //! signed, and when it is applied, who must sign is taken from the trusted metadata of the
 //! repository and not from here. Signatures that are not good are not taken over.
 
+use std::collections::BTreeMap;
+
 use super::draft::{Draft, Need};
 use super::fields::{Fields, Malformed, int};
 use super::json::{Json, Object};
@@ -12,7 +14,7 @@ use crate::exit::{Exit, Explain};
 use crate::format::{Format, UnknownFormat};
 
 /// The format of the file.
-pub const FORMAT: Format = Format { name: "cutover.pending", major: 1, minor: 0 };
+pub const FORMAT: Format = Format { name: "cutover.pending", major: 1, minor: 1 };
 
 /// Most bytes of such a file.
 pub const LARGEST: u64 = 256 << 20;
@@ -26,6 +28,9 @@ pub struct Pending {
     pub documents: Vec<Document>,
     /// Target path and text of small new targets.
     pub files: Vec<(String, String)>,
+    /// Metadata files of the repository that it was made from, by path: what it is compared with, once
+    /// that is verified from the signer's own root. Empty in changes of format 1.0.
+    pub repository: BTreeMap<String, String>,
 }
 
 /// One metadata file of a change.
@@ -80,6 +85,12 @@ impl Explain for InvalidPending {
 }
 
 impl Pending {
+    /// A change without small files, which nobody has signed.
+    #[must_use]
+    pub fn new(says: String, documents: Vec<Document>) -> Self {
+        Self { says, documents, files: Vec::new(), repository: BTreeMap::new() }
+    }
+
     /// Reads the file.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidPending> {
         let json = Json::parse(bytes).map_err(|error| malformed(error.to_string()))?;
@@ -97,7 +108,18 @@ impl Pending {
             _ => Err(malformed(format!("{path} is not text"))),
         });
         let files = files.collect::<Result<_, _>>()?;
-        Ok(Self { says: fields.text("says")?, documents, files })
+        let repository = match fields.has("repository") {
+            true => fields
+                .fields("repository")?
+                .each()
+                .map(|(path, text)| match text {
+                    Json::String(text) => Ok((path, text)),
+                    _ => Err(malformed(format!("repository.{path} is not text"))),
+                })
+                .collect::<Result<_, _>>()?,
+            false => BTreeMap::new(),
+        };
+        Ok(Self { says: fields.text("says")?, documents, files, repository })
     }
 
     /// The file.
@@ -105,11 +127,15 @@ impl Pending {
     pub fn to_bytes(&self) -> Vec<u8> {
         let files: Object =
             self.files.iter().map(|(path, text)| (path.clone(), text.as_str().into())).collect();
+        let repository = self.repository.iter();
+        let repository = repository.map(|(path, text)| (path.clone(), text.as_str().into()));
+        let repository = repository.collect();
         let json: Json = [
             ("format", FORMAT.to_string().into()),
             ("says", self.says.as_str().into()),
             ("documents", Json::Array(self.documents.iter().map(Document::to_json).collect())),
             ("files", Json::Object(files)),
+            ("repository", Json::Object(repository)),
         ]
         .into_iter()
         .collect();
@@ -208,7 +234,7 @@ mod tests {
         let mut document = Document::new("channel-stable".into(), 2, Draft::new(&targets));
         document.needs.push(need);
         let files = vec![("channels/stable/weave.json".to_owned(), "{}\n".to_owned())];
-        Pending { says: "promote".to_owned(), documents: vec![document], files }
+        Pending { files, ..Pending::new("promote".to_owned(), vec![document]) }
     }
 
     fn sign(pending: &Pending, signer: &Signer) -> Pending {

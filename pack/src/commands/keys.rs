@@ -91,7 +91,7 @@ fn new(new: &New, output: &Output) -> Result<(), Failure> {
     let keyring = Keyring::new(new.keys.clone(), passphrase::asker());
     let passphrase = match new.unencrypted {
         true => None,
-        false => Some(passphrase::choose().map_err(|why| Failure::new(Exit::Usage, why))?),
+        false => Some(passphrase::choose()?),
     };
     let protection = passphrase.as_ref().map_or(Protection::None, Protection::Passphrase);
     let keys = match &new.role {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod channels;
+mod folders;
+mod review;
 mod rotation;
 mod scene;
 mod signatures;

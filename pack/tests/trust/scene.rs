@@ -33,6 +33,12 @@ impl Run {
         self
     }
 
+    #[track_caller]
+    pub(crate) fn says(self, words: &str) -> Self {
+        assert!(self.stderr.contains(words), "{}", self.stderr);
+        self
+    }
+
     pub(crate) fn json(self) -> Value {
         serde_json::from_str(&self.done().stdout).unwrap()
     }

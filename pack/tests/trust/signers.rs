@@ -88,3 +88,27 @@ fn a_command_signs() {
     scene.pack(&["refresh"]).refused(2, "`sh` failed");
     scene.node("node").unwrap();
 }
+
+#[test]
+fn a_command_that_signs_is_told_no_secret() {
+    let scene = Scene::new();
+    let key = scene.path("hsm.pem");
+    fs::rename(scene.path("keys/timestamp.pem"), &key).unwrap();
+    let public = run(Command::new("openssl").args(["pkey", "-pubout", "-in"]).arg(&key)).done();
+    let script = scene.path("sign.sh");
+    let dir = scene.0.path().display();
+    let lines = format!(
+        "env >{dir}/environment\ncat >{dir}/message\n\
+         openssl pkeyutl -sign -rawin -inkey {dir}/hsm.pem -in {dir}/message\n"
+    );
+    fs::write(&script, lines).unwrap();
+    let pointer =
+        format!("key = \"exec:sh {}\"\npublic = \"\"\"{}\"\"\"\n", text(&script), public.stdout);
+    fs::write(scene.path("keys/timestamp.key.toml"), pointer).unwrap();
+    let mut refresh = scene.command(&["refresh"]);
+    run(refresh.env("CUTOVER_TOKEN", "token-secret").env("CUTOVER_PASSPHRASE", "pass-secret"))
+        .done();
+    let environment = fs::read_to_string(scene.path("environment")).unwrap();
+    assert!(environment.contains("PATH="), "{environment}");
+    assert!(!environment.contains("-secret"), "{environment}");
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use cutover_publish::keyring::{KeyRole, Keyring, Protection};
+use cutover_publish::keyring::{KeyRole, Keyring, NewPassphrase, Protection};
 use cutover_publish::{PATIENCE, Repo, init, refresh};
 use cutover_repository::client::Client;
 use cutover_repository::file::FileStore;
@@ -16,6 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 use crate::common::{SERVER, Server, TOKEN, wait_until};
+
+const PASSPHRASE: &str = "open, sesame seeds";
 
 /// A repository that was made some days ago, and its keys.
 struct Scene {
@@ -43,7 +45,7 @@ impl Scene {
     }
 
     fn keyring(&self, folder: &str) -> Keyring {
-        Keyring::new(self.path(folder), Box::new(|| Ok(Secret::new("open".to_owned()))))
+        Keyring::new(self.path(folder), Box::new(|| Ok(Secret::new(PASSPHRASE.to_owned()))))
     }
 
     fn command(&self) -> Command {
@@ -149,7 +151,7 @@ fn says_nothing_where_nothing_expires_soon() {
 
 #[test]
 fn keys_that_are_not_right_stop_it_at_once() {
-    let secret = Secret::new("open".to_owned());
+    let secret = NewPassphrase::new(Secret::new(PASSPHRASE.to_owned())).unwrap();
     let scene = Scene::new(10, &Protection::Passphrase(&secret));
     let before = scene.timestamp();
     let fails = |command: &mut Command, words: &[&str]| {
@@ -176,10 +178,10 @@ fn keys_that_are_not_right_stop_it_at_once() {
     away("root.json", &["root.json"]);
     assert_eq!(scene.timestamp(), before, "nothing was signed");
     let mut right = scene.online();
-    right.env("CUTOVER_PASSPHRASE", "open");
+    right.env("CUTOVER_PASSPHRASE", PASSPHRASE);
     let server = scene.serve(right);
     wait_until("it has signed", || server.metric("cutover_online_signed_total") == Some(1));
-    assert!(!server.log().contains("open\n"));
+    assert!(!server.log().contains(PASSPHRASE));
 }
 
 /// The server signs anew while others publish through it.
@@ -219,4 +221,22 @@ fn meets_other_publishers() {
 /// Nothing half-done lies about.
 fn is_quiet(store: &Path) -> bool {
     crate::common::names(&store.join(".incoming")).is_empty()
+}
+
+#[test]
+fn tokens_that_others_can_change() {
+    let scene = Scene::new(1, &Protection::None);
+    let tokens = scene.path("tokens");
+    let refused = |mode| {
+        fs::set_permissions(&tokens, fs::Permissions::from_mode(mode)).unwrap();
+        let Output { status, stderr, .. } = scene.command().output().unwrap();
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        assert_eq!(status.code(), Some(2), "{stderr}");
+        let words = "tokens can be written to by others";
+        assert!(stderr.contains(words) && stderr.contains("chmod go-w"), "{stderr}");
+    };
+    refused(0o602);
+    refused(0o620);
+    fs::set_permissions(&tokens, fs::Permissions::from_mode(0o600)).unwrap();
+    let _server = scene.serve(scene.command());
 }

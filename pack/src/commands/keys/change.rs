@@ -152,7 +152,7 @@ fn generate(
     check_change(&opened.repo(&notes(output)), role, &change)?;
     let passphrase = match args.unencrypted {
         true => None,
-        false => Some(passphrase::choose().map_err(|why| Failure::new(Exit::Usage, why))?),
+        false => Some(passphrase::choose()?),
     };
     let protection = passphrase.as_ref().map_or(Protection::None, Protection::Passphrase);
     let file = opened.keyring().keep(role, &signer, &protection)?;

@@ -1,22 +1,26 @@
 //! `pack keys sign`: somebody with keys, maybe without a network, agrees to a change.
 //!
-//! What is shown is read from the very bytes that are signed, never from what the file says of
-//! itself: it may have come from anywhere.
+//! What is shown is the difference between the very bytes that are signed and what the signer trusts,
+//! never what the file says of itself: it may have come from anywhere.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use cutover_formats::exit::Exit;
 use cutover_formats::tuf::pending::{Document, Pending};
-use cutover_formats::tuf::root::Root;
-use cutover_formats::tuf::targets::{DelegatedRole, Targets};
-use cutover_formats::tuf::verify::RoleKeys;
+use cutover_formats::tuf::review::{Review, RoleReview, plain};
 use cutover_publish::apply;
-use cutover_publish::keyring::Signing;
+use cutover_publish::keyring::{Keyring, Signing};
+use cutover_publish::review::{Basis, Examined, examine};
 use cutover_terminal::{Failure, Output};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::repository::keyring;
+
+/// So many roles of which only versions and expiry are new have a line each.
+const FEW: usize = 8;
 
 /// What `pack keys sign` takes.
 #[derive(Debug, clap::Args)]
@@ -27,13 +31,16 @@ pub(crate) struct Args {
     /// The folder of keys.
     #[arg(long, env = "CUTOVER_KEYS", value_name = "DIR")]
     keys: PathBuf,
-    /// Only show what would be signed.
+    /// Only show what would change.
     #[arg(long)]
     show: bool,
 }
 
 #[derive(Serialize)]
 struct SignedChange {
+    says: String,
+    compared_with: Basis,
+    roles: Vec<RoleReview>,
     contents: Vec<String>,
     signatures: usize,
     missing: Vec<Lack>,
@@ -50,19 +57,25 @@ struct Lack {
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let keyring = keyring(args.keys.clone())?;
     let mut pending = apply::read(&args.file)?;
-    let contents = describe(&pending)?;
+    let Examined { review, basis } = examine(&keyring, &mut pending, Timestamp::now())?;
+    let root = keyring.root_file();
+    match basis {
+        Basis::Trusted => output.note(format!("compared with what {} vouches for", root.display())),
+        Basis::NoRoot => output.warn(format!(
+            "there is no {}: all that the change says is shown, not only what is new; with the \
+             repository's 1.root.json there, got by a way that you trust, it is the difference",
+            root.display()
+        )),
+        Basis::NotCarried => output.warn(
+            "the change carries nothing to compare it with: all that it says is shown, not only \
+             what is new",
+        ),
+    }
+    let contents = describe(&pending.says, &review);
     contents.iter().for_each(|line| output.note(line));
     let mut signatures = 0;
     if !args.show {
-        let roles: Vec<_> = pending.documents.iter().map(|one| one.role.clone()).collect();
-        keyring.holders(&roles.iter().map(String::as_str).collect::<Vec<_>>())?;
-        for document in &mut pending.documents {
-            let Document { role, needs, overlap, draft, .. } = document;
-            for holder in keyring.holders(&[role])? {
-                let signing = holder.sign_draft(draft, needs.iter().chain(&*overlap))?;
-                signatures += usize::from(signing == Signing::Signed);
-            }
-        }
+        signatures = add_signatures(&keyring, &mut pending)?;
         if signatures == 0 {
             let message = format!("no key in {} is asked to sign this", args.keys.display());
             return Err(Failure::new(Exit::Usage, message)
@@ -71,12 +84,28 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         }
         write(&args.file, &pending)?;
     }
-    let missing = lacks(&pending);
-    let signed = SignedChange { contents, signatures, missing };
+    let (says, missing) = (pending.says.clone(), lacks(&pending));
+    let roles = review.roles;
+    let signed = SignedChange { says, compared_with: basis, roles, contents, signatures, missing };
     output.result(&signed, || {
         format!("{signatures} signatures added; {}\n", missing_line(&signed.missing))
     });
     Ok(())
+}
+
+/// Signs with all keys that are asked for; how many signatures there are more.
+fn add_signatures(keyring: &Keyring, pending: &mut Pending) -> Result<usize, Failure> {
+    let roles: Vec<_> = pending.documents.iter().map(|one| one.role.clone()).collect();
+    keyring.holders(&roles.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let mut signatures = 0;
+    for document in &mut pending.documents {
+        let Document { role, needs, overlap, draft, .. } = document;
+        for holder in keyring.holders(&[role])? {
+            let signing = holder.sign_draft(draft, needs.iter().chain(&*overlap))?;
+            signatures += usize::from(signing == Signing::Signed);
+        }
+    }
+    Ok(signatures)
 }
 
 fn lacks(pending: &Pending) -> Vec<Lack> {
@@ -107,49 +136,45 @@ fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
 
-/// What the metadata of a change says, line by line.
-fn describe(pending: &Pending) -> Result<Vec<String>, Failure> {
-    let mut lines = vec![format!("the change calls itself: {}", pending.says)];
-    for document in &pending.documents {
-        let head = document.draft.head().map_err(malformed)?;
-        let (role, version, expires) = (&document.role, head.version, head.expires);
-        lines.push(format!("{role} {version} (after {}), until {expires}", document.base));
-        if role == "root" {
-            let root: Root = document.draft.read().map_err(malformed)?;
-            lines.extend(root.roles.iter().map(|(name, role)| appoints(name, &role.keys)));
+/// What a change would change, line by line. Roles that get nothing but a new version and expiry, as
+/// bins do by the hundred, share a line.
+fn describe(says: &str, review: &Review) -> Vec<String> {
+    let mut lines = vec![format!("the change calls itself: {says}")];
+    let mut renewed: Vec<&RoleReview> = Vec::new();
+    for role in &review.roles {
+        if role.differences.is_empty() {
+            renewed.push(role);
             continue;
         }
-        let targets: Targets = document.draft.read().map_err(malformed)?;
-        // The bins are all signed by the same keys: those of the first stand for all.
-        let is_bin =
-            |one: &&DelegatedRole| one.name.starts_with("releases-") && one.name != "releases-00";
-        let delegated = targets.delegated().iter().filter(|one| !is_bin(one));
-        lines.extend(delegated.map(|one| appoints(&one.name, &one.keys)));
-        let files = targets
-            .targets
-            .iter()
-            .filter(|_| !role.starts_with("releases-") || pending.documents.len() < 8);
-        for (path, target) in files {
-            let digest = target.hashes.sha256.map_or_else(String::new, |sha256| sha256.to_string());
-            lines.push(format!("  vouches for {path}, {} bytes, {digest}", target.length));
+        lines.push(head(role));
+        lines.extend(role.differences.iter().map(|one| format!("  {one}")));
+    }
+    match renewed.as_slice() {
+        [] => {}
+        few if few.len() <= FEW => {
+            lines.extend(few.iter().map(|role| format!("{}: nothing else", head(role))));
+        }
+        [first, ..] => {
+            let names: Vec<_> = renewed.iter().map(|role| role.role.as_str()).collect();
+            let dates: BTreeSet<_> = renewed.iter().map(|role| role.expires).collect();
+            let until: Vec<_> = dates.iter().map(ToString::to_string).collect();
+            let (last, count) = (names[names.len() - 1], names.len());
+            lines.push(format!(
+                "{} to {last}, {count} roles: new versions, until {}, nothing else: {}",
+                first.role,
+                until.join(" or "),
+                names.join(" ")
+            ));
         }
     }
-    for (path, text) in &pending.files {
-        lines
-            .push(format!("  {path} is {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
-    }
     // What came by mail must not be able to repaint the terminal.
-    let is_plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    Ok(lines.into_iter().map(|line| line.chars().map(is_plain).collect()).collect())
+    lines.into_iter().map(|line| plain(&line)).collect()
 }
 
-fn appoints(name: &str, who: &RoleKeys) -> String {
-    let keys: Vec<_> = who.keyids.iter().map(|id| short(id)).collect();
-    format!("  {name} is signed by {} of {}", who.threshold, keys.join(", "))
-}
-
-fn malformed(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Usage, format!("the change is no good: {error}")).hint("nothing was signed")
+fn head(role: &RoleReview) -> String {
+    let RoleReview { role, base, version, expires, expires_before, .. } = role;
+    let before = expires_before.map(|time| format!(", before {time}")).unwrap_or_default();
+    format!("{role} {version} (after {base}), until {expires}{before}")
 }
 
 /// Replaces the file: as a whole, or not at all.
