@@ -58,6 +58,7 @@ impl Exit {
             Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Exit::NoSpace,
             Kind::NotFound => Exit::NotFound,
             Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Exit::Usage,
+            _ if is_out_of_files(error) => Exit::Usage,
             Kind::ConnectionRefused
             | Kind::ConnectionReset
             | Kind::ConnectionAborted
@@ -76,9 +77,23 @@ impl Exit {
             std::io::ErrorKind::PermissionDenied => {
                 vec!["run it as the user whose files these are, or as root".to_owned()]
             }
+            _ if is_out_of_files(error) => {
+                vec![
+                    "raise the limit of open files: `ulimit -n`, or LimitNOFILE= of the unit"
+                        .to_owned(),
+                ]
+            }
             _ => Vec::new(),
         }
     }
+}
+
+/// Whether this process, or the machine, may open no more files: a limit that somebody set.
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    /// The same number on every system that this runs on.
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 impl fmt::Display for Exit {

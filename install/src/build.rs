@@ -217,7 +217,7 @@ impl Builder {
                 command.env_remove(name.as_ref());
             }
         }
-        leftovers::mark(&mut command, site.id);
+        leftovers::mark(&mut command, site.id, "builder");
         // On the disk that was found to have room, and found again where a builder is killed.
         command.env("TMPDIR", site.root.scratch());
         match self {

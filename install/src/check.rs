@@ -32,8 +32,18 @@ pub struct CheckFailed {
     probe: String,
     when: When,
     origin: Origin,
+    /// Whether the release itself was asked.
+    asks_release: bool,
     tries: u32,
     why: Box<Why>,
+}
+
+impl CheckFailed {
+    /// Whether it tells of the release: it is one of its own checks, or asked the release itself.
+    #[must_use]
+    pub fn is_of_release(&self) -> bool {
+        self.origin == Origin::Release || self.asks_release
+    }
 }
 
 /// How often, where that is not once.
@@ -86,8 +96,9 @@ pub fn check(placed: &Placed, scene: &mut Scene<'_>) -> Result<(), CheckFailed> 
                 continue;
             }
         }
-        let (probe, origin, why) = (probe.to_string(), placed.origin, Box::new(why));
-        return Err(CheckFailed { probe, when: *when, origin, tries, why });
+        let (asks_release, origin) = (probe.asks_release(), placed.origin);
+        let (probe, why) = (probe.to_string(), Box::new(why));
+        return Err(CheckFailed { probe, when: *when, origin, asks_release, tries, why });
     }
 }
 

@@ -51,7 +51,10 @@ fn heed_signals(output: &Output) -> Result<(), Failure> {
 
 /// Signals cannot be waited for.
 fn without_signals(error: io::Error) -> Failure {
-    Failure::new(Exit::of_io(&error), format!("cannot wait for signals: {error}"))
+    let mut failure =
+        Failure::new(Exit::of_io(&error), format!("cannot wait for signals: {error}"));
+    failure.hints = Exit::hints_of_io(&error);
+    failure
 }
 
 /// Takes the node's lock and ends what a crash cut off.

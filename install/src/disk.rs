@@ -237,8 +237,21 @@ pub fn remove_file(path: &Path) -> Result<(), DiskError> {
 pub fn remove_tree(path: &Path) -> Result<(), DiskError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.doing("remove", path),
+        // A link or a file in its place.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => remove_file(path),
+        removed => removed.map_err(|error| DiskError::new("remove", &first_left(path), error)),
     }
+}
+
+/// What kept a folder from being removed: the first that is left in it, and in that.
+fn first_left(path: &Path) -> PathBuf {
+    let mut left = path.to_owned();
+    while left.is_dir() && !left.is_symlink() {
+        let first = fs::read_dir(&left).ok().and_then(|mut entries| entries.next()?.ok());
+        let Some(first) = first else { break };
+        left = first.path();
+    }
+    left
 }
 
 /// Makes what was created, renamed or removed in a folder survive a power cut.

@@ -267,7 +267,11 @@ impl Download<'_> {
 pub fn forget(root: &Root, keep: Option<&Path>) -> Result<(), DiskError> {
     let folder = root.downloads();
     let failed = |error| DiskError::new("read", &folder, error);
-    for entry in std::fs::read_dir(&folder).map_err(failed)? {
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
         let path = entry.map_err(failed)?.path();
         if Some(path.as_path()) != keep {
             disk::remove_file(&path)?;

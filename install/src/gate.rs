@@ -28,6 +28,7 @@ pub mod maintenance;
 mod meter;
 mod metrics;
 mod minder;
+mod not_started;
 mod notify;
 mod pidfd;
 mod pool;
@@ -56,6 +57,8 @@ use std::path::{Path, PathBuf};
 
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::version::Version;
+
+use crate::root::Root;
 
 pub use answer::PageError;
 pub use errand::errand;
@@ -125,6 +128,15 @@ pub enum GateError {
 impl GateError {
     fn at(path: &Path, why: std::io::Error) -> Self {
         Self::Io { what: path.display().to_string(), why }
+    }
+}
+
+/// Refuses a root in which a gate cannot have its control socket.
+pub fn check_path(root: &Root) -> Result<(), GateError> {
+    let socket = root.control().with_extension("sock.new");
+    match socket.as_os_str().len() {
+        0..=launch::LONGEST_SOCKET => Ok(()),
+        _ => Err(GateError::PathTooLong(root.control())),
     }
 }
 

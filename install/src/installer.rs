@@ -37,11 +37,11 @@ use jiff::Timestamp;
 
 use crate::configure::stale;
 use crate::disk;
-use crate::gate::Session;
 use crate::lock::NodeLock;
 use crate::node::Node;
+use crate::once;
 use crate::places::Places;
-use crate::plan::{Added, Changeover, Place, Plan, Renewal, Wishes, plan};
+use crate::plan::{Added, Changeover, Place, Plan, Renewal, Situation, Wishes, plan};
 use crate::receipt::{Operation, Outcome, Receipt, StageTime};
 use crate::recover::recover;
 use crate::rehearse::{self, Rehearsal, rehearse};
@@ -49,7 +49,7 @@ use crate::resolve::{Release, resolve_anywhere};
 use crate::schema;
 use crate::stage::{Own, Stage};
 use crate::standing::Standings;
-use crate::transaction::{Transaction, Undoing, report, run as transact};
+use crate::transaction::{Ended, Transaction, Undoing, report, run as transact};
 
 /// A node, and what its installer adds to the stages.
 pub struct Installer {
@@ -79,7 +79,7 @@ pub struct Done {
 struct Prepared {
     release: Release,
     plan: Plan,
-    gate: Option<Session>,
+    situation: Situation,
 }
 
 impl Installer {
@@ -117,7 +117,7 @@ impl Installer {
         let places = Places::of(&self.node.settings, output)?;
         let tell = |line: &str| output.warn(line);
         let release = resolve_wanted(&self.node, &places.mirrors(&tell), wanted)?;
-        Ok(self.prepare(Operation::Install, release, swap)?.plan)
+        Ok(self.prepare(Operation::Install, release, &self.wishes(swap))?.plan)
     }
 
     /// Installs what is wanted, or what the node's channel names.
@@ -141,8 +141,9 @@ impl Installer {
             what: format!("{} {}, signed", release.descriptor.product, release.descriptor.version),
         };
         report(output, &resolved);
-        let prepared = self.prepare(Operation::Install, release, swap)?;
-        self.go(prepared, Some(&mirrors), resolved, began, output)
+        let wishes = self.wishes(swap);
+        let prepared = self.prepare(Operation::Install, release, &wishes)?;
+        self.go(prepared, &wishes, Some(&mirrors), resolved, began, output)
     }
 
     /// Does an install aside, with the service on a spare address, and sees how it goes: nothing that
@@ -168,7 +169,7 @@ impl Installer {
     /// What a rollback would do, to `to` or to what ran before. Changes nothing.
     pub fn plan_rollback(&self, to: Option<&Version>, swap: Option<Swap>) -> Result<Plan, Failure> {
         let release = self.stored(&self.destination(to)?)?;
-        Ok(self.prepare(Operation::Rollback, release, swap)?.plan)
+        Ok(self.prepare(Operation::Rollback, release, &self.wishes(swap))?.plan)
     }
 
     /// Goes back to a release that is on the node. Needs no repository.
@@ -180,15 +181,18 @@ impl Installer {
     ) -> Result<Done, Failure> {
         let _lock = self.lock("install rollback", output)?;
         let to = self.destination(to)?;
-        let prepared = self.prepare(Operation::Rollback, self.stored(&to)?, swap)?;
+        let wishes = self.wishes(swap);
+        let prepared = self.prepare(Operation::Rollback, self.stored(&to)?, &wishes)?;
         let what = format!("{to}, on this node");
         let resolved = StageTime { stage: BuiltIn::Resolve.name(), seconds: 0.0, what };
-        self.go(prepared, None, resolved, Timestamp::now(), output)
+        self.go(prepared, &wishes, None, resolved, Timestamp::now(), output)
     }
 
     /// What an apply would do. Changes nothing.
     pub fn plan_apply(&self, renewing: Renewing, swap: Option<Swap>) -> Result<Plan, Failure> {
-        Ok(self.prepare_apply(renewing, swap)?.plan)
+        let release = self.running()?;
+        let wishes = self.wishes_of_apply(&release, renewing, swap)?;
+        Ok(self.prepare(Operation::Apply, release, &wishes)?.plan)
     }
 
     /// Brings the node's values, as they are now, to the release that runs. Needs no repository.
@@ -199,10 +203,12 @@ impl Installer {
         output: &Output,
     ) -> Result<Done, Failure> {
         let _lock = self.lock("install apply", output)?;
-        let prepared = self.prepare_apply(renewing, swap)?;
+        let release = self.running()?;
+        let wishes = self.wishes_of_apply(&release, renewing, swap)?;
+        let prepared = self.prepare(Operation::Apply, release, &wishes)?;
         let what = format!("{}, which runs", prepared.plan.to);
         let resolved = StageTime { stage: BuiltIn::Resolve.name(), seconds: 0.0, what };
-        self.go(prepared, None, resolved, Timestamp::now(), output)
+        self.go(prepared, &wishes, None, resolved, Timestamp::now(), output)
     }
 
     /// Ends an install that a crash cut off: in the new release or in the old.
@@ -227,9 +233,18 @@ impl Installer {
     }
 
     fn take(&self, doing: &str, output: &Output) -> Result<NodeLock, Failure> {
+        for folder in self.node.root.folders() {
+            disk::ensure_folder(&folder)?;
+        }
         let lock = NodeLock::take(&self.node.root, doing, Timestamp::now())?;
-        if rehearse::sweep(&self.node.root)? {
-            output.note("a rehearsal was cut off; what was left of it is gone");
+        match rehearse::sweep(&self.node.root) {
+            Ok(true) => output.note("a rehearsal was cut off; what was left of it is gone"),
+            Ok(false) => {}
+            Err(failure) => output.warn(format!(
+                "a rehearsal was cut off, and not all that was left of it could be removed: {}; the \
+                 next command that changes the node tries it again",
+                failure.message
+            )),
         }
         Ok(lock)
     }
@@ -238,38 +253,37 @@ impl Installer {
         &self,
         operation: Operation,
         release: Release,
-        swap: Option<Swap>,
+        wishes: &Wishes<'_>,
     ) -> Result<Prepared, Failure> {
-        self.prepare_with(operation, release, &self.wishes(swap))
+        let situation = self.node.situation(self.node.gate()?.as_mut())?;
+        let mut plan = plan(operation, &situation, &release.descriptor, wishes)?;
+        plan.notes.extend(schema::notes(&self.node, &plan, &release.descriptor)?);
+        plan.notes.extend(once::notes(&self.node, plan.from.as_ref(), &plan.to)?);
+        Ok(Prepared { release, plan, situation })
     }
 
-    fn prepare_apply(&self, renewing: Renewing, swap: Option<Swap>) -> Result<Prepared, Failure> {
+    /// The release that an apply is for.
+    fn running(&self) -> Result<Release, Failure> {
         let current = self.node.current()?.ok_or_else(|| {
             Failure::new(Exit::NotFound, "no release is current on this node")
                 .hint("nothing was changed; `install VERSION` brings one, with its configuration")
         })?;
-        let release = self.stored(&current)?;
+        self.stored(&current)
+    }
+
+    fn wishes_of_apply(
+        &self,
+        release: &Release,
+        renewing: Renewing,
+        swap: Option<Swap>,
+    ) -> Result<Wishes<'_>, Failure> {
         let changed = stale::changed(&self.node, &release.descriptor)?;
         let renewal = match renewing {
             _ if !changed.is_empty() => Renewal::Files(changed),
             Renewing::Anyway => Renewal::Wanted,
             Renewing::WhatChanged => Renewal::Needless,
         };
-        let wishes = Wishes { renewal, ..self.wishes(swap) };
-        self.prepare_with(Operation::Apply, release, &wishes)
-    }
-
-    fn prepare_with(
-        &self,
-        operation: Operation,
-        release: Release,
-        wishes: &Wishes<'_>,
-    ) -> Result<Prepared, Failure> {
-        let mut gate = self.node.gate()?;
-        let situation = self.node.situation(gate.as_mut())?;
-        let mut plan = plan(operation, &situation, &release.descriptor, wishes)?;
-        plan.notes.extend(schema::notes(&self.node, &plan, &release.descriptor)?);
-        Ok(Prepared { release, plan, gate })
+        Ok(Wishes { renewal, ..self.wishes(swap) })
     }
 
     fn wishes(&self, swap: Option<Swap>) -> Wishes<'_> {
@@ -291,28 +305,30 @@ impl Installer {
     fn go(
         &self,
         prepared: Prepared,
+        wishes: &Wishes<'_>,
         mirrors: Option<&Mirrors<'_>>,
         resolved: StageTime,
         began: Timestamp,
         output: &Output,
     ) -> Result<Done, Failure> {
-        let Prepared { release, plan, gate } = prepared;
+        let Prepared { release, plan, situation } = prepared;
         plan.notes.iter().for_each(|note| output.warn(note));
         if plan.changeover == Changeover::None {
             return Ok(Done { plan, receipt: None });
         }
         let transaction = Transaction {
             node: &self.node,
-            plan: &plan,
+            plan,
+            situation,
+            wishes,
             release: &release,
             mirrors,
-            gate,
             own: &self.own,
             output,
             resolved,
         };
-        let receipt = Some(transact(transaction, began)?);
-        Ok(Done { plan, receipt })
+        let Ended { plan, receipt } = transact(transaction, began)?;
+        Ok(Done { plan, receipt: Some(receipt) })
     }
 
     fn stored(&self, version: &Version) -> Result<Release, Failure> {

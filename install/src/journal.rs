@@ -1,18 +1,23 @@
 //! The transaction under way: written before each act, gone when all is done.
 //!
-//! One JSON object a line, each synced before the act it announces. A torn last line is a line
-//! that announced nothing, because its act had not begun. What a journal that was left behind
-//! means is decided by [`recovery`], a pure function.
+//! One JSON object a line, each synced before the act it announces. The first line has the `format`,
+//! `major.minor`: what a later minor version adds may be passed over, and a later major version is
+//! refused, as is whatever cannot be understood. Only the last line may be torn: it announced nothing,
+//! because its act had not begun. What a journal that was left behind means is decided by [`recovery`],
+//! a pure function.
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::format::{Format, UnknownFormat};
 use cutover_formats::name::StageName;
 use cutover_formats::stage::BuiltIn;
 use cutover_formats::version::Version;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::disk::{self, DiskError};
 use crate::plan::Plan;
@@ -67,10 +72,76 @@ impl Trace {
     }
 }
 
+/// What is written: the major version is another where an older program would misunderstand it.
+const FORMAT: Format = Format { name: "cutover.journal", major: 1, minor: 0 };
+
+/// A journal that was left behind and cannot be gone by.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A later program wrote it.
+    #[error("{}: {error}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        error: UnknownFormat,
+    },
+    /// It is damaged, or says what this program does not know.
+    #[error("{}, line {line}, cannot be understood: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file cannot be read or changed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl Explain for JournalError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Newer { .. } | Self::Unreadable { .. } => Exit::Usage,
+            Self::Disk(error) => error.exit(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Newer { .. } => vec![
+                "an install was cut off, and nothing was changed since; end it with the newer \
+                 program that began it: `install resume`"
+                    .to_owned(),
+            ],
+            Self::Unreadable { path, .. } => vec![
+                "an install was cut off, and nothing was changed since; where a newer program began \
+                 it, end it with that: `install resume`"
+                    .to_owned(),
+                format!(
+                    "else look which release `current` names and whether it serves, move {} aside \
+                     and install again",
+                    path.display()
+                ),
+            ],
+            Self::Disk(error) => error.hints(),
+        }
+    }
+}
+
+/// The first line, whose format is known before all of it is.
+#[derive(Serialize)]
+struct First<'a> {
+    format: String,
+    #[serde(flatten)]
+    opening: &'a Opening,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Line {
-    Opening(Opening),
     /// All that it is going to do.
     Plan(Box<Plan>),
     /// About to do this stage.
@@ -98,35 +169,41 @@ pub struct Trace {
 pub struct Journal {
     file: File,
     path: PathBuf,
+    /// Bytes of whole lines.
+    length: u64,
 }
 
 impl Journal {
     /// Opens the journal of a new transaction. The caller holds the node's lock and has dealt with
     /// any journal that was left behind.
     pub fn open(root: &Root, opening: &Opening, plan: &Plan) -> Result<Self, DiskError> {
-        let path = root.journal();
-        let file = File::options()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .open(&path)
-            .map_err(|error| DiskError::new("open", &path, error))?;
-        let mut journal = Self { file, path };
-        journal.append(&Line::Opening(opening.clone()))?;
+        let mut journal = Self::at(root.journal(), 0)?;
+        let first = First { format: FORMAT.to_string(), opening };
+        journal.append(&serde_json::json!({ "opening": first }))?;
         disk::sync_folder(&root.state())?;
-        journal.append(&Line::Plan(Box::new(plan.clone())))?;
+        journal.plan(plan)?;
         Ok(journal)
     }
 
     /// Goes on with the journal that a crash left behind, after its last whole line.
-    pub fn reopen(root: &Root) -> Result<Self, DiskError> {
+    pub fn reopen(root: &Root) -> Result<Self, JournalError> {
         let path = root.journal();
-        let failed = |error| DiskError::new("open", &path, error);
-        let text = std::fs::read(&path).map_err(failed)?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let file = File::options().append(true).open(&path).map_err(failed)?;
-        file.set_len(whole as u64).map_err(failed)?;
-        Ok(Self { file, path })
+        let text = disk::read(&path)?;
+        let (_, whole) = parse(&path, &text)?;
+        Ok(Self::at(path, whole as u64)?)
+    }
+
+    /// Cut off after `length`.
+    fn at(path: PathBuf, length: u64) -> Result<Self, DiskError> {
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(|error| DiskError::new("open", &path, error))?;
+        file.set_len(length).map_err(|error| DiskError::new("write", &path, error))?;
+        Ok(Self { file, path, length })
+    }
+
+    /// Announces all that it is going to do, in the place of what was announced before.
+    pub fn plan(&mut self, plan: &Plan) -> Result<(), DiskError> {
+        self.append(&Line::Plan(Box::new(plan.clone())))
     }
 
     /// Announces a stage.
@@ -142,14 +219,19 @@ impl Journal {
         }
     }
 
-    fn append(&mut self, line: &Line) -> Result<(), DiskError> {
-        let mut text = serde_json::to_string(line)
-            .map_err(|error| DiskError::new("write", &self.path, error.into()))?;
-        text.push('\n');
-        self.file
-            .write_all(text.as_bytes())
-            .and_then(|()| self.file.sync_data())
-            .map_err(|error| DiskError::new("write", &self.path, error))
+    /// What cannot be written whole is cut back: what is announced next begins a line of its own.
+    fn append(&mut self, line: &impl Serialize) -> Result<(), DiskError> {
+        let failed = |error| DiskError::new("write", &self.path, error);
+        let mut text = serde_json::to_vec(line).map_err(|error| failed(error.into()))?;
+        text.push(b'\n');
+        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            // What matters is why writing failed; a line that stays is a torn one.
+            let _ = self.file.set_len(self.length);
+        } else {
+            self.length += text.len() as u64;
+        }
+        written.map_err(failed)
     }
 }
 
@@ -161,30 +243,74 @@ pub fn clear(root: &Root) -> Result<(), DiskError> {
 
 /// What a journal that was left behind says; `None` where there is none, or where the crash came
 /// before its first line was whole.
-pub fn read(root: &Root) -> Result<Option<Trace>, DiskError> {
+pub fn read(root: &Root) -> Result<Option<Trace>, JournalError> {
     let path = root.journal();
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(DiskError::new("read", &path, error)),
-    };
-    Ok(parse(&text))
+    match std::fs::read(&path) {
+        Ok(text) => Ok(parse(&path, &text)?.0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(DiskError::new("read", &path, error).into()),
+    }
 }
 
-fn parse(text: &[u8]) -> Option<Trace> {
-    let mut trace: Option<Trace> = None;
-    for line in text.split(|byte| *byte == b'\n') {
-        match (serde_json::from_slice(line), &mut trace) {
-            (Ok(Line::Opening(opening)), None) => {
+/// What it says, and how many bytes of it are whole lines.
+fn parse(path: &Path, text: &[u8]) -> Result<(Option<Trace>, usize), JournalError> {
+    let (mut trace, mut whole): (Option<Trace>, usize) = (None, 0);
+    let lines = text.split_inclusive(|byte| *byte == b'\n').collect::<Vec<_>>();
+    for (index, line) in lines.iter().enumerate() {
+        let unreadable = |why: String| {
+            Err(JournalError::Unreadable { path: path.to_owned(), line: index + 1, why })
+        };
+        let value = match serde_json::from_slice::<Value>(line) {
+            Ok(value) if line.ends_with(b"\n") => value,
+            // Torn: whatever it was to announce had not begun.
+            _ if index + 1 == lines.len() => break,
+            Ok(_) => return unreadable("it has no end".to_owned()),
+            Err(error) => return unreadable(error.to_string()),
+        };
+        let understood = match &mut trace {
+            None => opening(path, value).map(|opening| {
                 trace = Some(Trace { opening, plan: None, stages: Vec::new(), back: false });
+            }),
+            Some(trace) => {
+                serde_json::from_value(value).map_err(Into::into).map(|line| match line {
+                    Line::Plan(plan) => trace.plan = Some(*plan),
+                    Line::Stage(stage) => trace.stages.push(stage),
+                    Line::Back => trace.back = true,
+                })
             }
-            (Ok(Line::Plan(plan)), Some(trace)) => trace.plan = Some(*plan),
-            (Ok(Line::Stage(stage)), Some(trace)) => trace.stages.push(stage),
-            (Ok(Line::Back), Some(trace)) => trace.back = true,
-            _ => break,
+        };
+        match understood {
+            Ok(()) => whole += line.len(),
+            Err(Misunderstood::Newer(error)) => return Err(error),
+            Err(Misunderstood::Unknown(why)) => return unreadable(why),
         }
     }
-    trace
+    Ok((trace, whole))
+}
+
+/// Why a line that is whole is not understood.
+enum Misunderstood {
+    Newer(JournalError),
+    Unknown(String),
+}
+
+impl From<serde_json::Error> for Misunderstood {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Unknown(error.to_string())
+    }
+}
+
+/// The first line. Programs that wrote no format wrote the first one.
+fn opening(path: &Path, mut line: Value) -> Result<Opening, Misunderstood> {
+    let line = line.get_mut("opening").map(Value::take);
+    let line = line.ok_or_else(|| Misunderstood::Unknown("it is no first line".to_owned()))?;
+    if let Some(format) = line.get("format") {
+        let path = path.to_owned();
+        FORMAT
+            .accept(format.as_str().unwrap_or_default())
+            .map_err(|error| Misunderstood::Newer(JournalError::Newer { path, error }))?;
+    }
+    Ok(serde_json::from_value(line)?)
 }
 
 /// What to do about a journal that was left behind.
@@ -252,13 +378,72 @@ mod tests {
         assert_eq!(read(&root).unwrap(), None);
     }
 
+    fn first_line() -> Vec<u8> {
+        let opening = opening();
+        let first = First { format: FORMAT.to_string(), opening: &opening };
+        let mut line = serde_json::to_vec(&serde_json::json!({ "opening": first })).unwrap();
+        line.push(b'\n');
+        line
+    }
+
+    fn parsed(text: &[u8]) -> Result<(Option<Trace>, usize), JournalError> {
+        parse(Path::new("/r/state/journal"), text)
+    }
+
     #[test]
-    fn a_torn_line_announced_nothing() {
-        let mut text = serde_json::to_vec(&Line::Opening(opening())).unwrap();
-        let whole = text.len();
-        text.extend_from_slice(b"\n{\"stage\":\"swi");
-        assert_eq!(parse(&text).unwrap().stages, vec![]);
-        assert_eq!(parse(&text[..whole - 1]), None);
+    fn only_the_last_line_may_be_torn() {
+        let first = first_line();
+        let whole = first.len();
+        assert!(parsed(&first[..whole - 1]).unwrap() == (None, 0), "it has no end");
+        for torn in [&b"{\"stage\":\"swi"[..], b"\0\0\0\0", b"\0\0\n", b"{\"stage\":\"switch\"}"] {
+            let text = [&first, torn].concat();
+            let (trace, length) = parsed(&text).unwrap();
+            assert_eq!((trace.unwrap().stages, length), (vec![], whole));
+            let text = [&text[..], b"\n{\"stage\":\"switch\"}\n"].concat();
+            if !torn.starts_with(b"{\"stage\":\"switch") {
+                let error = parsed(&text).unwrap_err();
+                assert_eq!(error.exit(), Exit::Usage);
+                let message = error.to_string();
+                assert!(message.contains("/r/state/journal, line 2, cannot"), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_newer_program_wrote_is_not_guessed_at() {
+        let text = String::from_utf8(first_line()).unwrap();
+        let with = |format: &str| parsed(text.replace("cutover.journal/1.0", format).as_bytes());
+        assert!(with("cutover.journal/1.7").unwrap().0.is_some(), "additions may be passed over");
+        for newer in ["cutover.journal/2.0", "cutover.journal/10.3", "something/1.0", ""] {
+            let error = with(newer).unwrap_err();
+            assert!(error.to_string().starts_with("/r/state/journal: format"), "{error}");
+            assert!(error.hints()[0].contains("newer program"), "{:?}", error.hints());
+        }
+        let unknown = [text.as_bytes(), b"{\"pause\":7}\n"].concat();
+        assert!(matches!(parsed(&unknown), Err(JournalError::Unreadable { line: 2, .. })));
+        // As it was before there were formats.
+        let old = text.replace("\"format\":\"cutover.journal/1.0\",", "");
+        assert!(!old.contains("format") && parsed(old.as_bytes()).unwrap().0.is_some(), "{old}");
+    }
+
+    #[test]
+    fn what_cannot_be_written_whole_is_cut_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path().to_owned());
+        std::fs::create_dir(root.state()).unwrap();
+        let mut journal = Journal::open(&root, &opening(), &plan()).unwrap();
+        let before = std::fs::read(root.journal()).unwrap();
+        // A file that is open for reading only takes nothing.
+        let file = std::mem::replace(&mut journal.file, File::open(root.journal()).unwrap());
+        journal.stage(&BuiltIn::Fetch.name()).unwrap_err();
+        std::fs::write(root.journal(), [&before[..], b"{\"sta"].concat()).unwrap();
+        journal.file = file;
+        assert_eq!(journal.length, before.len() as u64);
+        drop(journal);
+        let mut journal = Journal::reopen(&root).unwrap();
+        journal.stage(&BuiltIn::Switch.name()).unwrap();
+        let trace = read(&root).unwrap().unwrap();
+        assert_eq!(trace.stages, [BuiltIn::Switch.name()]);
     }
 
     #[test]

@@ -1,31 +1,41 @@
 //! What an installer that was killed left running: stages of releases, builders of environments, commands
 //! of pools, and all that those started.
 //!
-//! Each program carries the name of its transaction, or of its node's pool, in its environment, and so
-//! does whatever it starts itself, in whichever process group. The kernel takes nothing away from them
-//! when the installer dies, and neither a number on record nor a name of a folder would tell them from
-//! others.
+//! Each program carries the name of its transaction, or of its node's pool, in its environment, and the
+//! part of it that it belongs to; and so does whatever it starts itself, in whichever process group. The
+//! kernel takes nothing away from them when the installer dies, and neither a number on record nor a name
+//! of a folder would tell them from others. What a part started that came to its end runs on purpose.
 
 use std::process::Command;
 use std::time::Duration;
 
+use cutover_formats::name::StageName;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Marks every process of a transaction, or of a pool.
 const MARK: &str = "CUTOVER_TRANSACTION";
 
-/// Has `command`, and what it starts, found by [`end`] as a part of `id`.
-pub(crate) fn mark(command: &mut Command, id: &str) {
-    command.env(MARK, id);
+/// Says to which part of that it belongs.
+const PART: &str = "CUTOVER_PART";
+
+/// Has `command`, and what it starts, found by [`end`] as a `part` of `id`.
+pub(crate) fn mark(command: &mut Command, id: &str, part: &str) {
+    command.env(MARK, id).env(PART, part);
 }
 
-/// Kills what was left running of `id` when its installer was killed.
-pub(crate) fn end(id: &str) {
+/// What the part is called that a stage's own command is.
+pub(crate) fn stage(stage: &StageName) -> String {
+    format!("stage-{stage}")
+}
+
+/// Kills what was left running of `id` when its installer was killed, but for what the parts started
+/// that are `finished`.
+pub(crate) fn end(id: &str, finished: &[String]) {
     /// Killed processes take a moment to be gone.
     const LOOKS: usize = 250;
     const LOOK_AGAIN: Duration = Duration::from_millis(20);
     for _ in 0..LOOKS {
-        let marked = marked(&format!("{MARK}={id}"));
+        let marked = marked(&format!("{MARK}={id}"), finished);
         if marked.is_empty() {
             return;
         }
@@ -37,13 +47,15 @@ pub(crate) fn end(id: &str) {
     }
 }
 
-/// The processes that have `mark` in their environment. Those of others cannot be looked at, and
-/// are none of ours.
-fn marked(mark: &str) -> Vec<Pid> {
+/// The processes that have `mark` in their environment and belong to no part that is `finished`. Those of
+/// others cannot be looked at, and are none of ours.
+fn marked(mark: &str, finished: &[String]) -> Vec<Pid> {
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let spared: Vec<String> = finished.iter().map(|part| format!("{PART}={part}")).collect();
     let has_mark = |process: &std::fs::DirEntry| {
         let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+        let has = |text: &str| environment.split(|byte| *byte == 0).any(|it| it == text.as_bytes());
+        has(mark) && !spared.iter().any(|part| has(part))
     };
     let number = |process: std::fs::DirEntry| process.file_name().to_str()?.parse().ok();
     let marked = processes.flatten().filter(has_mark).filter_map(number);

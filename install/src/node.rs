@@ -10,7 +10,7 @@ use cutover_formats::node_toml::{InvalidNodeToml, NodeToml, Role};
 use cutover_formats::version::Version;
 
 use crate::disk::DiskError;
-use crate::gate::{ControlError, Session};
+use crate::gate::{ControlError, GateError, Session, check_path};
 use crate::plan::{GateSituation, Situation};
 use crate::pool::{self, PoolError};
 use crate::root::Root;
@@ -39,8 +39,24 @@ pub enum NodeError {
         error: InvalidNodeToml,
     },
     /// `current` is not a link to a release.
-    #[error("{} does not name a release below releases/", .0.display())]
-    Current(PathBuf),
+    #[error("{} is {what}, and should be a link to a release below releases/", path.display())]
+    Current {
+        /// Where it lies.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// The folder is a link to one that is not there.
+    #[error("{} is a link to {}, which is not there", path.display(), target.display())]
+    Dangling {
+        /// The root.
+        path: PathBuf,
+        /// What it names.
+        target: PathBuf,
+    },
+    /// The gate cannot have its socket below the root.
+    #[error(transparent)]
+    NoSocket(#[from] GateError),
     /// A release that is not on this node.
     #[error("{0} is not on this node")]
     NotHere(Version),
@@ -66,8 +82,11 @@ pub enum NodeError {
 impl Explain for NodeError {
     fn exit(&self) -> Exit {
         match self {
-            Self::NotARoot(_) | Self::Settings { .. } => Exit::Usage,
-            Self::Current(_) => Exit::Unexpected,
+            Self::NotARoot(_)
+            | Self::Settings { .. }
+            | Self::Current { .. }
+            | Self::Dangling { .. } => Exit::Usage,
+            Self::NoSocket(error) => error.exit(),
             Self::NotHere(_) => Exit::NotFound,
             Self::Descriptor { error, .. } => error.exit(),
             Self::Disk(error) => error.exit(),
@@ -95,7 +114,23 @@ impl Explain for NodeError {
                 hints.push("nothing was changed; node-toml.md describes every setting".to_owned());
                 hints
             }
-            Self::Current(_) => Vec::new(),
+            Self::Current { path, .. } => vec![format!(
+                "nothing was changed; move {} away, then `install VERSION` makes it",
+                path.display()
+            )],
+            Self::Dangling { .. } => {
+                vec![
+                    "nothing was changed; mount or make what it names, or remove the link"
+                        .to_owned(),
+                ]
+            }
+            Self::NoSocket(error) => {
+                let mut hints = error.hints();
+                hints.push(
+                    "nothing was changed; without a gate, remove [gate] from node.toml".to_owned(),
+                );
+                hints
+            }
         }
     }
 }
@@ -110,6 +145,7 @@ impl Node {
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                refuse_dangling(root.path())?;
                 return Err(NodeError::NotARoot(root.path().to_owned()));
             }
             Err(error) => return Err(DiskError::new("read", &file, error).into()),
@@ -121,17 +157,7 @@ impl Node {
 
     /// What `current` names.
     pub fn current(&self) -> Result<Option<Version>, NodeError> {
-        let link = self.root.current();
-        match std::fs::read_link(&link) {
-            Ok(target) => target
-                .strip_prefix("releases")
-                .ok()
-                .and_then(|version| version.to_str()?.parse().ok())
-                .map(Some)
-                .ok_or(NodeError::Current(link)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(DiskError::new("read", &link, error).into()),
-        }
+        current(&self.root)
     }
 
     /// Prefixes that are whole.
@@ -148,7 +174,12 @@ impl Node {
         let mut versions = BTreeSet::new();
         for folder in [self.root.records(), self.root.releases()] {
             let read = |error| NodeError::from(DiskError::new("read", &folder, error));
-            for entry in std::fs::read_dir(&folder).map_err(read)? {
+            let entries = match std::fs::read_dir(&folder) {
+                // Whatever changes the node makes it again.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(read)?,
+            };
+            for entry in entries {
                 let name = entry.map_err(read)?.file_name();
                 versions.extend(name.to_str().and_then(|name| name.parse::<Version>().ok()));
             }
@@ -205,21 +236,59 @@ impl Node {
     pub fn gate(&self) -> Result<Option<Session>, NodeError> {
         match &self.settings.gate {
             None => Ok(None),
-            Some(_) => Ok(Session::connect(&self.root)?),
+            Some(_) => {
+                check_path(&self.root)?;
+                Ok(Session::connect(&self.root)?)
+            }
         }
     }
 
-    /// What the planner needs to know; `gate` is the conversation that the plan will use.
+    /// What the planner needs to know; `gate` is the conversation with the gate, where one runs.
     pub fn situation(&self, gate: Option<&mut Session>) -> Result<Situation, NodeError> {
-        let gate = match (&self.settings.gate, gate) {
+        let gate = self.gate_situation(gate)?;
+        let pool = pool::open(self)?.map(|pool| pool.describe());
+        Ok(Situation { current: self.current()?, sealed: self.sealed()?, gate, pool })
+    }
+
+    /// What the planner needs to know of the gate.
+    pub fn gate_situation(&self, gate: Option<&mut Session>) -> Result<GateSituation, NodeError> {
+        Ok(match (&self.settings.gate, gate) {
             (None, _) => GateSituation::None,
             (Some(_), gate) if self.is_beside() => GateSituation::Beside { runs: gate.is_some() },
             (Some(_), None) => GateSituation::Down,
             (Some(_), Some(session)) => GateSituation::Up {
                 serving: session.status()?.running.map(|running| running.version),
             },
-        };
-        let pool = pool::open(self)?.map(|pool| pool.describe());
-        Ok(Situation { current: self.current()?, sealed: self.sealed()?, gate, pool })
+        })
+    }
+}
+
+/// What `current` names below `root`.
+pub fn current(root: &Root) -> Result<Option<Version>, NodeError> {
+    let path = root.current();
+    let named = |target: &Path| target.strip_prefix("releases").ok()?.to_str()?.parse().ok();
+    match std::fs::read_link(&path) {
+        Ok(target) => match named(&target) {
+            Some(version) => Ok(Some(version)),
+            None => {
+                let what = format!("a link to {}", target.display());
+                Err(NodeError::Current { path, what })
+            }
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        // No link at all.
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+            let what = if path.is_dir() { "a folder" } else { "a file" }.to_owned();
+            Err(NodeError::Current { path, what })
+        }
+        Err(error) => Err(DiskError::new("read", &path, error).into()),
+    }
+}
+
+/// Refuses a root that is a link to nothing: what it names may only not be mounted.
+pub fn refuse_dangling(path: &Path) -> Result<(), NodeError> {
+    match std::fs::read_link(path) {
+        Ok(target) if !path.exists() => Err(NodeError::Dangling { path: path.to_owned(), target }),
+        _ => Ok(()),
     }
 }

@@ -9,6 +9,7 @@
 mod fleet;
 mod here;
 
+use std::ops::Bound::{Excluded, Included};
 use std::time::Duration;
 
 use cutover_formats::exit::{Exit, Explain};
@@ -17,9 +18,9 @@ use cutover_formats::version::Version;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::DiskError;
+use crate::disk::{self, DiskError};
 use crate::etcd::{Etcd, EtcdError};
-use crate::node::Node;
+use crate::node::{Node, NodeError};
 
 /// What runs once: a stage of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +127,29 @@ pub fn open(node: &Node) -> Result<Box<dyn Once>, OnceError> {
             Box::new(fleet::Fleet { etcd: Etcd::open(settings, node.root.path())?, name })
         }
     })
+}
+
+/// What an operator should know who goes back to `to`: what ran once for the releases that this goes past
+/// stays done. Asks nobody but this node's own records.
+pub fn notes(node: &Node, from: Option<&Version>, to: &Version) -> Result<Vec<String>, NodeError> {
+    let mut notes = Vec::new();
+    let Some(from) = from.filter(|from| *from > to) else { return Ok(notes) };
+    for version in node.sealed()?.range((Excluded(to), Included(from))) {
+        let stages = node.descriptor(version)?.stages;
+        for (stage, _) in stages.iter().filter(|(_, entry)| entry.once == Some(true)) {
+            let record = disk::read_json::<Record>(&node.root.once(version, stage))?;
+            let what = match record {
+                Some(Record { node, done }) => format!("was done by {node} at {done:.0}"),
+                None if node.settings.etcd.is_some() => "is done for the fleet".to_owned(),
+                None => continue,
+            };
+            notes.push(format!(
+                "`{stage}` of {version} {what}, and going back does not undo it: {to} has to work \
+                 with what it left"
+            ));
+        }
+    }
+    Ok(notes)
 }
 
 /// What this node is called.

@@ -88,7 +88,7 @@ pub fn open(node: &Node) -> Result<Option<Box<dyn Pool>>, PoolError> {
 
 /// Ends commands of the pool that a killed program left running. The node's lock is held.
 pub(crate) fn end_leftovers(node: &Node) {
-    leftovers::end(&command::mark(&node.root));
+    leftovers::end(&command::mark(&node.root), &[]);
 }
 
 /// Since when this node is depooled, and how it stood before.

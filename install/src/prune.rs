@@ -38,57 +38,103 @@ pub fn used(node: &Node, standings: &Standings) -> Result<BTreeSet<Version>, Nod
     Ok(used)
 }
 
-/// Removes what is superfluous, and what crashes left behind. The node's lock is held.
-pub fn prune(node: &Node, standings: &Standings) -> Result<Vec<Version>, NodeError> {
-    let used = used(node, standings)?;
-    let goes = superfluous(&node.sealed()?, &used, standings, node.settings.keep);
-    for version in &goes {
-        remove(node, version)?;
+/// What came of tidying up. What could not be removed keeps nothing else from it, and is tried again
+/// the next time.
+#[derive(Debug, Default)]
+pub struct Tidied {
+    /// The releases that went.
+    pub removed: Vec<Version>,
+    /// What could not be removed, or looked at.
+    pub problems: Vec<NodeError>,
+}
+
+impl Tidied {
+    /// Notes why something was not done.
+    fn note<E: Into<NodeError>>(&mut self, done: Result<(), E>) {
+        self.problems.extend(done.err().map(Into::into));
     }
-    remove_litter(node)?;
-    fetch::forget(&node.root, None)?;
-    Ok(goes)
+}
+
+/// Removes what is superfluous, and what crashes left behind. The node's lock is held.
+pub fn prune(node: &Node, standings: &Standings) -> Tidied {
+    let goes = used(node, standings)
+        .and_then(|used| Ok(superfluous(&node.sealed()?, &used, standings, node.settings.keep)));
+    let mut tidied = Tidied::default();
+    match goes {
+        Ok(goes) => {
+            for version in goes {
+                let before = tidied.problems.len();
+                remove(node, &version, &mut tidied);
+                if tidied.problems.len() == before {
+                    tidied.removed.push(version);
+                }
+            }
+        }
+        Err(error) => tidied.problems.push(error),
+    }
+    sweep(node, &mut tidied);
+    tidied.note(fetch::forget(&node.root, None));
+    tidied
 }
 
 /// Removes what crashes leave behind: prefixes and records that are not whole, temporaries, and what
 /// builders had for a time. None of those runs any more.
 /// Downloads stay, so that the next try can go on with them.
-pub fn remove_litter(node: &Node) -> Result<(), NodeError> {
+pub fn remove_litter(node: &Node) -> Tidied {
+    let mut tidied = Tidied::default();
+    sweep(node, &mut tidied);
+    tidied
+}
+
+fn sweep(node: &Node, tidied: &mut Tidied) {
     let root = &node.root;
-    let sealed = node.sealed()?;
-    for version in node.recorded()?.difference(&sealed) {
-        remove(node, version)?;
+    match (node.sealed(), node.recorded()) {
+        (Ok(sealed), Ok(recorded)) => {
+            // What could not be removed a moment ago is not told of twice.
+            let told = !tidied.problems.is_empty();
+            let mut broken = Tidied::default();
+            for version in recorded.difference(&sealed) {
+                remove(node, version, &mut broken);
+            }
+            for version in &sealed {
+                tidied.note(rendering::sweep(root, version));
+                tidied.note(disk::remove_temporaries(&root.record(version)));
+            }
+            let known: Vec<String> = tidied.problems.iter().map(ToString::to_string).collect();
+            broken.problems.retain(|problem| !told || !known.contains(&problem.to_string()));
+            tidied.problems.extend(broken.problems);
+        }
+        (Err(error), _) | (_, Err(error)) => tidied.problems.push(error),
     }
-    for version in &sealed {
-        rendering::sweep(root, version)?;
+    for folder in [root.path().to_owned(), root.state(), root.receipts(), root.all_once()] {
+        tidied.note(disk::remove_temporaries(&folder));
     }
-    let records = sealed.iter().map(|version| root.record(version));
-    let folders = [root.path().to_owned(), root.state(), root.receipts(), root.all_once()];
-    for folder in records.chain(folders) {
-        disk::remove_temporaries(&folder)?;
-    }
-    build::sweep(root)?;
-    gate::sweep(root).map_err(|error| DiskError::new("tidy up", &root.run(), error))?;
+    tidied.note(build::sweep(root));
+    tidied.note(gate::sweep(root).map_err(|error| DiskError::new("tidy up", &root.run(), error)));
     let trust = root.trust();
     let swept = cutover_repository::client::sweep(&trust);
-    swept.map_err(|error| DiskError::new("tidy up", &trust, error))?;
-    Ok(())
+    tidied.note(swept.map(drop).map_err(|error| DiskError::new("tidy up", &trust, error)));
 }
 
 /// The seal goes first: whatever is left after a crash is no release any more.
-fn remove(node: &Node, version: &Version) -> Result<(), NodeError> {
-    disk::remove_file(&node.root.seal(version))?;
-    if node.root.record(version).is_dir() {
-        disk::sync_folder(&node.root.record(version))?;
+fn remove(node: &Node, version: &Version, tidied: &mut Tidied) {
+    let root = &node.root;
+    let mut unsealed = disk::remove_file(&root.seal(version));
+    if unsealed.is_ok() && root.record(version).is_dir() {
+        unsealed = disk::sync_folder(&root.record(version));
     }
-    disk::remove_tree(&node.root.prefix(version))?;
-    disk::remove_tree(&node.root.config(version))?;
-    disk::remove_tree(&node.root.record(version))?;
-    forget_output(node, version)
+    if unsealed.is_err() {
+        // It stays whole.
+        return tidied.note(unsealed);
+    }
+    for folder in [root.prefix(version), root.config(version), root.record(version)] {
+        tidied.note(disk::remove_tree(&folder));
+    }
+    tidied.note(forget_output(node, version));
 }
 
 /// The service's output, in as many files as the node's settings ever had it in.
-fn forget_output(node: &Node, version: &Version) -> Result<(), NodeError> {
+fn forget_output(node: &Node, version: &Version) -> Result<(), DiskError> {
     let log = node.root.service_log(version);
     disk::remove_file(&log)?;
     for number in 1.. {

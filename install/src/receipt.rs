@@ -108,6 +108,9 @@ pub struct Receipt {
     /// The checks that were made and held.
     #[serde(default)]
     pub checks: Vec<CheckPassed>,
+    /// What could not be tidied up or put on record, and is tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What clients felt; absent where no gate ran.
     pub gate: Option<SwapFigures>,
     /// Whether a crash came in between.
@@ -117,14 +120,14 @@ pub struct Receipt {
 impl Receipt {
     /// Writes the receipt and its line in the history, durably; the one that counts. Where a crash
     /// came after they were written, the earlier one knows more of an end of the same kind, and stays.
-    pub fn keep(self, root: &Root) -> Result<Self, DiskError> {
+    pub fn keep(&self, root: &Root) -> Result<Self, DiskError> {
         let path = root.receipts().join(format!("{}.json", self.id));
         // What cannot be understood tells nothing.
         let earlier: Option<Self> = disk::read_json(&path).unwrap_or_default();
-        let Some(earlier) = earlier.filter(|earlier| earlier.ended_like(&self)) else {
-            disk::write_json(&path, &self)?;
+        let Some(earlier) = earlier.filter(|earlier| earlier.ended_like(self)) else {
+            disk::write_json(&path, self)?;
             self.append(root)?;
-            return Ok(self);
+            return Ok(self.clone());
         };
         let history = history(root)?;
         let last = history.lines().next_back().map(serde_json::from_str::<Self>);

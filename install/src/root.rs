@@ -45,6 +45,21 @@ impl Root {
         &self.0
     }
 
+    /// The folders that whatever changes the node finds, or makes anew where somebody removed them. The
+    /// trusted metadata is not among them: it cannot be made anew.
+    #[must_use]
+    pub fn folders(&self) -> [PathBuf; 7] {
+        [
+            self.releases(),
+            self.shared(),
+            self.configs(),
+            self.records(),
+            self.downloads(),
+            self.receipts(),
+            self.run(),
+        ]
+    }
+
     /// `node.toml`.
     #[must_use]
     pub fn node_toml(&self) -> PathBuf {

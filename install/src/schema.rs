@@ -67,7 +67,11 @@ impl Explain for SchemaError {
     fn exit(&self) -> Exit {
         match self {
             Self::NoVersion { .. } => Exit::Usage,
-            Self::Command(error) => error.exit(),
+            // The command is the node's own.
+            Self::Command(error) => match error.exit() {
+                Exit::CheckFailed => Exit::Usage,
+                exit => exit,
+            },
             Self::Disk(error) => error.exit(),
             Self::Refused { .. } | Self::NotBrought { .. } => Exit::CheckFailed,
         }

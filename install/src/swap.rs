@@ -31,9 +31,10 @@ pub struct Served {
 }
 
 impl Served {
-    fn by(&self, running: &Running) -> bool {
+    /// Whether that is what runs, healthy or about to be.
+    pub(crate) fn is(&self, running: &Running) -> bool {
         let configured = self.config.is_none() || running.config == self.config;
-        running.healthy && running.version == self.version && configured
+        running.version == self.version && configured
     }
 }
 
@@ -41,7 +42,7 @@ impl Served {
 pub(crate) fn ensure_served(session: &mut Session, served: &Served) -> Result<(), ControlError> {
     let version = &served.version;
     let status = session.status()?;
-    if status.running.is_some_and(|running| served.by(&running)) {
+    if status.running.is_some_and(|running| running.healthy && served.is(&running)) {
         if status.newcomer.is_some() {
             session.abandon()?;
         }

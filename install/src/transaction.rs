@@ -10,15 +10,17 @@
 mod act;
 mod back;
 pub(crate) mod bring;
+mod closing;
 mod database;
 mod failure;
+mod meeting;
 mod once;
 mod recorder;
 mod resume;
 
+use std::rc::Rc;
 use std::time::Instant;
 
-use cutover_formats::digest::Digest;
 use cutover_formats::stage::BuiltIn;
 use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::Output;
@@ -35,18 +37,16 @@ use crate::check;
 use crate::configure::inputs::Inputs;
 use crate::configure::rendering;
 use crate::disk::DiskError;
-use crate::gate::{ControlError, Session, SwapFigures};
+use crate::gate::Session;
 use crate::interrupt::{self, Interruptible};
-use crate::journal::{self, Journal, Opening, Renewal};
+use crate::journal::{Journal, Opening, Renewal};
 use crate::node::Node;
-use crate::plan::{Act, Placed, Plan, Step};
+use crate::plan::{Act, Placed, Plan, Situation, Step, Wishes};
 use crate::pool::{self, Pool};
-use crate::prune;
-use crate::receipt::{self, Operation, Outcome, Receipt, StageTime};
+use crate::receipt::{self, Operation, Receipt, StageTime};
 use crate::requires::Shortage;
 use crate::resolve::Release;
 use crate::stage::{Own, Scene};
-use crate::standing::Standings;
 use bring::Brought;
 use failure::{Broken, Left, Was};
 use recorder::Recorder;
@@ -56,13 +56,16 @@ pub struct Transaction<'a> {
     /// The node; its lock is held.
     pub node: &'a Node,
     /// What to do.
-    pub plan: &'a Plan,
+    pub plan: Plan,
+    /// What that was planned for. A gate that comes up or goes away before the change-over has the
+    /// rest planned anew.
+    pub situation: Situation,
+    /// What the node and the installer want of a plan.
+    pub wishes: &'a Wishes<'a>,
     /// The release, verified.
     pub release: &'a Release,
     /// Where its contents come from; a rollback needs none.
     pub mirrors: Option<&'a Mirrors<'a>>,
-    /// The gate, if it runs.
-    pub gate: Option<Session>,
     /// Stages of the installer's own.
     pub own: &'a [Own],
     /// Who watches.
@@ -71,10 +74,21 @@ pub struct Transaction<'a> {
     pub resolved: StageTime,
 }
 
+/// A transaction that came to its end.
+#[derive(Debug)]
+pub struct Ended {
+    /// What was planned in the end.
+    pub plan: Plan,
+    /// What was done.
+    pub receipt: Receipt,
+}
+
 /// A transaction under way.
 struct UnderWay<'a> {
     node: &'a Node,
-    plan: &'a Plan,
+    plan: Rc<Plan>,
+    /// What the plan was made for, and may be made for anew; `None` after a crash.
+    planning: Option<meeting::Planning<'a>>,
     own: &'a [Own],
     output: &'a Output,
     /// `None` after a crash, when there is nothing more to bring.
@@ -82,6 +96,8 @@ struct UnderWay<'a> {
     mirrors: Option<&'a Mirrors<'a>>,
     pool: Option<Box<dyn Pool>>,
     gate: Option<Session>,
+    /// Whether `gate` has the lease: only then may it be told anything.
+    leased: bool,
     recorder: Recorder<'a>,
     opening: Opening,
     /// Settled by `requires`.
@@ -90,8 +106,8 @@ struct UnderWay<'a> {
     /// The steps that were begun, by their place in the plan.
     begun: Vec<usize>,
     reached: Reached,
-    /// Whether all that was begun is taken back.
-    walked_back: bool,
+    /// Whether all that there is to remember is on record; else the journal stays.
+    recorded: bool,
     interruptible: Interruptible,
     resumed: bool,
     undoing: Undoing,
@@ -110,8 +126,9 @@ enum Reached {
 
 /// Goes through the plan. On success the receipt; on failure the node is where [`Failed`] says,
 /// and a receipt of that is kept as well.
-pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Failed> {
-    let Transaction { node, plan, release, mirrors, gate, own, output, resolved } = transaction;
+pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Ended, Failed> {
+    let Transaction { node, plan, situation, wishes, release, mirrors, own, output, resolved } =
+        transaction;
     let opening = Opening {
         id: receipt::id(now, &plan.to),
         operation: plan.operation,
@@ -121,40 +138,45 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Receipt, Fail
         config: None,
     };
     let unopened = |error: StageError| {
-        Broken::at(&BuiltIn::Resolve.name())(error).leaves(Left::Unswitched(Was::of(plan)))
+        Broken::at(&BuiltIn::Resolve.name())(error).leaves(Left::Unswitched(Was::of(&plan)))
     };
-    let opening =
-        Opening { config: renewal(node, plan).map_err(|error| unopened(error.into()))?, ..opening };
+    let opening = Opening {
+        config: renewal(node, &plan).map_err(|error| unopened(error.into()))?,
+        ..opening
+    };
     let pool = pool::open(node).map_err(|error| unopened(error.into()))?;
     let journal =
-        Journal::open(&node.root, &opening, plan).map_err(|error| unopened(error.into()))?;
+        Journal::open(&node.root, &opening, &plan).map_err(|error| unopened(error.into()))?;
     let mut under_way = UnderWay {
         node,
-        plan,
+        plan: Rc::new(plan),
+        planning: Some(meeting::Planning { situation, wishes }),
         own,
         output,
         release: Some(release),
         mirrors,
         pool,
-        gate,
+        gate: None,
+        leased: false,
         recorder: Recorder::new(journal, resolved, output),
         opening,
         inputs: None,
         brought: Brought::default(),
         begun: Vec::new(),
         reached: Reached::Nothing,
-        walked_back: false,
+        recorded: true,
         interruptible: Interruptible::begin(),
         resumed: false,
         undoing: Undoing::Must,
     };
     match under_way.go() {
-        Ok(()) => under_way.settle().map_err(|error| {
-            Broken::at(&BuiltIn::Settle.name())(error).leaves(Left::Unsettled(plan.to.clone()))
-        }),
+        Ok(()) => {
+            let receipt = under_way.settle();
+            Ok(Ended { plan: Rc::unwrap_or_clone(under_way.plan), receipt })
+        }
         // The journal stays: what is missing is done by whoever comes next.
         Err(broken) if broken.is_only_depooled() => {
-            Err(broken.leaves(Left::Depooled(plan.to.clone())))
+            Err(broken.leaves(Left::Depooled(under_way.opening.to)))
         }
         Err(broken) => {
             let left = under_way.go_back(&broken);
@@ -197,17 +219,23 @@ pub(crate) fn attempts<T>(
 
 impl UnderWay<'_> {
     fn go(&mut self) -> Result<(), Broken> {
-        self.take_gate().map_err(Broken::at(&BuiltIn::Resolve.name()))?;
-        let plan = self.plan;
-        plan.steps.iter().enumerate().try_for_each(|(index, step)| {
+        let mut over = Vec::new();
+        loop {
+            self.meet_gate(&over).map_err(Broken::at(&BuiltIn::Resolve.name()))?;
+            // The plan may be another one from here on.
+            let plan = Rc::clone(&self.plan);
+            let next = plan.steps.iter().enumerate().find(|(_, step)| !over.contains(&step.stage));
+            let Some((index, step)) = next else { break };
             let interrupted = || Broken::at(&step.stage)(StageError::Interrupted);
             if interrupt::asked() {
                 return Err(interrupted());
             }
             // Whatever failed then, failed of that.
             let done = self.step(index, step);
-            done.map_err(|broken| if interrupt::asked() { interrupted() } else { broken })
-        })
+            done.map_err(|broken| if interrupt::asked() { interrupted() } else { broken })?;
+            over.push(step.stage.clone());
+        }
+        self.see_served().map_err(Broken::at(&BuiltIn::Settle.name()))
     }
 
     /// One step: what must hold before it, the step itself, what must hold after it.
@@ -233,6 +261,7 @@ impl UnderWay<'_> {
         let began = Instant::now();
         let words = attempts(step, self.output, || self.act(step));
         let words = words.map_err(Broken::at(&step.stage))?;
+        self.make_up_for(step).map_err(Broken::at(&step.stage))?;
         self.recorder.over(step, began.elapsed(), words);
         Ok(())
     }
@@ -266,47 +295,5 @@ impl UnderWay<'_> {
     fn shortage(&self) -> Option<Shortage> {
         let release = self.release.filter(|_| self.plan.brings())?;
         Shortage::of(&self.node.root, &release.descriptor)
-    }
-
-    fn settle(&mut self) -> Result<Receipt, StageError> {
-        let began = Instant::now();
-        self.recorder.journal.stage(&BuiltIn::Settle.name())?;
-        let figures = match self.gate.take().map(|mut gate| gate.finish()).transpose() {
-            // A gate that went away serves what `current` names when it is back.
-            Err(ControlError::Lost { .. }) => None,
-            figures => figures?,
-        };
-        let (node, opening) = (self.node, &self.opening);
-        let mut standings = Standings::load(&node.root)?;
-        standings.switched(&opening.to, opening.from.as_ref(), Timestamp::now());
-        standings.save(&node.root)?;
-        prune::prune(node, &standings)?;
-        let what = "on record".to_owned();
-        let (stage, seconds) = (BuiltIn::Settle.name(), began.elapsed().as_secs_f64());
-        self.recorder.times.push(StageTime { stage, seconds, what });
-        let receipt = self.receipt(Outcome::Done, figures).keep(&node.root)?;
-        journal::clear(&node.root)?;
-        Ok(receipt)
-    }
-
-    fn receipt(&self, outcome: Outcome, gate: Option<SwapFigures>) -> Receipt {
-        let opening = self.opening.clone();
-        Receipt {
-            id: opening.id,
-            operation: opening.operation,
-            product: self.plan.product.clone(),
-            from: opening.from,
-            to: opening.to,
-            began: opening.began,
-            ended: Timestamp::now(),
-            outcome,
-            descriptor: self.release.map(|release| Digest::of(&release.bytes)),
-            signed_by: self.release.and_then(|release| release.signed_by.clone()),
-            fetched: self.brought.transferred(),
-            stages: self.recorder.times.clone(),
-            checks: self.recorder.checks.clone(),
-            gate,
-            resumed: self.resumed,
-        }
     }
 }

@@ -71,6 +71,48 @@ fn a_repository_that_cannot_be_reached() {
     refused(&node, &["1.0.0"], 8, &[&nobody]);
 }
 
+/// What would fail later, and say less.
+#[test]
+fn places_that_no_node_can_be_made_in() {
+    use std::os::unix::fs::symlink;
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0"]);
+    let made = |name: &str, gate: Option<&str>| {
+        let mut init = world.unmade_node(world.path(name), None).init();
+        if let Some(gate) = gate {
+            init.args(["--gate", gate]);
+        }
+        Run::of(&mut init)
+    };
+    let long = "x".repeat(100);
+    made(&long, Some("127.0.0.1:8080")).refused(2, &["gate.sock", "a root with a shorter path"]);
+    assert!(!world.path(&long).exists());
+    let _ = made(&long, None).ok();
+    let node = world.unmade_node(world.path(&long), None);
+    node.add("[gate]\nlisten = '127.0.0.1:8080'\n");
+    node.install(["1.0.0"]).refused(2, &["a root with a shorter path", "nothing was changed"]);
+
+    let named = ["IP address and a port, such as 127.0.0.1:8765", "names are not looked up"];
+    made("named", Some("localhost:8765")).refused(2, &named);
+
+    std::fs::create_dir_all(world.path("taken/current")).unwrap();
+    made("taken", None).refused(2, &["current is a folder", "should be a link to a release"]);
+    std::fs::remove_dir(world.path("taken/current")).unwrap();
+    symlink("/opt/app", world.path("taken/current")).unwrap();
+    made("taken", None).refused(2, &["current is a link to /opt/app", "move"]);
+    assert!(!world.path("taken/state").exists(), "nothing was made");
+    std::fs::remove_file(world.path("taken/current")).unwrap();
+    let _ = made("taken", None).ok();
+    std::fs::create_dir(world.path("taken/current")).unwrap();
+    let node = world.unmade_node(world.path("taken"), None);
+    node.install(["1.0.0"]).refused(2, &["current is a folder", "nothing was changed"]);
+
+    symlink(world.path("away"), world.path("dangling")).unwrap();
+    let words = ["dangling is a link to", "which is not there", "mount"];
+    made("dangling", None).refused(2, &words);
+    world.unmade_node(world.path("dangling"), None).install(["status"]).refused(2, &words);
+}
+
 /// Monitoring, for one, looks at a node as a user to whom nothing of it belongs.
 #[test]
 fn another_user_may_look_and_is_told_what_it_takes_to_do_more() {

@@ -5,6 +5,7 @@
 //! stored at once, so that an interrupted run leaves floors and never a gap; what was refused is
 //! not stored, so that no answer of a repository can wedge the next run.
 
+mod ahead;
 mod catalog;
 mod error;
 mod folder;
@@ -29,6 +30,7 @@ use cutover_formats::tuf::timestamp::Timestamp;
 use cutover_formats::tuf::trusted::{Copy, Roots, Snapshots, Stored, Timestamps, Trusted};
 use cutover_formats::{digest, layout};
 
+use self::ahead::Ahead;
 pub use self::catalog::ReleaseEntry;
 pub use self::error::TrustError;
 use self::folder::Folder;
@@ -159,9 +161,8 @@ impl<'a> Client<'a> {
         now: jiff::Timestamp,
     ) -> Result<Self, TrustError> {
         let folder = Folder::open(trust_dir)?;
-        let client = Self { mirrors, led: 1, folder, now, moment: None };
-        client.stored_root()?;
-        Ok(client)
+        stored_root(&folder)?;
+        Ok(Self { mirrors, led: 1, folder, now, moment: None })
     }
 
     /// The time of this run.
@@ -173,10 +174,7 @@ impl<'a> Client<'a> {
     /// Brings everything up to date, in the order root, timestamp, snapshot, targets.
     pub fn refresh(&mut self) -> Result<(), TrustError> {
         self.moment = None;
-        // Two clients of one folder would otherwise take each other's floors for rollbacks.
-        let lock = self.folder.lock()?;
         let (trusted, timestamp) = self.mirrors.ask(|store| self.settle(store))?;
-        drop(lock);
         let mut moment = Moment { trusted, roles: Roles::default(), timestamp };
         moment.roles.top(&self.source(), &moment.trusted)?;
         self.moment = Some(moment);
@@ -195,11 +193,31 @@ impl<'a> Client<'a> {
         Ok(true)
     }
 
-    /// What one place shows.
+    /// What one place shows. It is asked before the folder is locked, so that no client waits for the
+    /// network of another; what counts is what is accepted behind the lock. Without it, two clients of
+    /// one folder would take each other's floors for rollbacks.
     fn settle(&self, store: &dyn Read) -> Result<(Trusted, Vec<u8>), TrustError> {
-        let timestamps = self.follow_roots(store)?;
-        let (snapshots, timestamp) = self.accept_timestamp(store, timestamps)?;
-        Ok((self.accept_snapshot(store, snapshots)?, timestamp))
+        let ahead = Ahead::of(store);
+        let before = self.folder.floors()?;
+        // Whatever comes of it comes again.
+        let _ = self.settle_in(&self.folder.draft(), &ahead);
+        let _lock = self.folder.lock(&|words| self.mirrors.tell(words))?;
+        if self.folder.floors()? == before {
+            self.settle_in(&self.folder, &ahead)
+        } else {
+            // Another client was here, and may know more than was asked for.
+            self.settle_in(&self.folder, store)
+        }
+    }
+
+    fn settle_in(
+        &self,
+        folder: &Folder,
+        store: &dyn Read,
+    ) -> Result<(Trusted, Vec<u8>), TrustError> {
+        let timestamps = self.follow_roots(folder, store)?;
+        let (snapshots, timestamp) = accept_timestamp(folder, store, timestamps)?;
+        Ok((accept_snapshot(folder, store, snapshots)?, timestamp))
     }
 
     /// What the last [`Client::refresh`] settled on; refreshes where there was none.
@@ -253,18 +271,11 @@ impl<'a> Client<'a> {
         Ok((source, self.moment.as_mut().expect("refresh has just made it")))
     }
 
-    fn stored_root(&self) -> Result<Roots, TrustError> {
-        let no_root = || TrustError::NoRoot { folder: self.folder.path().to_owned() };
-        let bytes = self.folder.read(Root::TYPE, caps::ROOT)?.ok_or_else(no_root)?;
-        let file = self.folder.file(Root::TYPE).display().to_string();
-        Roots::pinned(&bytes).map_err(|refusal| TrustError::Refused { file, refusal })
-    }
-
     /// Step by step, each stored before the next is asked for. Only "not found" ends the chain, or that
     /// the server keeps the file from us: object stores say so of what is not there, to those who may not
-    /// list them. A server that hides a root so could as well say that there is none.
-    fn follow_roots(&self, store: &dyn Read) -> Result<Timestamps, TrustError> {
-        let mut roots = self.stored_root()?;
+    /// list them. A server that hides a root could as well say that there is none.
+    fn follow_roots(&self, folder: &Folder, store: &dyn Read) -> Result<Timestamps, TrustError> {
+        let mut roots = stored_root(folder)?;
         for _ in 0..caps::ROOT_STEPS {
             let path = metadata(Root::TYPE, Some(roots.next_version()));
             let bytes = match store.get(&path, caps::ROOT) {
@@ -279,57 +290,63 @@ impl<'a> Client<'a> {
             };
             let stored = roots.step(&bytes).map_err(|refusal| refused(store, &path, refusal))?;
             if stored == Stored::Dropped {
-                self.folder.remove(Timestamp::TYPE)?;
-                self.folder.remove(Snapshot::TYPE)?;
+                folder.remove(Timestamp::TYPE)?;
+                folder.remove(Snapshot::TYPE)?;
             }
-            self.folder.write(Root::TYPE, &bytes)?;
+            folder.write(Root::TYPE, &bytes)?;
         }
         Err(TrustError::TooManyRoots { repository: store.describe(), steps: caps::ROOT_STEPS })
     }
+}
 
-    fn accept_timestamp(
-        &self,
-        store: &dyn Read,
-        mut timestamps: Timestamps,
-    ) -> Result<(Snapshots, Vec<u8>), TrustError> {
-        if let Some(stored) = self.folder.read(Timestamp::TYPE, caps::TIMESTAMP)? {
-            // One that does not verify any more is no floor.
-            let _ = timestamps.floor(&stored);
-        }
-        let bytes = store.get(layout::TIMESTAMP, caps::TIMESTAMP).map_err(|error| {
-            if error.is_not_found() {
-                return TrustError::NoRepository { repository: store.describe() };
-            }
-            error.into()
-        })?;
-        let (snapshots, copy) = timestamps
-            .accept(&bytes)
-            .map_err(|refusal| refused(store, layout::TIMESTAMP, refusal))?;
-        if copy == Copy::Received {
-            self.folder.write(Timestamp::TYPE, &bytes)?;
-        }
-        Ok((snapshots, bytes))
-    }
+fn stored_root(folder: &Folder) -> Result<Roots, TrustError> {
+    let no_root = || TrustError::NoRoot { folder: folder.path().to_owned() };
+    let bytes = folder.read(Root::TYPE, caps::ROOT)?.ok_or_else(no_root)?;
+    let file = folder.file(Root::TYPE).display().to_string();
+    Roots::pinned(&bytes).map_err(|refusal| TrustError::Refused { file, refusal })
+}
 
-    fn accept_snapshot(
-        &self,
-        store: &dyn Read,
-        mut snapshots: Snapshots,
-    ) -> Result<Trusted, TrustError> {
-        if let Some(stored) = self.folder.read(Snapshot::TYPE, caps::SNAPSHOT)?
-            && snapshots.floor(&stored).is_ok()
-            && let Ok(trusted) = snapshots.reuse(&stored)
-        {
-            return Ok(trusted);
-        }
-        let wanted = snapshots.wanted();
-        let path = path_in(snapshots.root(), Snapshot::TYPE, wanted.version);
-        let cap = wanted.length.unwrap_or(caps::SNAPSHOT).min(caps::SNAPSHOT);
-        let bytes = named(store, &path, cap)?;
-        let trusted = snapshots.accept(&bytes).map_err(|refusal| refused(store, &path, refusal))?;
-        self.folder.write(Snapshot::TYPE, &bytes)?;
-        Ok(trusted)
+fn accept_timestamp(
+    folder: &Folder,
+    store: &dyn Read,
+    mut timestamps: Timestamps,
+) -> Result<(Snapshots, Vec<u8>), TrustError> {
+    if let Some(stored) = folder.read(Timestamp::TYPE, caps::TIMESTAMP)? {
+        // One that does not verify any more is no floor.
+        let _ = timestamps.floor(&stored);
     }
+    let bytes = store.get(layout::TIMESTAMP, caps::TIMESTAMP).map_err(|error| {
+        if error.is_not_found() {
+            return TrustError::NoRepository { repository: store.describe() };
+        }
+        error.into()
+    })?;
+    let (snapshots, copy) =
+        timestamps.accept(&bytes).map_err(|refusal| refused(store, layout::TIMESTAMP, refusal))?;
+    if copy == Copy::Received {
+        folder.write(Timestamp::TYPE, &bytes)?;
+    }
+    Ok((snapshots, bytes))
+}
+
+fn accept_snapshot(
+    folder: &Folder,
+    store: &dyn Read,
+    mut snapshots: Snapshots,
+) -> Result<Trusted, TrustError> {
+    if let Some(stored) = folder.read(Snapshot::TYPE, caps::SNAPSHOT)?
+        && snapshots.floor(&stored).is_ok()
+        && let Ok(trusted) = snapshots.reuse(&stored)
+    {
+        return Ok(trusted);
+    }
+    let wanted = snapshots.wanted();
+    let path = path_in(snapshots.root(), Snapshot::TYPE, wanted.version);
+    let cap = wanted.length.unwrap_or(caps::SNAPSHOT).min(caps::SNAPSHOT);
+    let bytes = named(store, &path, cap)?;
+    let trusted = snapshots.accept(&bytes).map_err(|refusal| refused(store, &path, refusal))?;
+    folder.write(Snapshot::TYPE, &bytes)?;
+    Ok(trusted)
 }
 
 fn refused(store: &dyn Read, path: &str, refusal: Refusal) -> TrustError {

@@ -62,6 +62,11 @@ impl<'a> Mirrors<'a> {
         self.stores.len()
     }
 
+    /// Says something to whoever watches.
+    pub(crate) fn tell(&self, words: &str) {
+        (self.tell)(words);
+    }
+
     /// Lets the one after the one that was good last come first.
     pub(crate) fn advance(&self) {
         self.good.fetch_add(1, Ordering::Relaxed);

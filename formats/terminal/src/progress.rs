@@ -63,7 +63,11 @@ impl Progress {
 
     /// This much more is done.
     pub fn add(&self, amount: u64) {
-        let done = self.done.fetch_add(amount, Ordering::Relaxed) + amount;
+        let mut done = self.done.fetch_add(amount, Ordering::Relaxed) + amount;
+        if !matches!(self.unit, Unit::Counted) {
+            // What is begun again elsewhere is counted again.
+            done = done.min(self.total);
+        }
         let elapsed = self.started.elapsed();
         match &self.bar {
             Some(bar) if elapsed >= PATIENCE => bar.set_position(done),

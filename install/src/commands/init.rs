@@ -14,6 +14,8 @@ use serde::Serialize;
 
 use crate::cli::RootArgs;
 use crate::disk::{self, DiskError, Permissions};
+use crate::gate::check_path;
+use crate::node::{current, refuse_dangling};
 use crate::places::{Places, locations};
 use crate::root::Root;
 
@@ -33,7 +35,7 @@ pub struct Args {
     #[arg(long, env = "CUTOVER_PRODUCT", value_name = "P")]
     pub product: Option<Product>,
     /// Where the gate listens, e.g. 127.0.0.1:8080; without it only files are switched
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub gate: Option<SocketAddr>,
     /// The channel to follow
     #[arg(long, value_name = "NAME")]
@@ -49,6 +51,17 @@ struct Made {
     gate: Option<SocketAddr>,
 }
 
+/// Parses where the gate listens.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        format!(
+            "it is an IP address and a port, such as 127.0.0.1:{}; names are not looked up",
+            port.unwrap_or(8080)
+        )
+    })
+}
+
 /// Makes the root. The repository is verified from the given root first; where that fails, nothing
 /// is left behind.
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
@@ -60,6 +73,11 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
         return Err(
             Failure::new(Exit::Usage, message).hint("nothing was changed; see `install status`")
         );
+    }
+    refuse_dangling(root.path())?;
+    current(&root)?;
+    if args.gate.is_some() {
+        check_path(&root).map_err(|error| Failure::from(error).hint("nothing was made"))?;
     }
     let pinned = disk::read(&args.trust)?;
     let locations = locations(&args.repo, &args.mirrors)?;
@@ -90,16 +108,7 @@ fn settle(
     pinned: &[u8],
     (places, locations): (Mirrors<'_>, &[Location]),
 ) -> Result<NodeToml, Failure> {
-    for folder in [
-        root.releases(),
-        root.shared(),
-        root.configs(),
-        root.trust(),
-        root.records(),
-        root.downloads(),
-        root.receipts(),
-        root.run(),
-    ] {
+    for folder in root.folders().into_iter().chain([root.trust()]) {
         disk::ensure_folder(&folder)?;
     }
     Client::init(root.trust(), pinned).map_err(|error| {

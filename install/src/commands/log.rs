@@ -157,5 +157,8 @@ fn story(receipt: &Receipt) -> String {
     for CheckPassed { stage, when, what } in &receipt.checks {
         text.push_str(&format!("check {when} {stage} held: {what}\n"));
     }
+    for warning in &receipt.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
     text
 }

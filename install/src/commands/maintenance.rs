@@ -148,6 +148,10 @@ fn turn_back(node: &Node, output: &Output) -> Result<Turned, Failure> {
                 )
             };
             maintenance::clear(&node.root).map_err(failed)?;
+            // One that came up in that moment may have read the file before.
+            if let Some(mut gate) = node.gate()? {
+                gate.maintenance_off()?;
+            }
         }
     }
     let front_end = match pool {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::lock;
 use crate::cli::RootArgs;
-use crate::prune::{prune, superfluous, used};
+use crate::prune::{Tidied, prune, superfluous, used};
 use crate::standing::Standings;
 
 /// What to remove.
@@ -28,15 +28,21 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     let node = root.node()?;
     let _lock = lock(&node, "install prune", output)?;
     let standings = Standings::load(&node.root)?;
-    let removed = if args.dry_run {
+    let Tidied { removed, problems } = if args.dry_run {
         let used = used(&node, &standings)?;
-        superfluous(&node.sealed()?, &used, &standings, node.settings.keep)
+        let removed = superfluous(&node.sealed()?, &used, &standings, node.settings.keep);
+        Tidied { removed, problems: Vec::new() }
     } else {
-        prune(&node, &standings)?
+        prune(&node, &standings)
     };
     let pruned = Pruned { removed, dry_run: args.dry_run };
     output.result(&pruned, || describe(&pruned));
-    Ok(())
+    let mut problems = problems.into_iter();
+    let Some(first) = problems.next() else { return Ok(()) };
+    problems.for_each(|problem| output.warn(problem.to_string()));
+    Err(Failure::from(first).hint(
+        "all else was removed; what is left is tried again by every install and `install prune`",
+    ))
 }
 
 fn describe(pruned: &Pruned) -> String {

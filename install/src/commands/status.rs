@@ -69,7 +69,7 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
         Some(mut session) => Some(session.status()?),
         None => None,
     };
-    let (changing, trace) = under_way(&node.root)?;
+    let (changing, trace) = under_way(&node.root, output);
     let unfinished = trace.map(|trace| Unfinished {
         operation: trace.opening.operation,
         to: trace.opening.to,
@@ -105,6 +105,9 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
         }),
     };
     warn(&status, output);
+    if let Some(words) = serves_otherwise(&node, &status)? {
+        output.warn(words);
+    }
     // What the gate says of maintenance it says itself; this is why.
     let _ = maintenance::load(&node.root, now, |words| output.warn(words));
     output.result(&status, || describe(&node, &status));
@@ -113,12 +116,19 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
 
 /// Who changes the node, and its journal. A journal without anybody is looked at once more: that of an
 /// install that ended meanwhile is gone, and was not cut off.
-fn under_way(root: &Root) -> Result<(Option<Holder>, Option<Trace>), Failure> {
-    let trace = journal::read(root)?;
-    Ok(match lock::holder(root) {
-        None if trace.is_some() => (None, journal::read(root)?),
+fn under_way(root: &Root, output: &Output) -> (Option<Holder>, Option<Trace>) {
+    let trace = journal::read(root);
+    let (changing, trace) = match lock::holder(root) {
+        None if !matches!(trace, Ok(None)) => (None, journal::read(root)),
         changing => (changing, trace),
-    })
+    };
+    let trace = trace.unwrap_or_else(|error| {
+        let failure = Failure::from(error);
+        output.warn(failure.message);
+        failure.hints.iter().for_each(|hint| output.note(hint));
+        None
+    });
+    (changing, trace)
 }
 
 /// What must not be overlooked goes to stderr as well, also beside JSON.
@@ -138,6 +148,31 @@ fn warn(status: &Status, output: &Output) {
              `install` looks for a newer one; if there is none, the repository's keepers must sign it"
         ));
     }
+}
+
+/// Words about a gate that runs something else than `current` names, while nobody is about to change that.
+fn serves_otherwise(node: &Node, status: &Status) -> Result<Option<String>, Failure> {
+    let Some(gate) = status.gate.as_ref().filter(|gate| gate.lease.is_none()) else {
+        return Ok(None);
+    };
+    if status.changing.is_some() {
+        return Ok(None);
+    }
+    let expected = node.served(status.current.as_ref())?;
+    let runs = gate.running.as_ref().map(|running| &running.version);
+    Ok(match (expected, runs) {
+        (Some(expected), Some(runs)) if *runs != expected => Some(format!(
+            "{expected} is current, but the gate runs {runs}: `install {expected}` has it served"
+        )),
+        (Some(expected), None) => Some(format!(
+            "{expected} is current, but the gate runs no service: its log says why, and \
+             `install {expected}` tries again"
+        )),
+        (None, Some(runs)) => Some(format!(
+            "the gate runs {runs}, which is not current; starting the gate anew ends it"
+        )),
+        _ => None,
+    })
 }
 
 fn describe(node: &Node, status: &Status) -> String {

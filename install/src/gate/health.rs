@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::launch::Asks;
 use super::process::Process;
 use super::upstream::Address;
 
@@ -58,6 +59,7 @@ fn pause(waited: Duration) -> Duration {
 pub(super) async fn look(process: &Process) -> Result<(), String> {
     let path = &process.launch.health.path;
     match ask(process, QUESTION).await {
+        Ok(_) if process.launch.asks == Asks::ForAnyAnswer => Ok(()),
         Ok(status) if (200..400).contains(&status.as_u16()) => Ok(()),
         Ok(status) => Err(format!("GET {path} gave {status}")),
         Err(error) => Err(format!("GET {path}: {error}")),

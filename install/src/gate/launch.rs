@@ -39,6 +39,8 @@ pub(super) struct Launch {
     pub(super) node: NodeService,
     /// When it counts as healthy.
     pub(super) health: Health,
+    /// Which answers to the question for its health are good ones.
+    pub(super) asks: Asks,
     /// How long it may take to end.
     pub(super) drain: Duration,
     /// What it is sent for that.
@@ -56,6 +58,17 @@ pub(super) struct Recipe {
     pub(super) service: Service,
     /// Whether it brings a Python environment.
     pub(super) python: bool,
+    /// Which answers to the question for its health are good ones.
+    pub(super) asks: Asks,
+}
+
+/// Which answers of a service show that it is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// Those with a status from 200 to 399.
+    ForHealth,
+    /// All: a command in the place of `health` decides whether it is well.
+    ForAnyAnswer,
 }
 
 impl Recipe {
@@ -116,6 +129,7 @@ impl Recipe {
             who,
             node: node.clone(),
             health: self.service.health.clone(),
+            asks: self.asks,
             drain,
             stop_signal,
             config: None,
@@ -190,6 +204,7 @@ mod tests {
                 stop_signal: StopSignal::Quit,
             },
             python: true,
+            asks: Asks::ForHealth,
         }
     }
 

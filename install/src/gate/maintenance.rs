@@ -30,9 +30,10 @@ pub fn save(root: &Root, maintenance: &Maintenance) -> io::Result<()> {
     record::save(&root.maintenance(), maintenance)
 }
 
-/// Opens the site.
+/// Opens the site, also where the power goes off in the next moment.
 pub fn clear(root: &Root) -> io::Result<()> {
-    record::clear(&root.maintenance())
+    record::clear(&root.maintenance())?;
+    std::fs::File::open(root.state())?.sync_all()
 }
 
 /// Whether it has not ended by itself.

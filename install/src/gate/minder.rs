@@ -32,6 +32,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use self::output::{Output, Passed};
 use super::identity::{Identity, Record, RecordedEnd};
 use super::log_files::LogFiles;
+use super::not_started::NotStarted;
 use super::pidfd::signal_group;
 use super::upstream::Address;
 
@@ -73,7 +74,7 @@ pub(super) enum Told {
     /// It runs.
     Started(Box<Record>),
     /// It could not be started.
-    Failed(String),
+    Failed(NotStarted),
 }
 
 /// Minds the service that standard input tells of, until it has ended.
@@ -89,7 +90,7 @@ pub(super) fn mind() -> io::Result<()> {
                 tell(&Told::Started(Box::new(minder.record.clone())))?;
                 minder.go_on().await
             }
-            Err(error) => tell(&Told::Failed(error.to_string())),
+            Err(failed) => tell(&Told::Failed(failed)),
         }
     })
 }
@@ -115,8 +116,8 @@ struct Minder {
 
 impl Minder {
     /// Remembers itself first, so that there is no moment at which a service runs unknown.
-    fn start(task: Task) -> io::Result<Self> {
-        set_child_subreaper(Some(getpid()))?;
+    fn start(task: Task) -> Result<Self, NotStarted> {
+        set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
         let (term, child) = (signal(SignalKind::terminate())?, signal(SignalKind::child())?);
         let (log, output) = match task.log {
             Some(files) => {
@@ -133,7 +134,7 @@ impl Minder {
         let started = task.program.start(output).and_then(|leader| {
             record.service = Identity::of(leader).ok();
             record.save(&task.run)?;
-            Ok(leader)
+            Ok::<_, NotStarted>(leader)
         });
         let leader = started.inspect_err(|_| record.clear(&task.run))?;
         let Task { run, stop_signal, drain, .. } = task;

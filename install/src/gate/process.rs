@@ -22,6 +22,7 @@ use super::errand::sent_to;
 use super::identity::{Record, remove};
 use super::launch::Launch;
 use super::minder::Told;
+use super::not_started::NotStarted;
 use super::pidfd::PidFd;
 use super::upstream::Address;
 use crate::root::Root;
@@ -88,7 +89,7 @@ pub(super) enum Ended {
 
 impl Process {
     /// Starts a process. Must be called on the supervisor's runtime, which watches it.
-    pub(super) async fn start(launch: Launch, root: &Root) -> io::Result<Self> {
+    pub(super) async fn start(launch: Launch, root: &Root) -> Result<Self, NotStarted> {
         if let Address::Unix(socket) = &launch.address {
             remove(socket);
         }
@@ -214,16 +215,17 @@ fn spawn(launch: &Launch, root: &Root) -> io::Result<Child> {
 }
 
 /// Waits for the minder's word.
-async fn begin(child: &mut Child) -> io::Result<(PidFd, Record)> {
+async fn begin(child: &mut Child) -> Result<(PidFd, Record), NotStarted> {
     let minder = PidFd::open(Pid::from_child(child))?;
-    let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let stdout = child.stdout.take().ok_or(io::Error::from(io::ErrorKind::BrokenPipe))?;
     let stdout = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout))?;
     let mut line = String::new();
-    timeout(LOADED, BufReader::new(stdout).read_line(&mut line)).await??;
+    let read = timeout(LOADED, BufReader::new(stdout).read_line(&mut line)).await;
+    read.map_err(io::Error::from)??;
     match serde_json::from_str(&line) {
         Ok(Told::Started(record)) => Ok((minder, *record)),
-        Ok(Told::Failed(why)) => Err(io::Error::other(why)),
-        Err(_) => Err(io::Error::other("its minder ended without a word")),
+        Ok(Told::Failed(failed)) => Err(failed),
+        Err(_) => Err(io::Error::other("its minder ended without a word").into()),
     }
 }
 

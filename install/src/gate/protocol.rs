@@ -117,7 +117,13 @@ pub(super) enum Fault {
     Unhealthy { version: Version, reason: String, log_tail: Vec<String> },
     /// The service could not even be started.
     #[error("{version} cannot be started: {reason}")]
-    CannotStart { version: Version, reason: String },
+    CannotStart {
+        version: Version,
+        reason: String,
+        /// The exit code for it, where the node is to blame and not the release.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<u8>,
+    },
     /// The call makes no sense now.
     #[error("{0}")]
     OutOfTurn(String),

@@ -19,7 +19,6 @@ use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::access_log::AccessLog;
-use super::launch::LONGEST_SOCKET;
 use super::listen::{self, Farewell, Listeners, Manner};
 use super::log_files::LogFiles;
 use super::service::Ground;
@@ -47,9 +46,7 @@ pub enum Entrance {
 /// until another gate has taken over, and the last request has ended.
 pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), GateError> {
     let gate = settings.gate.clone().ok_or_else(|| GateError::NoGate(root.node_toml()))?;
-    if root.control().with_extension("sock.new").as_os_str().len() > LONGEST_SOCKET {
-        return Err(GateError::PathTooLong(root.control()));
-    }
+    super::check_path(root)?;
     for folder in [root.run(), root.state()] {
         fs::create_dir_all(&folder).map_err(|why| GateError::at(&folder, why))?;
     }
@@ -107,10 +104,12 @@ fn settle_in(
     };
     let Some(Inheritance { estate, healthy, predecessor }) = inherited else {
         let lock = lock(root)?;
-        for record in [history::path(root), root.maintenance()] {
-            record::sweep(&record).map_err(|why| GateError::at(&record, why))?;
+        let records = [history::path(root), root.maintenance()];
+        let swept = records.iter().try_for_each(|record| record::sweep(record));
+        if let Err(error) = swept.and_then(|()| identity::sweep(root)) {
+            // That keeps no gate from serving; the next one, and every install, tries it again.
+            tracing::warn!(%error, "cannot remove what an earlier gate left");
         }
-        identity::sweep(root).map_err(|why| GateError::at(&root.run(), why))?;
         return Ok((Estate::new(listener(listen)?, lock), None));
     };
     let address = estate.address().map_err(|why| GateError::at(root.path(), why))?;

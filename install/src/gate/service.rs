@@ -11,16 +11,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cutover_formats::descriptor::Descriptor;
-use cutover_formats::node_toml::NodeService;
+use cutover_formats::exit::{Exit, Explain as _};
+use cutover_formats::node_toml::{NodeService, NodeToml};
 use cutover_formats::period::Period;
+use cutover_formats::stage::{BuiltIn, Stages};
 use cutover_formats::version::Version;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use super::health;
 use super::identity::Record;
-use super::launch::{LONGEST_SOCKET, Launch, Recipe};
+use super::launch::{Asks, LONGEST_SOCKET, Launch, Recipe};
 use super::minder::Who;
+use super::not_started::NotStarted;
 use super::process::{Ended, Process};
 use super::protocol::Fault;
 use super::upstream::{Address, Upstream};
@@ -69,17 +72,19 @@ pub(super) struct Ground {
 impl Service {
     /// Reads how `version` is run; starts nothing.
     pub(super) fn load(root: &Root, version: &Version) -> Result<Rc<Self>, Fault> {
-        let cannot = |reason: String| Fault::CannotStart { version: version.clone(), reason };
         let path = root.descriptor(version);
-        let bytes =
-            fs::read(&path).map_err(|error| cannot(format!("{}: {error}", path.display())))?;
-        let descriptor = Descriptor::parse(&bytes)
-            .map_err(|error| cannot(format!("{}: {error}", path.display())))?;
+        let cannot = |exit: Exit, why: String| NotStarted::of_node(exit, why).fault(version);
+        let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let bytes = fs::read(&path).map_err(|error| cannot(Exit::of_io(&error), at(&error)))?;
+        let descriptor =
+            Descriptor::parse(&bytes).map_err(|error| cannot(error.exit(), at(&error)))?;
+        let replaced = replaces_health(&descriptor.stages) || node_replaces_health(root);
         let python = descriptor.python.is_some();
-        let service =
-            descriptor.service.ok_or_else(|| cannot("the release has no service".to_owned()))?;
+        let no_service = || cannot(Exit::Usage, "the release has no service".to_owned());
+        let service = descriptor.service.ok_or_else(no_service)?;
+        let asks = if replaced { Asks::ForAnyAnswer } else { Asks::ForHealth };
         Ok(Rc::new(Self {
-            recipe: Recipe { version: version.clone(), service, python },
+            recipe: Recipe { version: version.clone(), service, python, asks },
             phase: RefCell::new(Phase::Starting),
             process: RefCell::default(),
             starting: Arc::default(),
@@ -142,10 +147,7 @@ impl Service {
     /// Starts a process. Once begun this goes on where whoever waits for it is called off: a process
     /// that nobody knew of would run for ever.
     pub(super) async fn start(self: &Rc<Self>, ground: &Ground) -> Result<(), Fault> {
-        let cannot = |error: io::Error| Fault::CannotStart {
-            version: self.version().clone(),
-            reason: error.to_string(),
-        };
+        let cannot = |error: io::Error| NotStarted::from(error).fault(self.version());
         // Not borrowed across the wait for the start.
         let node = ground.node.borrow().clone();
         let who = Who::look_up(node.user.as_deref(), node.group.as_deref()).map_err(cannot)?;
@@ -163,9 +165,10 @@ impl Service {
             let process = Process::start(launch, &root).await?;
             *service.process.borrow_mut() = Some(Rc::new(process));
             drop(starting);
-            Ok(())
+            Ok::<_, NotStarted>(())
         });
-        started.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(cannot)
+        let started = started.await.unwrap_or_else(|error| Err(io::Error::other(error).into()));
+        started.map_err(|failed: NotStarted| failed.fault(self.version()))
     }
 
     /// Waits until no process is being started.
@@ -197,7 +200,10 @@ impl Service {
                 }
                 Ok(took)
             }
-            Err(reason) => Err(Fault::Unhealthy { version, reason, log_tail: process.log_tail() }),
+            Err(reason) => match taken(&process) {
+                Some(taken) => Err(taken.fault(&version)),
+                None => Err(Fault::Unhealthy { version, reason, log_tail: process.log_tail() }),
+            },
         }
     }
 
@@ -301,6 +307,28 @@ impl Service {
             )),
         }
     }
+}
+
+/// Whether a command stands in the place of `health`.
+fn replaces_health(stages: &Stages) -> bool {
+    let health = BuiltIn::Health.name();
+    stages.get(&health).is_some_and(|entry| entry.run.is_some())
+}
+
+/// The same, by the node's settings.
+fn node_replaces_health(root: &Root) -> bool {
+    let text = fs::read_to_string(root.node_toml()).unwrap_or_default();
+    NodeToml::parse(&text).is_ok_and(|settings| replaces_health(&settings.stage))
+}
+
+/// A process that ended because somebody else took the port that was free a moment before.
+fn taken(process: &Process) -> Option<NotStarted> {
+    let Address::Tcp(address) = process.launch.address else { return None };
+    process.exited()?;
+    let error = TcpListener::bind(address).err()?;
+    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+    let why = format!("{address}, which was free for it, was taken by another process meanwhile");
+    is_taken.then(|| NotStarted::of_node(Exit::Busy, why))
 }
 
 /// A folder that a service's own user may make its socket in; `run/` itself is the gate's alone.

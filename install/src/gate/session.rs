@@ -55,6 +55,8 @@ pub enum ControlError {
         version: Version,
         /// What is wrong.
         reason: String,
+        /// What that is, where the node is to blame and not the release.
+        node: Option<Exit>,
     },
     /// The gate refused a call that makes no sense in its present state.
     #[error("the gate refused: {0}")]
@@ -73,6 +75,12 @@ pub enum ControlError {
 }
 
 impl ControlError {
+    /// Whether the release is to blame, and not the node, the gate or the conversation with it.
+    #[must_use]
+    pub fn blames_release(&self) -> bool {
+        matches!(self, Self::Unhealthy { .. } | Self::CannotStart { node: None, .. })
+    }
+
     /// What went wrong on the control socket.
     pub(super) fn lost(socket: &Path, why: io::Error) -> Self {
         let why = match why.kind() {
@@ -88,6 +96,7 @@ impl Explain for ControlError {
     fn exit(&self) -> Exit {
         match self {
             Self::Busy { .. } => Exit::Busy,
+            Self::CannotStart { node: Some(exit), .. } => *exit,
             Self::Unhealthy { .. } | Self::CannotStart { .. } => Exit::CheckFailed,
             Self::Refused(_) | Self::Failed(_) | Self::Lost { .. } => Exit::Unexpected,
         }
@@ -114,7 +123,10 @@ impl From<Fault> for ControlError {
             Fault::Unhealthy { version, reason, log_tail } => {
                 Self::Unhealthy { version, reason, log_tail }
             }
-            Fault::CannotStart { version, reason } => Self::CannotStart { version, reason },
+            Fault::CannotStart { version, reason, node } => {
+                let node = node.map(|code| Exit::of_code(code.into()).unwrap_or(Exit::Unexpected));
+                Self::CannotStart { version, reason, node }
+            }
             Fault::OutOfTurn(why) => Self::Refused(why),
             Fault::Io(why) => Self::Failed(why),
         }

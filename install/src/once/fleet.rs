@@ -80,9 +80,15 @@ impl Fleet {
             let lease = self.etcd.grant(TTL)?;
             match self.etcd.create(&running, &ours, lease.id)? {
                 Created::Won => {
-                    let turn = self.work(&lease, &done, leaves, work)?;
-                    self.etcd.revoke(&lease)?;
-                    return Ok(turn);
+                    let turn = self.work(&lease, &done, leaves, work);
+                    if let Err(error) = self.etcd.revoke(&lease) {
+                        // What was to be done is done, or has failed of something else.
+                        tracing::warn!(
+                            %error,
+                            "cannot give {running} back; it goes by itself within {TTL:?}"
+                        );
+                    }
+                    return turn;
                 }
                 Created::Lost(winner) => {
                     self.etcd.revoke(&lease)?;

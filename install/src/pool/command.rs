@@ -51,7 +51,7 @@ impl Commands {
         let Some((program, arguments)) = words.split_first() else { return Ok(()) };
         let mut command = child::command(program);
         command.args(arguments);
-        leftovers::mark(&mut command, &self.mark);
+        leftovers::mark(&mut command, &self.mark, "pool");
         let shown = program::shown(&command);
         match program::run(command, self.timeout) {
             Ok(ended) if ended.succeeded() => Ok(()),

@@ -185,7 +185,12 @@ impl UnderWay<'_> {
             Act::BuiltIn(stage) => *stage,
             Act::Run(run) => {
                 let run = Command::new(step, run).run(&mut self.scene());
-                return run.map(|()| None).map_err(StageError::Stage);
+                run.map_err(StageError::Stage)?;
+                if step.stage == BuiltIn::Requires.name() {
+                    let descriptor = &self.release.descriptor;
+                    self.inputs = Some(requires::check_inputs(self.scratch, descriptor)?);
+                }
+                return Ok(None);
             }
             Act::Program | Act::Skip => return Ok(None),
         };

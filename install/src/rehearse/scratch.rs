@@ -63,7 +63,7 @@ pub fn sweep(root: &Root) -> Result<bool, Failure> {
     if !scratch.path().exists() {
         return Ok(false);
     }
-    leftovers::end(&id(root));
+    leftovers::end(&id(root), &[]);
     end_left_behind(&scratch)?;
     disk::remove_tree(scratch.path())?;
     disk::sync_folder(&root.state())?;

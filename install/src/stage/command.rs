@@ -110,7 +110,10 @@ impl Job<'_> {
     /// Runs it to its end.
     pub(crate) fn run(&self, scene: &mut Scene<'_>) -> Result<(), CommandError> {
         let words = self.words(scene)?;
-        let ended = program::run_logged(command(scene, &words), self.limit, self.log, || {});
+        // As its output is called: `stage-…`, `undo-…`, `check-…`.
+        let part = self.log.file_stem().unwrap_or_default().to_string_lossy();
+        let program = command(scene, &words, &part);
+        let ended = program::run_logged(program, self.limit, self.log, || {});
         let command = self.line.to_string();
         match ended {
             Ok(ended) if ended.succeeded() => Ok(()),
@@ -139,7 +142,7 @@ impl Job<'_> {
 }
 
 /// A process that is told nothing of our own settings, secrets among them.
-fn command(scene: &Scene<'_>, words: &[String]) -> process::Command {
+fn command(scene: &Scene<'_>, words: &[String], part: &str) -> process::Command {
     let root = &scene.node.root;
     let prefix = root.prefix(scene.to);
     let folder = if prefix.is_dir() { prefix } else { root.path().to_owned() };
@@ -150,7 +153,7 @@ fn command(scene: &Scene<'_>, words: &[String]) -> process::Command {
         }
     }
     command.args(words.iter().skip(1)).current_dir(folder);
-    leftovers::mark(&mut command, scene.id);
+    leftovers::mark(&mut command, scene.id, part);
     // Else a release that runs its own Python would change its sealed prefix.
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
@@ -168,8 +171,8 @@ impl<'a> Command<'a> {
         Self { step, run }
     }
 
-    fn job(&self, line: &CommandLine, log: &str, scene: &mut Scene<'_>) -> Result<(), Failure> {
-        let log = scene.node.root.run().join(format!("{log}-{}.log", self.step.stage));
+    fn job(&self, line: &CommandLine, part: &str, scene: &mut Scene<'_>) -> Result<(), Failure> {
+        let log = scene.node.root.run().join(format!("{part}.log"));
         let limit = self.step.timeout.unwrap_or(DEFAULT_TIMEOUT);
         Ok(Job { line, log: &log, limit: limit.as_duration() }.run(scene)?)
     }
@@ -181,12 +184,12 @@ impl Stage for Command<'_> {
     }
 
     fn run(&self, scene: &mut Scene<'_>) -> Result<(), Failure> {
-        self.job(self.run, "stage", scene)
+        self.job(self.run, &leftovers::stage(&self.step.stage), scene)
     }
 
     fn undo(&self, scene: &mut Scene<'_>) -> Result<(), Failure> {
         match &self.step.undo {
-            Some(undo) => self.job(undo, "undo", scene),
+            Some(undo) => self.job(undo, &format!("undo-{}", self.step.stage), scene),
             None => Ok(()),
         }
     }

@@ -10,7 +10,6 @@ use crate::gate::{ControlError, Session};
 use crate::node::NodeError;
 use crate::plan::{Act, Changeover, Plan, Step};
 use crate::pool::Pool;
-use crate::receipt;
 use crate::requires;
 use crate::stage::{Command, Depool, Own, Repool, Stage};
 use crate::swap;
@@ -23,17 +22,6 @@ pub(super) enum Verb {
 }
 
 impl UnderWay<'_> {
-    /// The lease; and before a swap that clients will feel, good answers say how long it usually
-    /// takes, so that load falls before it begins.
-    pub(super) fn take_gate(&mut self) -> Result<(), StageError> {
-        let Some(gate) = &mut self.gate else { return Ok(()) };
-        gate.begin()?;
-        if self.plan.changeover.pauses() {
-            gate.announce(receipt::usual_dark(&self.node.root)?.unwrap_or(1))?;
-        }
-        Ok(())
-    }
-
     /// Does a step; what came of it in words, where the plan could not know.
     pub(super) fn act(&mut self, step: &Step) -> Result<Option<String>, StageError> {
         match step.act {
@@ -123,7 +111,9 @@ impl UnderWay<'_> {
         }
         if let Some(gate) = &mut self.gate {
             self.reached = self.reached.max(Reached::Gate);
-            tell(gate, stage, self.plan)?;
+            tell(gate, stage, &self.plan)?;
+        } else if stage == BuiltIn::Switch {
+            self.meet_late_gate()?;
         }
         Ok(())
     }
@@ -134,6 +124,29 @@ impl UnderWay<'_> {
         match self.opening.config {
             Some(renewal) => rendering::point(root, to, Some(renewal.to))?,
             None => swap::point_current(root, Some(to))?,
+        }
+        Ok(())
+    }
+
+    /// After a command that stands in the place of a built-in stage: what the later ones build on.
+    pub(super) fn make_up_for(&mut self, step: &Step) -> Result<(), StageError> {
+        let (Act::Run(_), Some(stage)) = (&step.act, BuiltIn::named(step.stage.as_str())) else {
+            return Ok(());
+        };
+        match (stage, self.release, &mut self.gate) {
+            // What is rendered is rendered with what the node gives.
+            (BuiltIn::Requires, Some(release), _) => {
+                self.inputs = Some(requires::check_inputs(self.node, &release.descriptor)?);
+            }
+            // The gate goes on with what it has seen to answer, and sends requests there. After a
+            // crash that is done already, and a front end does it by itself.
+            (BuiltIn::Health | BuiltIn::Open, _, Some(gate))
+                if !self.resumed && self.plan.changeover != Changeover::Beside =>
+            {
+                self.reached = self.reached.max(Reached::Gate);
+                tell(gate, stage, &self.plan)?;
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -172,6 +185,12 @@ fn stage<'a>(
     })
 }
 
+/// Whether a command stands in the place of `start`.
+fn is_replaced(plan: &Plan) -> bool {
+    let start = |step: &&Step| step.stage == BuiltIn::Start.name();
+    plan.steps.iter().find(start).is_some_and(|step| matches!(step.act, Act::Run(_)))
+}
+
 /// What the gate does in a stage.
 fn tell(gate: &mut Session, stage: BuiltIn, plan: &Plan) -> Result<(), ControlError> {
     match stage {
@@ -179,7 +198,13 @@ fn tell(gate: &mut Session, stage: BuiltIn, plan: &Plan) -> Result<(), ControlEr
         BuiltIn::Backoff => gate.backoff(),
         BuiltIn::Stop => gate.stop_running().map(drop),
         BuiltIn::Start => gate.start(&plan.to),
-        BuiltIn::Health => gate.wait_healthy().map(drop),
+        BuiltIn::Health => {
+            // Where a command stands in the place of `start`, it has not been told.
+            if gate.status()?.newcomer.as_ref() != Some(&plan.to) && is_replaced(plan) {
+                gate.start(&plan.to)?;
+            }
+            gate.wait_healthy().map(drop)
+        }
         BuiltIn::Switch if plan.changeover == Changeover::BlueGreen => {
             gate.promote()?;
             gate.open()

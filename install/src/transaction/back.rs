@@ -1,19 +1,21 @@
 //! The way back: every stage that was begun, the last first.
 
-use cutover_formats::stage::BuiltIn;
+use std::rc::Rc;
+
+use cutover_formats::name::StageName;
+use cutover_formats::stage::{BuiltIn, Stages};
 use jiff::Timestamp;
 
 use super::act::Verb;
-use super::failure::{Broken, Left, StageError, Was};
+use super::failure::{Blame, Broken, Left, StageError, Was};
+use super::meeting::find;
 use super::{Reached, UnderWay};
 use crate::configure::rendering;
 use crate::disk;
 use crate::gate::{ControlError, SwapFigures};
-use crate::journal;
-use crate::plan::{Act, Step};
+use crate::plan::{Act, Origin, Step};
 use crate::prune;
 use crate::receipt::{Outcome, Receipt};
-use crate::standing::Standings;
 use crate::swap::{self, Served};
 
 /// What becomes of a transaction whose stages cannot all be undone.
@@ -36,11 +38,8 @@ pub(super) struct Reason {
 impl UnderWay<'_> {
     /// Undoes what was done, and says where that left the node.
     pub(super) fn go_back(&mut self, broken: &Broken) -> Left {
-        let before = Was::of(self.plan);
+        let before = Was::of(&self.plan);
         match (self.undo(&self.reason(broken)), self.reached) {
-            (Err(error), Reached::Nothing | Reached::Gate) if self.walked_back => {
-                Left::Unrecorded(before, Box::new(error))
-            }
             (Err(error), _) => Left::Stranded(Box::new(error)),
             (Ok(_), Reached::Nothing | Reached::Gate) => Left::Unswitched(before),
             (Ok(_), Reached::Switch) => Left::WentBack(before),
@@ -61,26 +60,51 @@ impl UnderWay<'_> {
         }
         let mut begun = self.begun.iter().map(|index| &self.plan.steps[*index]);
         let started = begun.any(|step| step.stage == BuiltIn::Start.name());
+        let blame = broken.cause.blame(self.owner(&broken.stage));
+        let interrupted = matches!(*broken.cause, StageError::Interrupted);
+        if started && blame != Blame::Release && !interrupted {
+            let to = &self.opening.to;
+            self.output.note(format!("{to} is not remembered as bad: the {blame} is to blame"));
+        }
         Reason {
             words: format!("{}: {}", broken.stage, broken.cause),
             // One that ran well does so no less where it does not with another configuration.
             blames_release: self.opening.config.is_none()
-                && (broken.cause.blames_release() || (started && broken.cause.is_checked())),
+                && blame == Blame::Release
+                && (started || broken.cause.is_unfit()),
+        }
+    }
+
+    /// Who brought the command that stands at a stage.
+    fn owner(&self, stage: &StageName) -> Origin {
+        let step = self.plan.steps.iter().find(|step| step.stage == *stage);
+        match step.map(|step| &step.act) {
+            Some(Act::Run(run)) => {
+                let is_it = |stages: &Stages| {
+                    stages.get(stage).is_some_and(|entry| entry.run.as_ref() == Some(run))
+                };
+                let of_release = match self.release {
+                    Some(release) => is_it(&release.descriptor.stages),
+                    None => {
+                        let descriptor = self.node.descriptor(&self.opening.to);
+                        descriptor.is_ok_and(|descriptor| is_it(&descriptor.stages))
+                    }
+                };
+                if of_release { Origin::Release } else { Origin::Node }
+            }
+            Some(Act::Program) => Origin::Program,
+            _ => Origin::BuiltIn,
         }
     }
 
     /// Goes back and puts on record why.
     pub(super) fn undo(&mut self, reason: &Reason) -> Result<Receipt, StageError> {
-        let node = self.node;
         self.interruptible.bind();
         self.recorder.journal.back();
         let figures = self.walk_back()?;
-        self.walked_back = true;
         if reason.blames_release {
-            let mut standings = Standings::load(&node.root)?;
-            standings.failed(&self.opening.to, &reason.words, Timestamp::now());
-            standings.save(&node.root)?;
-            let to = &self.opening.to;
+            let to = self.opening.to.clone();
+            self.remember(|standings| standings.failed(&to, &reason.words, Timestamp::now()));
             self.output.note(format!(
                 "{to} is remembered as bad on this node: channels and requirements pass it over, \
                  `install {to}` tries it again"
@@ -89,15 +113,14 @@ impl UnderWay<'_> {
         if self.begun.iter().any(|index| matches!(self.plan.steps[*index].act, Act::Run(_))) {
             self.warn_of_database();
         }
-        prune::remove_litter(node)?;
+        let tidied = prune::remove_litter(self.node);
+        self.tell_of(tidied);
         let reason = reason.words.clone();
         let outcome = match self.reached {
             Reached::Switch => Outcome::SwitchedBack { reason },
             Reached::Nothing | Reached::Gate => Outcome::Unchanged { reason },
         };
-        let receipt = self.receipt(outcome, figures).keep(&node.root)?;
-        journal::clear(&node.root)?;
-        Ok(receipt)
+        Ok(self.close(outcome, figures))
     }
 
     /// Takes back what was begun, the last first. The symlink goes back at its own place; the gate
@@ -107,7 +130,7 @@ impl UnderWay<'_> {
     /// come back, what stands before it stays: a node that serves nothing stays out of its pool
     /// until `install resume` has brought it back.
     fn walk_back(&mut self) -> Result<Option<SwapFigures>, StageError> {
-        let (plan, begun) = (self.plan, self.begun.clone());
+        let (plan, begun) = (Rc::clone(&self.plan), self.begun.clone());
         let gate_at = begun.iter().position(|index| changes_gate(&plan.steps[*index]));
         let mut trouble = None;
         let mut figures = None;
@@ -166,15 +189,24 @@ impl UnderWay<'_> {
         let config = self.opening.config.and_then(|renewal| renewal.from);
         let served = self.node.served(self.opening.from.as_ref())?;
         let served = served.map(|version| Served { version, config });
-        let Some(mut session) = self.gate.take() else { return Ok(None) };
-        if self.reached == Reached::Nothing {
+        let session = match self.gate.take() {
             // It may be that not even the lease was had.
-            return Ok(session.finish().ok());
-        }
+            Some(mut session) if self.reached == Reached::Nothing => {
+                return Ok(session.finish().ok());
+            }
+            Some(session) => session,
+            // One that came up meanwhile may have read the name that is taken back.
+            None if self.reached == Reached::Switch => {
+                let Some(mut session) = find(self.node)? else { return Ok(None) };
+                session.begin()?;
+                session
+            }
+            None => return Ok(None),
+        };
         match swap::return_to(session, served.as_ref()) {
             // The gate itself went away; if it is back, or only the conversation broke, once more.
             Err(ControlError::Lost { .. }) => {
-                let Some(mut session) = self.node.gate()? else { return Ok(None) };
+                let Some(mut session) = find(self.node)? else { return Ok(None) };
                 session.begin()?;
                 Ok(Some(swap::return_to(session, served.as_ref())?))
             }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cutover_formats::bundle::Layout;
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::FileList;
 use cutover_formats::period::Period;
@@ -99,7 +100,7 @@ impl Bring<'_> {
                 let (list, _) = brought.contents()?;
                 // What a crash may have left there.
                 disk::remove_tree(&prefix)?;
-                let progress = Progress::bytes("unpack", list.bytes());
+                let progress = Progress::bytes("unpack", Layout::new(list).total_len());
                 let bundle = &brought.fetched()?.path;
                 unpack(list, bundle, &prefix, &|count| progress.add(count))?;
             }

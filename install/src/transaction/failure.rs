@@ -14,14 +14,36 @@ use crate::configure::ConfigError;
 use crate::disk::DiskError;
 use crate::fetch::FetchError;
 use crate::gate::ControlError;
+use crate::journal::JournalError;
 use crate::node::NodeError;
 use crate::once::OnceError;
-use crate::plan::Plan;
+use crate::plan::{Origin, Plan, PlanError};
 use crate::pool::PoolError;
 use crate::receipt::Operation;
 use crate::requires::{Lacking, Shortage};
 use crate::schema::SchemaError;
 use crate::unpack::UnpackError;
+
+/// Whose fault a failure is. The exit code says what is the matter; this decides what is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// Its own code, stages or checks failed: it is remembered as bad.
+    Release,
+    /// Settings, space, permissions, limits, the node's own commands: the release stays good.
+    Node,
+    /// What was fetched is not what was promised, or nobody gave it.
+    Repository,
+}
+
+impl fmt::Display for Blame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Release => "release",
+            Self::Node => "node",
+            Self::Repository => "repository",
+        })
+    }
+}
 
 /// Why a stage failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +63,9 @@ pub enum StageError {
     /// The node's own files.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The rest cannot be planned anew.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The gate or the service.
     #[error(transparent)]
     Gate(#[from] ControlError),
@@ -50,6 +75,9 @@ pub enum StageError {
     /// A file.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// What was cut off.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The pool.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -91,12 +119,28 @@ impl From<SchemaError> for StageError {
 }
 
 impl StageError {
-    /// Whether the release itself is to blame: it could not be started or was never healthy.
-    pub(super) fn blames_release(&self) -> bool {
-        matches!(
-            self,
-            Self::Gate(ControlError::Unhealthy { .. } | ControlError::CannotStart { .. })
-        )
+    /// Whose fault it is; `owner` says who brought the command of the stage that failed.
+    pub(super) fn blame(&self, owner: Origin) -> Blame {
+        let failed = self.exit() == Exit::CheckFailed;
+        match self {
+            Self::Gate(error) if error.blames_release() => Blame::Release,
+            Self::Check(check) if failed && check.is_of_release() => Blame::Release,
+            Self::Stage(_) if failed && owner == Origin::Release => Blame::Release,
+            Self::Schema(error) if matches!(**error, SchemaError::NotBrought { .. }) => {
+                Blame::Release
+            }
+            Self::Undone { cause, .. } => cause.blame(owner),
+            Self::Fetch(_) | Self::Unpack(_) => match self.exit() {
+                Exit::NotTrusted | Exit::NotFound | Exit::Unreachable => Blame::Repository,
+                _ => Blame::Node,
+            },
+            _ => Blame::Node,
+        }
+    }
+
+    /// Whether the release was not fit to be served: it could not be started or was never healthy.
+    pub(super) fn is_unfit(&self) -> bool {
+        matches!(self, Self::Gate(error) if error.blames_release())
     }
 
     /// Whether the release can never be installed, however often it is tried.
@@ -104,14 +148,10 @@ impl StageError {
         matches!(self.exit(), Exit::NotTrusted | Exit::Usage)
     }
 
-    /// Whether something that was to hold does not, or something that was to be done was not.
-    pub(super) fn is_checked(&self) -> bool {
-        matches!(self, Self::Check(_) | Self::Stage(_) | Self::Schema(_))
-    }
-
-    /// Whether a crash is ended by going back from here, rather than by trying again.
+    /// Whether a crash is ended by going back from here, rather than by trying again: the release was
+    /// not fit, something that was to hold does not, or something that was to be done was not.
     pub(super) fn decides(&self) -> bool {
-        self.blames_release() || self.is_checked()
+        self.is_unfit() || matches!(self, Self::Check(_) | Self::Stage(_) | Self::Schema(_))
     }
 
     fn explain(&self) -> Option<&dyn Explain> {
@@ -121,9 +161,11 @@ impl StageError {
             Self::Unpack(error) => error,
             Self::Build(error) => error,
             Self::Config(error) => error,
+            Self::Plan(error) => error,
             Self::Gate(error) => error,
             Self::Node(error) => error,
             Self::Disk(error) => error,
+            Self::Journal(error) => error,
             Self::Pool(error) => error,
             Self::Check(error) => error,
             Self::Schema(error) => &**error,
@@ -222,12 +264,8 @@ pub(super) enum Left {
     Unswitched(Was),
     /// The node went back to what ran before.
     WentBack(Was),
-    /// The symlink names what it named before and all is taken back, but not put on record.
-    Unrecorded(Was, Box<StageError>),
-    /// Going back failed too, or could not be put on record after a switch.
+    /// Going back failed too.
     Stranded(Box<StageError>),
-    /// The new release runs, but that could not be written down.
-    Unsettled(Version),
     /// The new release runs, but the pool could not be told.
     Depooled(Version),
 }
@@ -254,10 +292,7 @@ impl Failed {
 impl Explain for Failed {
     fn exit(&self) -> Exit {
         match &self.left {
-            Left::Unswitched(_) | Left::Unrecorded(..) | Left::Unsettled(_) | Left::Depooled(_) => {
-                self.cause.exit()
-            }
-            Left::WentBack(_) => Exit::CheckFailed,
+            Left::Unswitched(_) | Left::WentBack(_) | Left::Depooled(_) => self.cause.exit(),
             Left::Stranded(error) => match error.exit() {
                 Exit::NoSpace => Exit::NoSpace,
                 _ => Exit::Unexpected,
@@ -269,16 +304,9 @@ impl Explain for Failed {
         let mut hints = self.cause.hints();
         hints.push(match &self.left {
             Left::Unswitched(was) => format!("nothing was switched: {was}"),
-            Left::Unrecorded(was, error) => format!(
-                "nothing was switched: {was}; the record of this ({error}) is made up for by the next \
-                 command that changes the node"
-            ),
             Left::WentBack(was) => format!("switched back: {was}"),
             Left::Stranded(error) => {
                 format!("going back could not be finished ({error}); run `install resume`")
-            }
-            Left::Unsettled(version) => {
-                format!("{version} runs, but this could not be put on record; run `install resume`")
             }
             Left::Depooled(version) => format!(
                 "{version} runs and is kept, but the node is out of its pool; once the pool can be \

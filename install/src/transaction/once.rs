@@ -36,7 +36,10 @@ impl UnderWay<'_> {
             Turn::Ours => tried,
             Turn::Done(record) => {
                 let (stage, once::Record { node, done }) = (step.stage.as_str(), record);
-                self.output.note(format!("{stage:<9} was done by {node} at {done:.0}"));
+                let to = &self.plan.to;
+                self.output.note(format!(
+                    "{stage:<9} was done by {node} at {done:.0} for {to}: not again"
+                ));
                 Ok(())
             }
         }

@@ -13,17 +13,18 @@ pub(super) struct Recorder<'a> {
     pub(super) journal: Journal,
     pub(super) times: Vec<StageTime>,
     pub(super) checks: Vec<CheckPassed>,
+    pub(super) warnings: Vec<String>,
     output: &'a Output,
 }
 
 impl<'a> Recorder<'a> {
     pub(super) fn new(journal: Journal, resolved: StageTime, output: &'a Output) -> Self {
-        Self { journal, times: vec![resolved], checks: Vec::new(), output }
+        Self { times: vec![resolved], ..Self::after_crash(journal, output) }
     }
 
     /// For a transaction whose beginning nobody timed.
     pub(super) fn after_crash(journal: Journal, output: &'a Output) -> Self {
-        Self { journal, times: Vec::new(), checks: Vec::new(), output }
+        Self { journal, times: Vec::new(), checks: Vec::new(), warnings: Vec::new(), output }
     }
 
     /// A stage is over; `words` say what it came to, where the plan could not know.

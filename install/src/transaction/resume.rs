@@ -1,5 +1,7 @@
 //! Ending what a crash cut off, by what the journal says and `current` names.
 
+use std::rc::Rc;
+
 use cutover_formats::stage::BuiltIn;
 use cutover_terminal::Output;
 
@@ -29,33 +31,36 @@ pub fn resume(
     output: &Output,
 ) -> Result<Receipt, StageError> {
     // What the killed installer left running would act beside its own undoing.
-    leftovers::end(&trace.opening.id);
+    leftovers::end(&trace.opening.id, &finished(trace));
     pool::end_leftovers(node);
     let config = rendering::number(&node.root, &trace.opening.to)?;
     let links = journal::Links { current: node.current()?, config };
     let recovery = journal::recovery(trace, &links);
     let plan =
         trace.plan.clone().unwrap_or_else(|| Plan::unknown(&node.settings.product, &trace.opening));
+    let begun = begun(trace, &plan);
     let mut gate = node.gate()?;
     if let Some(gate) = &mut gate {
         gate.begin()?;
     }
     let mut under_way = UnderWay {
         node,
-        plan: &plan,
+        plan: Rc::new(plan),
+        planning: None,
         own,
         output,
         release: None,
         mirrors: None,
         pool: pool::open(node)?,
+        leased: gate.is_some(),
         gate,
         recorder: Recorder::after_crash(Journal::reopen(&node.root)?, output),
         opening: trace.opening.clone(),
         inputs: None,
         brought: Brought::default(),
-        begun: begun(trace, &plan),
+        begun,
         reached: if trace.is_switched(&links) { Reached::Switch } else { Reached::Gate },
-        walked_back: false,
+        recorded: true,
         interruptible: Interruptible::begin(),
         resumed: true,
         undoing,
@@ -70,6 +75,14 @@ pub fn resume(
     }
 }
 
+/// The parts of the transaction that came to their end: what these started runs on purpose. On the way
+/// back it is not known which are over, so all of them are done again.
+fn finished(trace: &Trace) -> Vec<String> {
+    let last = trace.stages.last();
+    let before = trace.stages.iter().filter(|stage| Some(*stage) != last);
+    before.map(leftovers::stage).collect()
+}
+
 /// The steps that were begun, by their place in the plan.
 fn begun(trace: &Trace, plan: &Plan) -> Vec<usize> {
     let steps = plan.steps.iter().enumerate();
@@ -81,7 +94,7 @@ impl UnderWay<'_> {
     /// To the end, or back where that does not work because of the release.
     fn forward(&mut self) -> Result<Receipt, StageError> {
         match self.finish() {
-            Ok(()) => self.settle(),
+            Ok(()) => Ok(self.settle()),
             // Not the release's fault: it is tried again by the next `install resume`.
             Err(broken) if !broken.cause.decides() || broken.is_only_depooled() => {
                 Err(*broken.cause)
@@ -98,7 +111,7 @@ impl UnderWay<'_> {
     fn finish(&mut self) -> Result<(), Broken> {
         self.serve().map_err(Broken::at(&BuiltIn::Health.name()))?;
         let first = self.begun.last().copied().unwrap_or(self.plan.steps.len());
-        let plan = self.plan;
+        let plan = Rc::clone(&self.plan);
         for (index, step) in plan.steps.iter().enumerate().skip(first) {
             match step.act {
                 Act::BuiltIn(BuiltIn::Settle) => self.checks(step, &step.before)?,

@@ -1,6 +1,6 @@
 //! A node that serves: its gate and its service go with the power, in the middle of an upgrade.
 
-use cutover_tests::image::{Image, Kind};
+use cutover_tests::image::{Cut, Image, Kind};
 use cutover_tests::strace::Site;
 use cutover_tests::trial::{Count, Trial, kill_at, sample};
 use cutover_tests::world::{Run, World, free_address, wait_until};
@@ -52,4 +52,23 @@ fn in_blue_green() {
 #[test]
 fn in_hold() {
     upgrade("hold", 17);
+}
+
+#[test]
+fn maintenance_that_was_turned_off_stays_off() {
+    let world = World::new();
+    let image = Image::new(&world.path(""), Kind::Xfs, MEGABYTES);
+    let node = world.unmade_node(image.path().join("node"), Some(free_address()));
+    let _ = Run::of(node.init().args(["--product", "tiny"])).ok();
+    let mut gate = node.start_gate();
+    let _ = node.install(["maintenance", "on"]).ok();
+    image.sync();
+    let _ = node.install(["maintenance", "off"]).ok();
+    image.cut(Cut::NothingFlushed);
+    gate.signal("KILL");
+    wait_until("its end", || gate.has_ended());
+    image.end_users();
+    image.again();
+    let _gate = node.start_gate();
+    assert_eq!(node.status()["gate"]["maintenance"], serde_json::Value::Null);
 }

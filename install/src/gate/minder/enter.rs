@@ -6,9 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
+use cutover_formats::exit::Exit;
 use cutover_formats::node_toml::Limits;
 use cutover_repository::child;
 use rustix::fs::Mode;
+use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{
     Gid, Pid, Resource, Rlimit, Signal, Uid, getppid, getrlimit, set_parent_process_death_signal,
@@ -17,6 +19,7 @@ use rustix::process::{
 use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::program::{Program, Who};
+use crate::gate::not_started::NotStarted;
 
 /// Becomes the program that standard input tells of; returns only where that failed, which it has
 /// told standard input's other end by then.
@@ -27,16 +30,21 @@ pub(in crate::gate) fn enter() -> io::Result<()> {
     socket.read_to_end(&mut program)?;
     let program: Program = serde_json::from_slice(&program)?;
     let minder = socket_peercred(&socket)?.pid;
-    let error = become_it(&program, minder);
-    socket.write_all(error.to_string().as_bytes())
+    let failed = become_it(&program, minder);
+    socket.write_all(&serde_json::to_vec(&failed)?)
 }
 
-fn become_it(program: &Program, minder: Pid) -> io::Error {
+fn become_it(program: &Program, minder: Pid) -> NotStarted {
     let [name, arguments @ ..] = &program.command[..] else {
-        return io::Error::new(io::ErrorKind::InvalidInput, "its command is empty");
+        return NotStarted::of_release("its command is empty");
     };
     if let Err(error) = take_on(program, minder) {
-        return error;
+        // The user and the limits are the node's.
+        let exit = match Exit::of_io(&error) {
+            Exit::Unexpected => Exit::Usage,
+            exit => exit,
+        };
+        return NotStarted::of_node(exit, error);
     }
     let error = child::command(name)
         .args(arguments)
@@ -45,7 +53,18 @@ fn become_it(program: &Program, minder: Pid) -> io::Error {
         .current_dir(&program.folder)
         .stdin(Stdio::null())
         .exec();
-    io::Error::new(error.kind(), format!("{name}: {error}"))
+    let why = format!("{name}: {error}");
+    // Too many files or processes, no memory, a disk that fails: the program itself may be good.
+    match error.kind() {
+        io::ErrorKind::NotFound
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::InvalidInput => NotStarted::of_release(why),
+        _ if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+            NotStarted::of_release(why)
+        }
+        _ => NotStarted::of_node(Exit::of_io(&error), why),
+    }
 }
 
 /// This process has one thread, so what is said of threads here holds for all of it.

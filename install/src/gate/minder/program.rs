@@ -16,6 +16,7 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::errand::sent_to;
+use crate::gate::not_started::NotStarted;
 use crate::gate::notify;
 
 /// A program to start.
@@ -97,7 +98,7 @@ fn unknown(what: &str, name: &str) -> io::Error {
 
 impl Program {
     /// Starts it in a group of its own; ends when the program itself runs, or why it does not.
-    pub(super) fn start(&self, output: Option<PipeWriter>) -> io::Result<Pid> {
+    pub(super) fn start(&self, output: Option<PipeWriter>) -> Result<Pid, NotStarted> {
         let (mut ours, theirs) = UnixStream::pair()?;
         let mut command = sent_to("enter")?;
         for (name, _) in std::env::vars_os() {
@@ -116,13 +117,13 @@ impl Program {
             .process_group(0);
         let child = command.spawn()?;
         drop(command);
-        ours.write_all(&serde_json::to_vec(self)?)?;
+        ours.write_all(&serde_json::to_vec(self).map_err(io::Error::from)?)?;
         ours.shutdown(Shutdown::Write)?;
         let mut failed = String::new();
         ours.read_to_string(&mut failed)?;
         match failed.is_empty() {
             true => Ok(Pid::from_child(&child)),
-            false => Err(io::Error::other(failed)),
+            false => Err(serde_json::from_str(&failed).map_err(io::Error::from)?),
         }
     }
 }

@@ -5,10 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cutover_formats::version::Version;
+use jiff::Timestamp;
 
 use super::Supervisor;
 use crate::configure::rendering;
 use crate::gate::identity::{Identity, Record};
+use crate::gate::maintenance;
 use crate::gate::service::Service;
 
 /// How long a service that an earlier gate left may take to show that it is well.
@@ -18,6 +20,9 @@ impl Supervisor {
     /// Goes on with the service of the release that `current` names, where one runs and is well, and
     /// ends all others; where none does, starts it.
     pub(in crate::gate) async fn inherit(self: &Rc<Self>) -> io::Result<()> {
+        // Whoever found no control socket a moment ago may have turned maintenance off in its file.
+        let tell = |words: &str| tracing::error!("{words}");
+        self.obey(maintenance::load(&self.ground.root, Timestamp::now(), tell));
         let goes_on = self.runs_anything() || self.go_on().await?;
         let mine = self.places.borrow().running.as_ref().and_then(|running| running.process());
         let mut ending = Vec::new();
