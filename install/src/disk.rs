@@ -6,6 +6,7 @@
 //! node's root, files are replaced whole: a temporary beside it, `fsync`, `rename`, `fsync` of the
 //! folder. After a power cut there is the old file or the new one.
 
+mod careful;
 mod folder;
 mod lines;
 mod usage;
@@ -22,6 +23,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use careful::open_careful;
 pub use folder::{Folder, file_type};
 pub use lines::append_line;
 pub use usage::{free_space, taken};

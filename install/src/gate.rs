@@ -14,6 +14,7 @@ mod body;
 mod control;
 mod doors;
 mod errand;
+mod guard;
 mod headers;
 mod health;
 mod history;
@@ -47,6 +48,7 @@ mod steward;
 mod stream;
 mod succession;
 mod supervisor;
+mod tasks;
 mod trial;
 mod upstream;
 mod view;
@@ -115,6 +117,9 @@ pub enum GateError {
     /// The root's path is too long for a unix socket in it.
     #[error("{} is longer than the 107 bytes that a unix socket's path may have", .0.display())]
     PathTooLong(PathBuf),
+    /// A part of the gate ended by a panic.
+    #[error("{0} failed; the service goes on, and the next gate goes on with it")]
+    PartFailed(&'static str),
     /// A file or a thread could not be had.
     #[error("{what}: {why}")]
     Io {
@@ -152,6 +157,7 @@ impl Explain for GateError {
             Self::AlreadyRunning { .. } => Exit::Busy,
             Self::Succession(error) => error.exit(),
             Self::CannotTakeOver(_) => Exit::CheckFailed,
+            Self::PartFailed(_) => Exit::Unexpected,
             Self::Io { why, .. } => Exit::of_io(why),
         }
     }
@@ -171,6 +177,9 @@ impl Explain for GateError {
             ],
             Self::Succession(error) => error.hints(),
             Self::PathTooLong(_) => vec!["use a root with a shorter path".to_owned()],
+            Self::PartFailed(_) => {
+                vec!["this is a fault of the gate's: its log says where; start it again".to_owned()]
+            }
             _ => Vec::new(),
         }
     }

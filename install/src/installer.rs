@@ -281,9 +281,17 @@ impl Installer {
         let renewal = match renewing {
             _ if !changed.is_empty() => Renewal::Files(changed),
             Renewing::Anyway => Renewal::Wanted,
+            Renewing::WhatChanged if self.is_outdated()? => Renewal::Wanted,
             Renewing::WhatChanged => Renewal::Needless,
         };
         Ok(Wishes { renewal, ..self.wishes(swap) })
+    }
+
+    /// Whether the service was started with other settings than `[service]` has now.
+    fn is_outdated(&self) -> Result<bool, Failure> {
+        let Some(mut gate) = self.node.gate()? else { return Ok(false) };
+        let running = gate.status()?.running;
+        Ok(running.is_some_and(|running| running.outdated))
     }
 
     fn wishes(&self, swap: Option<Swap>) -> Wishes<'_> {

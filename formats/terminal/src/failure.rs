@@ -63,7 +63,9 @@ pub fn run(output: &Output, program: impl FnOnce(&Output) -> Result<(), Failure>
         message: &'a str,
         hints: &'a [String],
     }
-    match program(output) {
+    let ended = program(output);
+    crate::logging::flush();
+    match ended {
         Ok(()) => ExitCode::from(Exit::Done.code()),
         Err(failure) => {
             output.error(&failure);

@@ -17,7 +17,7 @@ pub use cutover_formats::exit::Exit;
 pub use cutover_formats::spelling::nearest;
 pub use documents::documents;
 pub use failure::{Failure, run};
-pub use logging::{Verbosity, log_to_stderr};
+pub use logging::{Verbosity, log_lines_lost, log_to_stderr, panics};
 pub use output::{Output, OutputArgs, Pieces};
 pub use progress::Progress;
 pub use table::{NONE, Table};

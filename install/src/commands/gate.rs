@@ -1,6 +1,7 @@
 //! `install gate`
 
-use std::os::unix::process::CommandExt;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ pub struct Args {
     /// Return when the new gate has taken over, and leave it running
     #[arg(long, requires = "replace")]
     background: bool,
+    /// What `--background` starts: leaves its caller's session, and goes on with the log of the gate before
+    #[arg(long, requires = "replace", conflicts_with = "background", hide = true)]
+    detached: bool,
 }
 
 /// Runs the gate until it is told to end, or until another takes its place.
@@ -32,8 +36,19 @@ pub fn run(args: &Args, root: &RootArgs) -> Result<(), Failure> {
     if args.background {
         return replace_in_background(&node);
     }
+    if args.detached {
+        let left = rustix::process::setsid().map_err(std::io::Error::from);
+        let left = left.and_then(|_| std::env::set_current_dir("/"));
+        left.map_err(|error| {
+            Failure::new(Exit::Unexpected, format!("cannot leave the caller's session: {error}"))
+        })?;
+    }
     log_to_stderr(Verbosity::Normal);
-    let entrance = if args.replace { Entrance::Replace } else { Entrance::First };
+    let entrance = match args {
+        Args { detached: true, .. } => Entrance::ReplaceInBackground,
+        Args { replace: true, .. } => Entrance::Replace,
+        Args { .. } => Entrance::First,
+    };
     Ok(gate::run(&node.root, &node.settings, entrance)?)
 }
 
@@ -43,16 +58,35 @@ fn pid(root: &Root) -> Result<Option<u32>, ControlError> {
     Ok(Some(session.status()?.pid))
 }
 
-/// A gate that goes on when this process has ended; its errors are this one's.
+/// The variables that the gate of this process was started with; none where they cannot be seen.
+fn variables_of(pid: u32) -> Vec<(OsString, OsString)> {
+    let variables = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let named = variables.split(|byte| *byte == 0).filter_map(|variable| {
+        let at = variable.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (&variable[..at], &variable[at + 1..]);
+        Some((OsString::from_vec(name.to_owned()), OsString::from_vec(value.to_owned())))
+    });
+    named.collect()
+}
+
+/// A gate that goes on when this process has ended; its errors are this one's. What it keeps is of the
+/// gate before: variables, and where the log goes.
 fn replace_in_background(node: &Node) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::of_io(&error), error.to_string());
-    let mut gate = gate::myself("gate")
-        .arg("--replace")
+    let mut command = gate::myself("gate");
+    // A gate that cannot be asked is replaced all the same, if it can be.
+    if let Ok(Some(before)) = pid(&node.root) {
+        let variables = variables_of(before);
+        if !variables.is_empty() {
+            command.env_clear().envs(variables);
+        }
+    }
+    let mut gate = command
+        .args(["--replace", "--detached"])
         .arg("--root")
         .arg(node.root.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .process_group(0)
         .spawn()
         .map_err(failed)?;
     loop {
@@ -64,7 +98,8 @@ fn replace_in_background(node: &Node) -> Result<(), Failure> {
         match pid(&node.root) {
             Ok(pid) if pid == Some(gate.id()) => return Ok(()),
             // The gate that ran ends, perhaps in the middle of a word.
-            Ok(_) | Err(ControlError::Lost { .. }) => {}
+            // So does one of another version.
+            Ok(_) | Err(ControlError::Lost { .. } | ControlError::OtherVersion { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         std::thread::sleep(LOOK_AGAIN);

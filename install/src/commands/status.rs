@@ -193,6 +193,11 @@ fn describe(node: &Node, status: &Status) -> String {
         if let Some(running) = &gate.running {
             let pid = running.pid.map_or_else(String::new, |pid| format!(", process {pid}"));
             lines.push(("service", format!("{}{pid}", running.version)));
+            if running.outdated {
+                let why = "[service] in node.toml has changed since it was started: \
+                           `install apply` starts it anew with that";
+                lines.push(("settings", why.to_owned()));
+            }
         }
         lines.push(("requests", format!("{} in flight, {} waiting", gate.in_flight, gate.waiting)));
         if let Some(maintenance) = &gate.maintenance {

@@ -3,7 +3,6 @@
 //! What a command prints on stderr is thrown away, because it may repeat what it was to keep; that
 //! it failed, and how, is all that is said.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -15,8 +14,10 @@ use cutover_formats::node_toml::SecretSource;
 use cutover_formats::period::Period;
 use cutover_repository::child;
 use cutover_repository::secret::Secret;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::disk::open_careful;
 use crate::root::Root;
 
 /// Most bytes of a secret.
@@ -85,7 +86,8 @@ pub fn read(root: &Root, source: &SecretSource) -> Result<Secret, SecretError> {
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    // A pipe would be waited for.
+    let file = open_careful(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }

@@ -5,6 +5,7 @@
 //! and the gate's end does so for a moment only.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,8 +62,12 @@ impl AccessLog {
         let (lines, arrivals) = sync_channel(AHEAD);
         let builder = std::thread::Builder::new().name("access-log".to_owned());
         let (waiting, lost) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
-        let writer = Writer { files, waiting: waiting.clone(), lost: lost.clone(), well: true };
-        let writer = builder.spawn(move || writer.write(&arrivals))?;
+        let mut writer = Writer { files, waiting: waiting.clone(), lost: lost.clone(), well: true };
+        // After a panic, which costs the lines in hand, it goes on.
+        let write = move || {
+            while catch_unwind(AssertUnwindSafe(|| writer.write(&arrivals))).is_err() {}
+        };
+        let writer = builder.spawn(write)?;
         Ok(Arc::new(Self { path, lines, writer, waiting, lost }))
     }
 
@@ -114,7 +119,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(mut self, arrivals: &Receiver<Message>) {
+    fn write(&mut self, arrivals: &Receiver<Message>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut next = arrivals.recv().ok();
         while let Some(message) = next {

@@ -22,7 +22,9 @@ static WILLING: AtomicBool = AtomicBool::new(false);
 /// Does what this program was started for, if that is an errand, and tells how it ended; `None` where
 /// the program is to do its own work.
 ///
-/// `main` calls it first, before it looks at its arguments. Without it, no service can be started:
+/// `main` calls it first, before it looks at its arguments or opens anything: it closes all files that the
+/// caller had open, but for the standard streams, what systemd handed over, and what an argument names
+/// (`/dev/fd/63`). Without it, no service can be started:
 /// `gate::run` and `Installer::rehearse` say so.
 ///
 /// ```
@@ -39,6 +41,7 @@ static WILLING: AtomicBool = AtomicBool::new(false);
 #[must_use = "a program that was sent on an errand must end with it"]
 pub fn errand() -> Option<ExitCode> {
     WILLING.store(true, Ordering::Relaxed);
+    close_inherited();
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let words: Vec<&str> = words.iter().map(|word| word.to_str()).collect::<Option<_>>()?;
     let done = match words[..] {
@@ -50,6 +53,34 @@ pub fn errand() -> Option<ExitCode> {
     let done = done
         .map_err(|error| Failure::new(Exit::Unexpected, format!("install {}: {error}", words[0])));
     Some(cutover_terminal::run(&OutputArgs::default().output(), |_| done))
+}
+
+/// Closes what the caller had open beside the standard streams: a gate, a service or a command that kept
+/// a lock or a pipe of whoever started an install would keep it for long. What a service manager handed
+/// over stays, and what an argument names, as a shell's `<(…)` does.
+fn close_inherited() {
+    let handed = match env_number("LISTEN_PID") {
+        Some(pid) if pid == std::process::id() => env_number("LISTEN_FDS").unwrap_or_default(),
+        _ => 0,
+    };
+    let named: Vec<OsString> = std::env::args_os().collect();
+    let is_named = |number: u32| {
+        ["/dev/fd/", "/proc/self/fd/"].iter().any(|folder| {
+            let path = format!("{folder}{number}");
+            named.iter().any(|word| word.to_string_lossy().contains(&path))
+        })
+    };
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers: Vec<u32> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number >= 3 + handed && !is_named(*number)) {
+        // The folder's own is closed by now.
+        let _ = nix::unistd::close(number.cast_signed());
+    }
+}
+
+fn env_number(name: &str) -> Option<u32> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// This very program, to be sent on an errand, also where another one lies in its place meanwhile.

@@ -10,7 +10,6 @@ use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::launch::Asks;
@@ -92,8 +91,8 @@ pub(super) async fn stuck(process: &Process) -> String {
 async fn ask(process: &Process, within: Duration) -> io::Result<StatusCode> {
     let question = async {
         match &process.launch.address {
-            Address::Tcp(address) => get(TcpStream::connect(address).await?, process).await,
-            Address::Unix(path) => get(UnixStream::connect(path).await?, process).await,
+            Address::Tcp(address) => get(process.guard.tcp(*address).await?, process).await,
+            Address::Unix(path) => get(process.guard.unix(path).await?, process).await,
         }
     };
     timeout(within, question).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?

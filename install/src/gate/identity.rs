@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cutover_formats::digest::Digest;
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,8 @@ impl Identity {
         self.is_alive().then_some(process)
     }
 
-    fn is_alive(&self) -> bool {
+    /// Whether that very process goes on.
+    pub(super) fn is_alive(&self) -> bool {
         let same = |stat: Stat| stat.started == self.started && !stat.zombie;
         boot().is_ok_and(|boot| boot == self.boot) && stat(self.pid).is_ok_and(same)
     }
@@ -75,6 +77,12 @@ pub(super) struct Record {
     /// The rendering of its configuration that held before it was started.
     #[serde(default)]
     pub(super) config: Option<u64>,
+    /// The number of the user that runs it.
+    #[serde(default)]
+    pub(super) user: Option<u32>,
+    /// What of `node.toml` it was started with.
+    #[serde(default)]
+    pub(super) settings: Option<Digest>,
 }
 
 /// How a service ended.
@@ -95,7 +103,18 @@ impl Record {
         drain: Duration,
     ) -> Self {
         let since = Timestamp::now();
-        Self { minder, service: None, version, address, since, drain, ended: None, config: None }
+        Self {
+            minder,
+            service: None,
+            version,
+            address,
+            since,
+            drain,
+            ended: None,
+            config: None,
+            user: None,
+            settings: None,
+        }
     }
 
     fn path(&self, run: &Path) -> PathBuf {

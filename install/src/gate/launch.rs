@@ -10,6 +10,7 @@ use cutover_formats::version::Version;
 
 use super::log_files::LogFiles;
 use super::minder::{Program, Task, Who};
+use super::process::settings;
 use super::steward::{SHORTLY, Stewardship};
 use super::upstream::Address;
 use crate::placeholders::fill;
@@ -165,6 +166,7 @@ impl Launch {
             run: root.run(),
             version: self.version.to_string(),
             config: self.config,
+            settings: settings(&self.node),
             address: self.address.clone(),
             drain: self.drain,
             stop_signal: self.stop_signal,

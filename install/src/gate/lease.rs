@@ -9,6 +9,7 @@ use cutover_formats::version::Version;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use super::identity::Identity;
 use super::protocol::{Fault, SwapFigures};
 use super::supervisor::Supervisor;
 use super::view::Wish;
@@ -31,8 +32,16 @@ pub(super) struct Lease {
 #[derive(Debug)]
 struct Holder {
     pid: u32,
+    /// The process at the other end of the control socket, where this machine knows it.
+    peer: Option<Identity>,
     since: Timestamp,
     before: SwapFigures,
+}
+
+/// Why the lease is not free.
+struct Busy {
+    fault: Fault,
+    is_dead: bool,
 }
 
 impl Lease {
@@ -41,21 +50,26 @@ impl Lease {
         self.holder.borrow().as_ref().map(|holder| holder.pid)
     }
 
-    fn busy(&self) -> Option<Fault> {
+    fn busy(&self) -> Option<Busy> {
         let holder = self.holder.borrow();
-        holder.as_ref().map(|holder| Fault::Busy { pid: holder.pid, since: holder.since })
+        holder.as_ref().map(|holder| Busy {
+            fault: Fault::Busy { pid: holder.pid, since: holder.since },
+            // Its last call ends by itself, and then the lease is free.
+            is_dead: holder.peer.as_ref().is_some_and(|peer| !peer.is_alive()),
+        })
     }
 }
 
 impl Supervisor {
-    /// Gives the lease to process `pid`, after what a broken-off install left has been tidied up.
-    pub(super) async fn begin(&self, pid: u32) -> Result<(), Fault> {
+    /// Gives the lease to process `pid`, at the other end `peer`, after what a broken-off install left
+    /// has been tidied up.
+    pub(super) async fn begin(&self, pid: u32, peer: Option<Identity>) -> Result<(), Fault> {
         let patience = Instant::now() + PATIENCE;
         loop {
             let tidied = self.lease.tidied.notified();
             if let Some(busy) = self.lease.busy() {
-                if Instant::now() >= patience {
-                    return Err(busy);
+                if Instant::now() >= patience && !busy.is_dead {
+                    return Err(busy.fault);
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
             } else if self.lease.tidying.get() {
@@ -65,7 +79,7 @@ impl Supervisor {
             }
         }
         self.shared.tally.longest_wait.store(0, Ordering::Relaxed);
-        let holder = Holder { pid, since: Timestamp::now(), before: self.figures() };
+        let holder = Holder { pid, peer, since: Timestamp::now(), before: self.figures() };
         *self.lease.holder.borrow_mut() = Some(holder);
         self.outlive_predecessor().await;
         tracing::info!(pid, "an install has the gate");

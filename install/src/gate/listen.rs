@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use super::headers::Client;
 use super::proxy::Worker;
 use super::refusal::Refusals;
 use super::stream::Stream;
+use super::tasks;
 use super::view::Shared;
 use super::visit::{Silence, TICK, Visit};
 
@@ -128,8 +130,14 @@ impl Listeners {
             let builder = std::thread::Builder::new().name(format!("gate-{lane}"));
             let handle = builder.spawn(move || {
                 let _alive = alive;
-                if let Err(error) = thread.run() {
-                    tracing::error!(lane, %error, "a thread of the gate ended");
+                // Else connections would be handed to a thread that is not there.
+                match catch_unwind(AssertUnwindSafe(|| thread.run())) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::error!(lane, %error, "a thread that serves ended");
+                        tasks::fail("a thread that serves");
+                    }
+                    Err(_) => tasks::fail("a thread that serves"),
                 }
             });
             threads.push(handle.map_err(failed)?);
@@ -220,7 +228,7 @@ impl Thread {
     async fn serve(mut self) -> std::io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let open = Rc::new(Connections::new(&self.shared, self.lane));
-        tokio::task::spawn_local(end_silent_ones(Rc::downgrade(&open)));
+        tasks::spawn("what ends silent clients", end_silent_ones(Rc::downgrade(&open)));
         let farewell = loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -247,6 +255,21 @@ impl Thread {
     }
 }
 
+/// The task of each connection and its client, by a number.
+type Guests = RefCell<HashMap<u64, (Waker, Rc<Visit>)>>;
+
+/// A connection among the guests, for as long as it lasts, also where it ends by a panic.
+struct Registered<'a> {
+    guests: &'a Guests,
+    number: u64,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.guests.borrow_mut().remove(&self.number);
+    }
+}
+
 /// The connections of one thread.
 struct Connections {
     worker: Rc<Worker>,
@@ -257,8 +280,8 @@ struct Connections {
     shared: Arc<Shared>,
     lane: usize,
     closing: Cell<Option<Manner>>,
-    /// To have a connection look at `closing` and at its own silence: the task of each, by a number.
-    guests: RefCell<HashMap<u64, (Waker, Rc<Visit>)>>,
+    /// To have a connection look at `closing` and at its own silence.
+    guests: Guests,
     next: Cell<u64>,
 }
 
@@ -309,13 +332,13 @@ impl Connections {
         let mut connection = pin!(connection.with_upgrades());
         let number = self.next.replace(self.next.get() + 1);
         let mut told = false;
-        let mut registered = false;
+        let mut registered = None;
         let ended = poll_fn(|cx| {
-            if !registered {
+            registered.get_or_insert_with(|| {
                 let guest = (cx.waker().clone(), visit.clone());
                 self.guests.borrow_mut().insert(number, guest);
-                registered = true;
-            }
+                Registered { guests: &self.guests, number }
+            });
             if visit.is_over() {
                 tracing::debug!(%peer, "a client was silent for too long");
                 return Poll::Ready(Ok(()));
@@ -329,7 +352,6 @@ impl Connections {
         if let Err(error) = ended.await {
             tracing::debug!(%peer, %error, "a connection ended");
         }
-        self.guests.borrow_mut().remove(&number);
     }
 
     async fn close(

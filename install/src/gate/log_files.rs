@@ -3,12 +3,15 @@
 //! Lines are kept whole unless one is very long. What cannot be written is let go of, and told to
 //! the writer: a full disk is no reason for a service, or for requests, to stand still.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
+
+use crate::disk::open_careful;
 
 /// How far a line may reach beyond the size of a file.
 const OVERHANG: usize = 64 * 1024;
@@ -155,8 +158,8 @@ impl LogFiles {
 
     /// Opens what stands at the path now, which may be another file than before.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let file = options.create(true).append(true).mode(0o640).open(&self.path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+        let file = open_careful(&self.path, flags, Mode::from_raw_mode(0o640))?;
         self.written = file.metadata()?.len();
         self.file = Some(file);
         Ok(())

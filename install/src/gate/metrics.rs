@@ -107,6 +107,8 @@ impl Supervisor {
             connections: self.shared.doors.open() as u64,
             lines_lost: self.shared.access_log.as_ref().map_or(0, |log| log.lost()),
             turned_away: self.shared.doors.turned_away(),
+            log_lines_lost: cutover_terminal::log_lines_lost(),
+            panics: cutover_terminal::panics(),
         })
     }
 }

@@ -22,8 +22,11 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use cutover_formats::descriptor::StopSignal;
+use cutover_formats::digest::Digest;
 use cutover_terminal::{Verbosity, log_to_stderr};
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
+use rustix::process::{
+    Pid, Signal, WaitOptions, geteuid, getpid, kill_process, set_child_subreaper, wait,
+};
 use serde::{Deserialize, Serialize};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
@@ -55,6 +58,9 @@ pub(super) struct Task {
     /// The rendering of its configuration that holds.
     #[serde(default)]
     pub(super) config: Option<u64>,
+    /// What of `node.toml` it is started with.
+    #[serde(default)]
+    pub(super) settings: Option<Digest>,
     /// Where the service will be reached, for a later gate.
     pub(super) address: Address,
     /// What the service is sent when it is to end.
@@ -130,6 +136,9 @@ impl Minder {
         let me = Identity::of(getpid())?;
         let mut record = Record::new(me, task.version, task.address, task.drain);
         record.config = task.config;
+        let who = task.program.who.as_ref();
+        record.user = Some(who.map_or_else(|| geteuid().as_raw(), |who| who.uid));
+        record.settings = task.settings;
         record.save(&task.run)?;
         let started = task.program.start(output).and_then(|leader| {
             record.service = Identity::of(leader).ok();

@@ -16,12 +16,12 @@ use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
 use super::inbound::Inbound;
 use super::meter::Meter;
 use super::service_stream::{Exchange, ServiceStream};
+use super::tasks;
 use super::upstream::{Address, Upstream};
 
 /// How long a connection may have been idle and still be used.
@@ -122,12 +122,12 @@ impl Pool {
         let connected = tokio::time::timeout(CONNECT, async {
             match &self.upstream.address {
                 Address::Tcp(address) => {
-                    let stream = TcpStream::connect(address).await?;
+                    let stream = self.upstream.guard.tcp(*address).await?;
                     stream.set_nodelay(true)?;
                     handshake(stream).await
                 }
                 Address::Unix(path) => loop {
-                    match UnixStream::connect(path).await {
+                    match self.upstream.guard.unix(path).await {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             tokio::time::sleep(BACKLOG_PAUSE).await;
                         }
@@ -144,7 +144,7 @@ impl Pool {
     fn put(self: &Rc<Self>, connection: SendRequest<Inbound>, exchange: Arc<Exchange>) {
         self.idle.borrow_mut().push(Idle { connection, exchange, since: Instant::now() });
         if !self.sweeping.replace(true) {
-            tokio::task::spawn_local(sweep(Rc::downgrade(self)));
+            tasks::spawn("what closes idle connections", sweep(Rc::downgrade(self)));
         }
     }
 }

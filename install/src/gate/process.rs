@@ -8,10 +8,13 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use cutover_formats::digest::Digest;
+use cutover_formats::node_toml::NodeService;
 use jiff::Timestamp;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, geteuid};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
@@ -19,11 +22,13 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::errand::sent_to;
+use super::guard::Guard;
 use super::identity::{Record, remove};
 use super::launch::Launch;
 use super::minder::Told;
 use super::not_started::NotStarted;
 use super::pidfd::PidFd;
+use super::tasks;
 use super::upstream::Address;
 use crate::root::Root;
 
@@ -50,6 +55,10 @@ pub(super) struct Process {
     pub(super) since: Timestamp,
     /// The rendering of its configuration that held when it was started.
     pub(super) config: Option<u64>,
+    /// Connects to it, and to nobody else.
+    pub(super) guard: Arc<Guard>,
+    /// What of `node.toml` it was started with, as [`settings`] has it.
+    pub(super) settings: Option<Digest>,
     minder: Rc<PidFd>,
     exited: watch::Receiver<Option<Exited>>,
     watching: AbortHandle,
@@ -127,9 +136,10 @@ impl Process {
         let pid = pid.ok_or_else(|| io::Error::other("it has no process"))?;
         let minder = Rc::new(minder);
         let (tell, exited) = watch::channel(None);
-        let (since, config) = (record.since, record.config);
+        let (since, config, settings) = (record.since, record.config, record.settings);
+        let guard = guard(&launch, record.user);
         let (run, leader) = (root.run(), minder.clone());
-        let watching = tokio::task::spawn_local(async move {
+        let watching = tasks::spawn("what watches the service", async move {
             leader.ended().await;
             if let Some(mut child) = child {
                 drop(child.wait());
@@ -137,7 +147,18 @@ impl Process {
             tell.send_replace(Some(epitaph(&record, &run)));
         });
         let (watching, log_start) = (watching.abort_handle(), LogStart::default());
-        Ok(Self { launch, pid, since, config, minder, exited, watching, log_start })
+        Ok(Self {
+            launch,
+            pid,
+            since,
+            config,
+            guard,
+            settings,
+            minder,
+            exited,
+            watching,
+            log_start,
+        })
     }
 
     /// How it ended, if it has.
@@ -182,6 +203,25 @@ impl Process {
             Err(error) => vec![format!("({}: {error})", path.display())],
         }
     }
+}
+
+/// Who may be behind the address of a process that `user` runs, as far as that was written down.
+fn guard(launch: &Launch, user: Option<u32>) -> Arc<Guard> {
+    let guard = match &launch.node.manager {
+        Some(_) => Guard::of_manager(),
+        None => {
+            let user = user.or_else(|| launch.who.as_ref().map(|who| who.uid));
+            Guard::of_user(user.unwrap_or_else(|| geteuid().as_raw()))
+        }
+    };
+    Arc::new(guard)
+}
+
+/// What of the node's settings holds from the start of a process on, to be compared. How to change
+/// over is looked at by each install.
+pub(super) fn settings(node: &NodeService) -> Option<Digest> {
+    let node = NodeService { swap: None, ..node.clone() };
+    serde_json::to_vec(&node).ok().map(|bytes| Digest::of(&bytes))
 }
 
 impl LogStart {

@@ -2,15 +2,24 @@
 //!
 //! One JSON object a line. The client sends a [`Call`]; the gate answers with any number of
 //! `"working"` lines, one a second, so that a long call is told from a dead gate, and then one
-//! [`Reply::Done`] or [`Reply::Failed`]. Both ends are the same program of the same version, or two
-//! neighbouring ones: unknown fields are passed over.
+//! [`Reply::Done`] or [`Reply::Failed`].
+//!
+//! A conversation begins with [`Call::Hello`], by which each end tells the other which version of this
+//! protocol it speaks, and which version of Cutover it is. An end that speaks another major version says
+//! so to people, and nothing else is asked. Within a major version unknown fields are passed over, and
+//! a call that a gate does not know is answered by a [`Reply::Failed`]; whoever relies on something new
+//! looks at the minor version first. Gates before 1.0 knew no `hello`, and close the connection.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use cutover_formats::format::Format;
 use cutover_formats::version::Version;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+/// The version of this protocol.
+pub(super) const PROTOCOL: Format = Format { name: "cutover.gate", major: 1, minor: 0 };
 
 /// Most bytes of a call; a longer one ends the connection.
 pub(super) const LONGEST_CALL: u64 = 64 * 1024;
@@ -25,6 +34,8 @@ pub(super) const WORKING_EVERY: std::time::Duration = std::time::Duration::from_
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "kebab-case")]
 pub(super) enum Call {
+    /// Which version each end speaks; before all else.
+    Hello(Hello),
     /// How is everything?
     Status,
     /// Take the lease. The caller's process is named to whoever else wants it.
@@ -51,8 +62,8 @@ pub(super) enum Call {
     Abandon,
     /// Give the lease back.
     Finish,
-    /// A gate that is to come after this one asks for all that it needs. The listening socket and the
-    /// lock come along with the answer, as `SCM_RIGHTS`.
+    /// A gate that is to come after this one asks for all that it needs. The listening socket, the lock,
+    /// the control socket and where the log goes come along with the answer, as `SCM_RIGHTS`.
     HandOver { pid: u32 },
     /// It has taken over: this one lets its last clients go, and ends. Where the connection is closed
     /// then, it should hurry.
@@ -63,12 +74,34 @@ pub(super) enum Call {
     MaintenanceOff,
 }
 
+/// What each end says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Hello {
+    /// Its version of this protocol, as [`PROTOCOL`] is written.
+    pub(super) protocol: String,
+    /// Its version of Cutover, for people.
+    pub(super) program: String,
+}
+
+impl Hello {
+    /// What this program says of itself.
+    pub(super) fn mine() -> Self {
+        Self { protocol: PROTOCOL.to_string(), program: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+}
+
 impl Call {
+    /// Whether it changes nothing.
+    pub(super) fn only_asks(&self) -> bool {
+        matches!(self, Self::Hello(_) | Self::Status)
+    }
+
     /// Whether only the holder of the lease may ask for it.
     pub(super) fn needs_lease(&self) -> bool {
         !matches!(
             self,
-            Self::Status
+            Self::Hello(_)
+                | Self::Status
                 | Self::Begin { .. }
                 | Self::HandOver { .. }
                 | Self::MaintenanceOn(_)
@@ -93,6 +126,8 @@ pub(super) enum Reply {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
+    /// What the gate says of itself.
+    Hello(Hello),
     /// Nothing to tell.
     Nothing,
     /// How long it took.
@@ -236,6 +271,9 @@ pub struct Running {
     /// The rendering of its configuration that held when its process was started, by its number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<u64>,
+    /// Whether `[service]` in `node.toml` says something else now than when its process was started.
+    #[serde(default)]
+    pub outdated: bool,
 }
 
 /// What a swap cost, from `begin` to `finish`.

@@ -299,9 +299,11 @@ impl Worker {
     }
 
     fn readiness(&self) -> Readiness {
-        match self.route().view.way {
-            Way::Open(_) => Readiness::Ready,
-            Way::Hold | Way::Backoff => Readiness::NotReady,
+        match &self.route().view.way {
+            Way::Open(upstream) if upstream.is_open() && self.shared.heartbeat.is_felt() => {
+                Readiness::Ready
+            }
+            Way::Open(_) | Way::Hold | Way::Backoff => Readiness::NotReady,
         }
     }
 

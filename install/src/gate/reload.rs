@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::GateError;
 use super::answer::{PageError, Pages};
 use super::supervisor::Supervisor;
+use super::tasks;
 use crate::node::Node;
 use crate::root::Root;
 
@@ -25,7 +26,7 @@ pub(super) fn pages(root: &Root, settings: &Gate) -> Result<Pages, PageError> {
 pub(super) fn start(supervisor: &Rc<Supervisor>) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let supervisor = supervisor.clone();
-    tokio::task::spawn_local(async move {
+    tasks::spawn("what reads settings anew", async move {
         while hangup.recv().await.is_some() {
             supervisor.manager.tell_reloading();
             match reload(&supervisor) {

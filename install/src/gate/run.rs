@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,10 +22,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::access_log::AccessLog;
 use super::listen::{self, Farewell, Listeners, Manner};
 use super::log_files::LogFiles;
-use super::service::Ground;
+use super::protocol::Fault;
+use super::service::{Ground, Source};
 use super::succession::{self, Estate, Inheritance, Predecessor};
 use super::supervisor::{LAST_REQUESTS, Supervisor, first_view};
-use super::view::Shared;
+use super::tasks;
+use super::view::{HEARTBEAT, Shared};
 use super::{
     GateError, activation, control, history, identity, maintenance, metrics, notify, record, reload,
 };
@@ -40,6 +43,8 @@ pub enum Entrance {
     First,
     /// It takes the place of the gate that runs, if one does.
     Replace,
+    /// The same, and its log goes where that of the gate before went: whoever started it goes away.
+    ReplaceInBackground,
 }
 
 /// Runs the gate of `root` until SIGTERM or SIGINT, then drains, stops the service and returns; or
@@ -58,6 +63,7 @@ pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), G
     let ground = Ground {
         root: root.clone(),
         node: RefCell::new(settings.service.clone()),
+        source: Source::File,
         lanes: listen::lanes(),
         serial: Cell::new(0),
     };
@@ -65,23 +71,23 @@ pub fn run(root: &Root, settings: &NodeToml, entrance: Entrance) -> Result<(), G
     let shared = Arc::new(Shared::new(gate, pages, log.clone(), listen::lanes(), view));
     shared.assets.restock(root);
     let runtime = LocalRuntime::new().map_err(|why| GateError::at(root.path(), why))?;
-    runtime.block_on(async {
+    let lived = runtime.block_on(async {
         let failed = |why| GateError::at(root.path(), why);
         // From here on there may be a service, which is not left behind.
         let told = Told::listen().map_err(failed)?;
         let supervisor = Supervisor::new(ground, shared, estate, address);
         let tell = |words: &str| tracing::error!("{words}");
+        tasks::spawn("the heartbeat", beat(supervisor.shared.clone()));
         supervisor.obey(maintenance::load(root, Timestamp::now(), tell));
         let (listeners, control) = begin(&supervisor, before).await?;
-        live(&supervisor, listeners, control, told).await;
-        Ok::<_, GateError>(())
-    })?;
+        live(&supervisor, listeners, control, told).await
+    });
     // Whatever this gate had is another's by then, also where its log stands still.
     drop(runtime);
     if let Some(log) = log {
         log.end();
     }
-    Ok(())
+    lived
 }
 
 fn access_log(root: &Root, settings: &Gate) -> Result<Option<Arc<AccessLog>>, GateError> {
@@ -100,9 +106,11 @@ fn settle_in(
 ) -> Result<(Estate, Option<Before>), GateError> {
     let inherited = match entrance {
         Entrance::First => None,
-        Entrance::Replace => succession::inherit(root).map_err(GateError::Succession)?,
+        Entrance::Replace | Entrance::ReplaceInBackground => {
+            succession::inherit(root).map_err(GateError::Succession)?
+        }
     };
-    let Some(Inheritance { estate, healthy, predecessor }) = inherited else {
+    let Some(Inheritance { estate, healthy, predecessor, log }) = inherited else {
         let lock = lock(root)?;
         let records = [history::path(root), root.maintenance()];
         let swept = records.iter().try_for_each(|record| record::sweep(record));
@@ -117,13 +125,16 @@ fn settle_in(
         // Its place is another one from now on.
         estate.listener.replace(Some(listen::bind(listen)?));
     }
-    Ok((estate, Some(Before { healthy, predecessor })))
+    let log = log.filter(|_| entrance == Entrance::ReplaceInBackground);
+    Ok((estate, Some(Before { healthy, predecessor, log })))
 }
 
 /// The gate that runs until this one has taken over.
 struct Before {
     healthy: Option<Version>,
     predecessor: Predecessor,
+    /// Where the log goes from the moment on at which this gate has taken over.
+    log: Option<OwnedFd>,
 }
 
 /// From the first look around to the first request.
@@ -132,41 +143,69 @@ async fn begin(
     before: Option<Before>,
 ) -> Result<(Listeners, UnixListener), GateError> {
     let root = &supervisor.ground.root;
-    let bind = || control::bind(&root.control()).map_err(|why| GateError::at(&root.control(), why));
-    let control = match &before {
-        // Its control socket goes on until everything else is at hand.
-        Some(before) => supervisor.succeed(before.healthy.as_ref()).await.map(|()| None)?,
+    match &before {
+        Some(before) => supervisor.succeed(before.healthy.as_ref()).await?,
         None => {
-            let control = bind()?;
+            bind_control(supervisor)?;
             supervisor.inherit().await.map_err(|why| GateError::at(&root.run(), why))?;
-            Some(control)
         }
-    };
+    }
     let listeners = match &*supervisor.estate.listener.borrow() {
         Some(listener) => Listeners::start(listener, &supervisor.shared)?,
         None => return Err(GateError::at(root.path(), io::ErrorKind::NotConnected.into())),
     };
-    let control = control.map_or_else(bind, Ok)?;
     let pid = std::process::id();
     let mut ready = "READY=1".to_owned();
-    if let Some(Before { predecessor, .. }) = before {
-        // One that died in this moment has left its place all the same.
-        if let Err(error) = predecessor.dismiss() {
-            tracing::warn!(%error, "lost the gate that was here before");
+    if let Some(Before { predecessor, log, .. }) = before {
+        if supervisor.estate.control.borrow().is_none() {
+            bind_control(supervisor)?;
         }
+        // One that was killed leaves its socket; one that ended in order has ended the service, too.
+        let ended =
+            || Fault::OutOfTurn("it has ended meanwhile, and its service with it".to_owned());
+        let there = || root.control().symlink_metadata().is_ok();
+        let left = predecessor.dismiss().and_then(|()| there().then_some(()).ok_or_else(ended));
+        if let Err(fault) = left {
+            // All that it was about to hand over is the other's, or nobody's.
+            supervisor.withdraw();
+            let limit = supervisor.drain_limit();
+            listeners.drain(Farewell { limit, manner: Manner::Brisk }).await;
+            return Err(GateError::Succession(fault.into()));
+        }
+        if let Some(log) = log {
+            nix::unistd::dup2_stderr(log).map_err(|why| GateError::at(root.path(), why.into()))?;
+        }
+        supervisor.withdraw_offer();
         *supervisor.predecessor.borrow_mut() = Some(predecessor);
         supervisor.inherit().await.map_err(|why| GateError::at(&root.run(), why))?;
         ready = format!("MAINPID={pid}\nREADY=1");
     }
-    let signed = sign(&supervisor.estate.lock);
-    signed.map_err(|why| GateError::at(&root.gate_lock(), why))?;
+    sign(&supervisor.estate).map_err(|why| GateError::at(&root.gate_lock(), why))?;
+    let control = control_socket(supervisor).map_err(|why| GateError::at(&root.control(), why))?;
     reload::start(supervisor).map_err(|why| GateError::at(root.path(), why))?;
     tracing::info!(address = %supervisor.listen, pid, "the gate listens");
     supervisor.manager.tell(&ready);
     if let Some(period) = notify::watchdog() {
-        tokio::task::spawn_local(sign_of_life(supervisor.clone(), period / 2));
+        tasks::spawn("the watchdog", sign_of_life(supervisor.clone(), period / 2));
     }
     Ok((listeners, control))
+}
+
+/// Makes the control socket, in place of one that is there.
+fn bind_control(supervisor: &Supervisor) -> Result<(), GateError> {
+    let path = supervisor.ground.root.control();
+    let control = control::bind(&path).map_err(|why| GateError::at(&path, why))?;
+    supervisor.estate.control.replace(Some(control));
+    Ok(())
+}
+
+/// The control socket, to be served on.
+fn control_socket(supervisor: &Supervisor) -> io::Result<UnixListener> {
+    let control = supervisor.estate.control.borrow();
+    let control = control.as_ref().ok_or(io::ErrorKind::NotConnected)?.try_clone()?;
+    // Whoever connects is told from here on that this process is at the other end.
+    rustix::net::listen(&control, control::BACKLOG)?;
+    UnixListener::from_std(control)
 }
 
 /// Being told to end.
@@ -194,20 +233,28 @@ async fn live(
     listeners: Listeners,
     control: UnixListener,
     mut told: Told,
-) {
-    let serving = tokio::task::spawn_local(control::serve(control, supervisor.clone()));
+) -> Result<(), GateError> {
+    let serving = tasks::spawn("the control socket", control::serve(control, supervisor.clone()));
     let numbers = supervisor
         .shared
         .settings
         .metrics
-        .map(|address| tokio::task::spawn_local(metrics::serve(address, supervisor.clone())));
+        .map(|address| tasks::spawn("metrics", metrics::serve(address, supervisor.clone())));
     let name = tokio::select! {
-        name = told.ending() => name,
+        biased;
+        // Whoever is told to end at the same moment has nothing any more that it could end.
         () = supervisor.succession.notified() => {
             serving.abort();
             numbers.iter().for_each(tokio::task::JoinHandle::abort);
-            leave(supervisor, listeners).await;
-            return;
+            supervisor.estate.let_go();
+            leave(supervisor, listeners, told).await;
+            return Ok(());
+        }
+        name = told.ending() => name,
+        part = tasks::failed() => {
+            serving.abort();
+            give_up(supervisor, listeners).await;
+            return Err(GateError::PartFailed(part));
         }
     };
     serving.abort();
@@ -215,20 +262,34 @@ async fn live(
     supervisor.manager.tell("STOPPING=1");
     tracing::info!(?limit, "drain: got {name}, letting requests in flight finish");
     supervisor.close();
-    // Else clients would go on knocking where nobody opens.
+    // Else clients and installers would go on knocking where nobody opens.
     supervisor.estate.listener.take();
+    supervisor.estate.control.take();
     listeners.drain(Farewell { limit, manner: Manner::Brisk }).await;
     supervisor.outlive_predecessor().await;
     supervisor.end_all().await;
+    // Only whoever has the lock makes one there, so that it is this gate's own.
     identity::remove(&supervisor.ground.root.control());
     tracing::info!("the gate has ended");
+    Ok(())
+}
+
+/// What is left of this gate lets its last requests finish, and leaves the service to the next gate.
+async fn give_up(supervisor: &Supervisor, listeners: Listeners) {
+    supervisor.estate.listener.take();
+    supervisor.estate.control.take();
+    let limit = supervisor.drain_limit();
+    listeners.drain(Farewell { limit, manner: Manner::Brisk }).await;
 }
 
 /// Another gate has taken over, also the service: this one ends with its last request.
-async fn leave(supervisor: &Supervisor, listeners: Listeners) {
+async fn leave(supervisor: &Supervisor, listeners: Listeners, mut told: Told) {
     tracing::info!("drain: another gate has taken over");
     let hurry = async {
-        supervisor.succession.notified().await;
+        tokio::select! {
+            () = supervisor.succession.notified() => {}
+            _ = told.ending() => {}
+        }
         tokio::time::sleep(supervisor.drain_limit()).await;
     };
     tokio::select! {
@@ -247,6 +308,14 @@ fn listener(wanted: SocketAddr) -> Result<TcpListener, GateError> {
     match handed.local_addr().map_err(GateError::Activation)? {
         address if address == wanted => Ok(handed),
         handed => Err(GateError::Elsewhere { handed, wanted }),
+    }
+}
+
+/// Tells threads that serve that the one that decides what runs goes on.
+async fn beat(shared: Arc<Shared>) {
+    loop {
+        shared.heartbeat.beat();
+        tokio::time::sleep(HEARTBEAT).await;
     }
 }
 
@@ -278,7 +347,9 @@ fn lock(root: &Root) -> Result<File, GateError> {
 }
 
 /// Says in the lock who holds it. The file may be open in another gate, at another place.
-fn sign(lock: &File) -> io::Result<()> {
+fn sign(estate: &Estate) -> io::Result<()> {
+    let lock = estate.lock.borrow();
+    let lock = lock.as_ref().ok_or(io::ErrorKind::NotConnected)?;
     lock.set_len(0)?;
     lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
 }

@@ -29,6 +29,7 @@ use super::protocol::Fault;
 use super::upstream::{Address, Upstream};
 use super::view::Supply;
 use crate::configure::rendering;
+use crate::node::{Node, NodeError};
 use crate::root::Root;
 
 /// Pauses before a service that ended by itself is started again: the first and the longest.
@@ -63,10 +64,42 @@ pub(super) struct Ground {
     pub(super) root: Root,
     /// What the node says of services, as of the last look.
     pub(super) node: RefCell<NodeService>,
+    /// Whether it is looked at again.
+    pub(super) source: Source,
     /// Threads that will send requests.
     pub(super) lanes: usize,
     /// Numbers unix sockets.
     pub(super) serial: Cell<u64>,
+}
+
+/// Where it is said what the node adds to a release's own service settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// In the root's `node.toml`, which may change.
+    File,
+    /// It was said once and for all.
+    Given,
+}
+
+impl Ground {
+    /// What the node says of services now. Where `node.toml` cannot be read, what it said before holds
+    /// on: a service that ended is not left down for a slip in that file.
+    pub(super) fn settings(&self) -> NodeService {
+        match self.look() {
+            Ok(Some(now)) => *self.node.borrow_mut() = now,
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "what [service] said before holds on"),
+        }
+        self.node.borrow().clone()
+    }
+
+    /// What `node.toml` says of services at this moment; `None` where it has no say.
+    pub(super) fn look(&self) -> Result<Option<NodeService>, NodeError> {
+        match self.source {
+            Source::File => Ok(Some(Node::open(self.root.path())?.settings.service)),
+            Source::Given => Ok(None),
+        }
+    }
 }
 
 impl Service {
@@ -148,8 +181,7 @@ impl Service {
     /// that nobody knew of would run for ever.
     pub(super) async fn start(self: &Rc<Self>, ground: &Ground) -> Result<(), Fault> {
         let cannot = |error: io::Error| NotStarted::from(error).fault(self.version());
-        // Not borrowed across the wait for the start.
-        let node = ground.node.borrow().clone();
+        let node = ground.settings();
         let who = Who::look_up(node.user.as_deref(), node.group.as_deref()).map_err(cannot)?;
         let address = self.address(ground, &node, who.as_ref()).map_err(cannot)?;
         let config = rendering::number(&ground.root, self.version())
@@ -179,7 +211,9 @@ impl Service {
     /// Takes on the process of an earlier gate, if it still lives.
     pub(super) fn adopt(&self, ground: &Ground, record: &Record) -> Option<Rc<Process>> {
         let node = ground.node.borrow();
-        let launch = self.recipe.launch(&ground.root, &node, None, record.address.clone());
+        // For records that do not say whom it runs as.
+        let who = Who::look_up(node.user.as_deref(), node.group.as_deref()).ok().flatten();
+        let launch = self.recipe.launch(&ground.root, &node, who, record.address.clone());
         let process = Rc::new(Process::adopt(launch, record, &ground.root)?);
         *self.process.borrow_mut() = Some(process.clone());
         Some(process)
@@ -212,6 +246,7 @@ impl Service {
         let answer_within = process.launch.node.answer_within;
         Upstream::new(self.version().clone(), address, ground.lanes)
             .that_answers_within(answer_within.map(Period::as_duration))
+            .guarded_by(process.guard.clone())
     }
 
     /// Watches over its `process`, healthy `since` then, for as long as its release says; else says
@@ -292,7 +327,7 @@ impl Service {
         let path = loop {
             let number = ground.serial.replace(ground.serial.get() + 1);
             let path = folder.join(format!("{}-{number}.sock", self.version()));
-            if !path.exists() {
+            if path.symlink_metadata().is_err() {
                 break path;
             }
         };

@@ -6,15 +6,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cutover_formats::exit::{Exit, Explain};
+use cutover_formats::format::UnknownFormat;
 use cutover_formats::version::Version;
 use jiff::Timestamp;
 
-use super::protocol::{Call, Fault, LONGEST_REPLY, Maintenance, Outcome, Reply, WORKING_EVERY};
-use super::protocol::{GateStatus, SwapFigures};
+use super::protocol::{Call, Fault, Hello, Outcome, Reply};
+use super::protocol::{GateStatus, Maintenance, SwapFigures};
+use super::protocol::{LONGEST_REPLY, PROTOCOL, WORKING_EVERY};
 use crate::root::Root;
 
 /// A gate that is alive says something every second.
 const SILENCE: Duration = Duration::from_secs(10 * WORKING_EVERY.as_secs());
+
+/// How often a gate that closes the connection at once is greeted again.
+const GREETINGS: usize = 3;
 
 /// A conversation with the node's gate.
 ///
@@ -64,6 +69,17 @@ pub enum ControlError {
     /// A file that the gate needs could not be read or written.
     #[error("the gate: {0}")]
     Failed(String),
+    /// The gate speaks another version of the protocol than this program.
+    #[error(
+        "the gate that runs is {gate}, and this is Cutover {}: they do not understand each other",
+        env!("CARGO_PKG_VERSION")
+    )]
+    OtherVersion {
+        /// What the gate is, for people.
+        gate: String,
+        /// Which of the two is to be replaced.
+        older: Older,
+    },
     /// The gate went away, or went silent, in the middle of the conversation.
     #[error("lost the gate at {socket}: {why}")]
     Lost {
@@ -72,6 +88,15 @@ pub enum ControlError {
         /// What happened.
         why: io::Error,
     },
+}
+
+/// Which of a gate and a program that talks to it is the older one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Older {
+    /// The gate.
+    Gate,
+    /// The program.
+    Program,
 }
 
 impl ControlError {
@@ -98,6 +123,7 @@ impl Explain for ControlError {
             Self::Busy { .. } => Exit::Busy,
             Self::CannotStart { node: Some(exit), .. } => *exit,
             Self::Unhealthy { .. } | Self::CannotStart { .. } => Exit::CheckFailed,
+            Self::OtherVersion { .. } => Exit::Usage,
             Self::Refused(_) | Self::Failed(_) | Self::Lost { .. } => Exit::Unexpected,
         }
     }
@@ -107,6 +133,17 @@ impl Explain for ControlError {
             Self::Busy { .. } => vec!["wait for it to end, then try again".to_owned()],
             Self::Unhealthy { log_tail, .. } if !log_tail.is_empty() => {
                 vec![format!("its last words:\n  {}", log_tail.join("\n  "))]
+            }
+            Self::OtherVersion { older: Older::Gate, .. } => vec![
+                "nothing was changed; `install gate --replace --background` puts a gate of this \
+                 version in its place without losing a request, then try again"
+                    .to_owned(),
+            ],
+            Self::OtherVersion { older: Older::Program, .. } => {
+                vec![
+                    "nothing was changed; use the `install` that the gate was started with"
+                        .to_owned(),
+                ]
             }
             Self::Lost { .. } => {
                 vec!["see the gate's log; a gate that starts returns to `current`".to_owned()]
@@ -244,26 +281,8 @@ impl Session {
     }
 
     fn call(&mut self, call: &Call) -> Result<Outcome, ControlError> {
-        let reply = self.converse(call).map_err(|why| self.lost(why))?;
+        let reply = converse(&mut self.stream, call).map_err(|why| self.lost(why))?;
         reply.map_err(ControlError::from)
-    }
-
-    fn converse(&mut self, call: &Call) -> io::Result<Result<Outcome, Fault>> {
-        let mut line = serde_json::to_vec(call)?;
-        line.push(b'\n');
-        self.stream.get_mut().write_all(&line)?;
-        loop {
-            line.clear();
-            (&mut self.stream).take(LONGEST_REPLY).read_until(b'\n', &mut line)?;
-            if line.last() != Some(&b'\n') {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            match serde_json::from_slice(&line)? {
-                Reply::Working => {}
-                Reply::Done(outcome) => return Ok(Ok(outcome)),
-                Reply::Failed(fault) => return Ok(Err(fault)),
-            }
-        }
     }
 
     fn confused(&self, outcome: &Outcome) -> ControlError {
@@ -275,8 +294,70 @@ impl Session {
     }
 }
 
-/// The control socket of the gate of `root`; `None` where none is running.
+/// The control socket of the gate of `root`, which speaks this program's protocol; `None` where none is
+/// running.
 pub(super) fn reach(root: &Root) -> Result<Option<UnixStream>, ControlError> {
+    for _ in 0..GREETINGS {
+        let Some(stream) = reach_any(root)? else { return Ok(None) };
+        match greet(&stream) {
+            Ok(Ok(gate)) => return understood(&gate).map(|()| Some(stream)),
+            Ok(Err(fault)) => return Err(fault.into()),
+            // It has ended, or another gate has taken its place; or it knows no `hello`, and goes on.
+            Err(why) if is_end(&why) => {}
+            Err(why) => return Err(ControlError::lost(&root.control(), why)),
+        }
+    }
+    let gate = "older than its control protocol 1.0".to_owned();
+    Err(ControlError::OtherVersion { gate, older: Older::Gate })
+}
+
+fn is_end(why: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(why.kind(), UnexpectedEof | ConnectionReset | BrokenPipe)
+}
+
+/// Says who this is; what the gate says to that. It says nothing more before it is asked.
+fn greet(stream: &UnixStream) -> io::Result<Result<Hello, Fault>> {
+    let said = converse(&mut BufReader::new(stream.try_clone()?), &Call::Hello(Hello::mine()))?;
+    Ok(match said {
+        Ok(Outcome::Hello(gate)) => Ok(gate),
+        Ok(other) => Err(Fault::OutOfTurn(format!("it answered something else: {other:?}"))),
+        Err(fault) => Err(fault),
+    })
+}
+
+fn understood(gate: &Hello) -> Result<(), ControlError> {
+    let older = match PROTOCOL.accept(&gate.protocol) {
+        Ok(()) => return Ok(()),
+        Err(UnknownFormat::Newer { .. }) => Older::Program,
+        Err(UnknownFormat::Other { .. }) => Older::Gate,
+    };
+    let Hello { program, protocol } = gate;
+    let gate = format!("of Cutover {program} and speaks `{protocol}`");
+    Err(ControlError::OtherVersion { gate, older })
+}
+
+/// Asks for `call`, and waits until it is done or has failed.
+fn converse(stream: &mut BufReader<UnixStream>, call: &Call) -> io::Result<Result<Outcome, Fault>> {
+    let mut line = serde_json::to_vec(call)?;
+    line.push(b'\n');
+    stream.get_mut().write_all(&line)?;
+    loop {
+        line.clear();
+        stream.take(LONGEST_REPLY).read_until(b'\n', &mut line)?;
+        if line.last() != Some(&b'\n') {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match serde_json::from_slice(&line)? {
+            Reply::Working => {}
+            Reply::Done(outcome) => return Ok(Ok(outcome)),
+            Reply::Failed(fault) => return Ok(Err(fault)),
+        }
+    }
+}
+
+/// The control socket of the gate of `root`, of whatever version; `None` where none is running.
+pub(super) fn reach_any(root: &Root) -> Result<Option<UnixStream>, ControlError> {
     let socket = root.control();
     let reached = UnixStream::connect(&socket).and_then(|stream| {
         stream.set_read_timeout(Some(SILENCE))?;
@@ -290,5 +371,62 @@ pub(super) fn reach(root: &Root) -> Result<Option<UnixStream>, ControlError> {
             Ok(None)
         }
         reached => reached.map(Some).map_err(|why| ControlError::lost(&socket, why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    /// What `install` says where a gate answers its first line so; `None` is one that hangs up.
+    fn meets(answer: Option<&'static str>) -> ControlError {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path().to_path_buf());
+        std::fs::create_dir(root.run()).unwrap();
+        let gate = UnixListener::bind(root.control()).unwrap();
+        let answering = std::thread::spawn(move || {
+            let mut line = String::new();
+            for _ in 0..if answer.is_some() { 1 } else { GREETINGS } {
+                let (stream, _) = gate.accept().unwrap();
+                line.clear();
+                BufReader::new(&stream).read_line(&mut line).unwrap();
+                if let Some(answer) = answer {
+                    (&stream).write_all(answer.as_bytes()).unwrap();
+                }
+            }
+            (line, gate)
+        });
+        let error = Session::connect(&root).unwrap_err();
+        let (line, _gate) = answering.join().unwrap();
+        assert!(line.contains("\"call\":\"hello\",\"protocol\":\"cutover.gate/1."), "{line}");
+        error
+    }
+
+    #[test]
+    fn another_version_is_called_so() {
+        let older = |error: &ControlError| match error {
+            ControlError::OtherVersion { older, .. } => *older,
+            error => panic!("{error}"),
+        };
+        let error = meets(None);
+        assert_eq!((older(&error), error.exit()), (Older::Gate, Exit::Usage));
+        assert!(error.to_string().starts_with("the gate that runs is older than"), "{error}");
+        assert!(error.hints()[0].contains("--replace"), "{:?}", error.hints());
+        let next =
+            "{\"done\":{\"hello\":{\"protocol\":\"cutover.gate/2.0\",\"program\":\"9.1.0\"}}}\n";
+        let error = meets(Some(next));
+        assert_eq!(older(&error), Older::Program);
+        assert!(error.to_string().contains("of Cutover 9.1.0"), "{error}");
+    }
+
+    #[test]
+    fn a_later_minor_version_is_understood() {
+        let gate = Hello { protocol: "cutover.gate/1.7".to_owned(), program: String::new() };
+        assert!(understood(&gate).is_ok());
+        // What it says beside what is known here is passed over.
+        let text = "{\"call\":\"hello\",\"protocol\":\"x\",\"program\":\"y\",\"sites\":[\"a\"]}";
+        let hello = Hello { protocol: "x".to_owned(), program: "y".to_owned() };
+        assert_eq!(serde_json::from_str::<Call>(text).unwrap(), Call::Hello(hello));
     }
 }

@@ -1,11 +1,14 @@
 //! One gate takes another's place without a request being lost: `install gate --replace`.
 //!
-//! The successor asks the running gate, on its control socket, for the listening socket and the lock
-//! (which is never let go of, so that no third gate comes between). It goes on with the service by
+//! The successor asks the running gate, on its control socket, for what only one gate can have: the
+//! listening socket, the lock (which is never let go of, so that no third gate comes between) and the
+//! control socket itself, so that at no moment an installer finds no gate. It goes on with the service by
 //! the [record](super::identity::Record) that its minder wrote, asks it for its health, and begins to
-//! accept, while the other still does. Only then it says so; from there on the predecessor accepts
-//! nothing, answers what it has with `Connection: close`, and ends with its last request. Up to that
-//! word the predecessor goes on as if nothing had been, should the successor fail.
+//! accept, while the other still does. Only then it says so, and whether the predecessor agrees decides
+//! who has the service and all the rest from there on. One that agrees lets go of everything, answers
+//! what it has with `Connection: close`, and ends with its last request. One that is ending by then
+//! refuses, and the successor ends without touching anything. One that is dead has left its place. Up
+//! to that word the predecessor goes on as if nothing had been, should the successor fail.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -13,7 +16,8 @@ use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
 
 use cutover_formats::version::Version;
 use rustix::net::sockopt::socket_peercred;
@@ -21,13 +25,18 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
-use rustix::process::Pid;
 use tokio::io::{AsyncWriteExt, Interest};
 
-use super::pidfd::PidFd;
+use super::identity::Identity;
 use super::protocol::{Call, Fault, Outcome, Reply};
-use super::session::{ControlError, reach};
+use super::session::{ControlError, reach, reach_any};
 use crate::root::Root;
+
+/// How long a process that has closed its sockets may take to be seen to have ended.
+const DYING: Duration = Duration::from_secs(5);
+
+/// How often it is looked.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Most bytes of its answer.
 const LONGEST: usize = 64 * 1024;
@@ -37,14 +46,24 @@ const LONGEST: usize = 64 * 1024;
 pub(super) struct Estate {
     /// Where clients knock, until the gate ends.
     pub(super) listener: RefCell<Option<TcpListener>>,
+    /// Where installers knock.
+    pub(super) control: RefCell<Option<UnixListener>>,
     /// One gate per root.
-    pub(super) lock: File,
+    pub(super) lock: RefCell<Option<File>>,
 }
 
 impl Estate {
-    /// Both.
+    /// What a gate begins with.
     pub(super) fn new(listener: TcpListener, lock: File) -> Self {
-        Self { listener: RefCell::new(Some(listener)), lock }
+        let (listener, lock) = (RefCell::new(Some(listener)), RefCell::new(Some(lock)));
+        Self { listener, control: RefCell::default(), lock }
+    }
+
+    /// Lets go of all of it: it is another gate's, or nobody's should that die.
+    pub(super) fn let_go(&self) {
+        self.listener.take();
+        self.control.take();
+        self.lock.take();
     }
 
     /// Where clients knock.
@@ -58,7 +77,7 @@ impl Estate {
 #[derive(Debug)]
 pub(super) struct Predecessor {
     stream: UnixStream,
-    pid: Pid,
+    process: Identity,
 }
 
 /// An estate that was handed over, and by whom.
@@ -70,40 +89,72 @@ pub(super) struct Inheritance {
     pub(super) healthy: Option<Version>,
     /// Who goes on until it is told.
     pub(super) predecessor: Predecessor,
+    /// Where its log goes, where it says so.
+    pub(super) log: Option<OwnedFd>,
 }
 
-/// Asks the gate that runs for `root` to hand over; `None` where none runs.
+/// Asks the gate that runs for `root` to hand over; `None` where none runs, or dies just then.
 pub(super) fn inherit(root: &Root) -> Result<Option<Inheritance>, ControlError> {
-    let Some(stream) = reach(root)? else { return Ok(None) };
+    let reached = match reach(root) {
+        // It takes this one to get rid of it.
+        Err(ControlError::OtherVersion { .. }) => reach_any(root)?,
+        reached => reached?,
+    };
+    let Some(stream) = reached else { return Ok(None) };
     let lost = |why| ControlError::lost(&root.control(), why);
     let pid = socket_peercred(&stream).map_err(|errno| lost(errno.into()))?.pid;
-    let predecessor = Predecessor { stream, pid };
+    let Ok(process) = Identity::of(pid) else { return Ok(None) };
+    let predecessor = Predecessor { stream, process };
     let call = Call::HandOver { pid: std::process::id() };
-    let (outcome, files) = predecessor.call(&call).map_err(lost)?;
+    let (outcome, files) = match predecessor.call(&call) {
+        Err(_) if predecessor.dies() => return Ok(None),
+        called => called.map_err(lost)?,
+    };
     let Outcome::Estate { healthy } = outcome? else {
         return Err(lost(io::ErrorKind::InvalidData.into()));
     };
-    let Ok([listener, lock]) = <[OwnedFd; 2]>::try_from(files) else {
+    let mut files = files.into_iter();
+    let (Some(listener), Some(lock)) = (files.next(), files.next()) else {
         return Err(lost(io::Error::other("its sockets did not come along")));
     };
     let estate = Estate::new(listener.into(), lock.into());
-    Ok(Some(Inheritance { estate, healthy, predecessor }))
+    // Gates before 1.0 of the protocol keep these to themselves.
+    estate.control.replace(files.next().map(UnixListener::from));
+    Ok(Some(Inheritance { estate, healthy, predecessor, log: files.next() }))
 }
 
 impl Predecessor {
-    /// Has it let its last clients go.
-    pub(super) fn dismiss(&self) -> io::Result<()> {
-        match self.call(&Call::TakenOver)? {
-            (Ok(_), _) => Ok(()),
-            (Err(fault), _) => Err(io::Error::other(fault.to_string())),
+    /// Has it leave its place to this gate, and let its last clients go; an error where it does not, and
+    /// goes on or ends with all that it has.
+    pub(super) fn dismiss(&self) -> Result<(), Fault> {
+        let mut called = self.call(&Call::TakenOver);
+        // One that stands still has not decided yet, and only one gate may go on.
+        while called.as_ref().is_err_and(|why| why.kind() == io::ErrorKind::WouldBlock)
+            && self.process.is_alive()
+        {
+            called = self.reply();
         }
+        match called {
+            Ok((outcome, _)) => outcome.map(drop),
+            Err(_) if self.dies() => Ok(()),
+            Err(why) => Err(Fault::Io(format!("the gate that runs did not answer: {why}"))),
+        }
+    }
+
+    /// Whether it is dead, or so a moment later: its sockets are closed before that can be seen.
+    fn dies(&self) -> bool {
+        let deadline = Instant::now() + DYING;
+        while self.process.is_alive() && Instant::now() < deadline {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        !self.process.is_alive()
     }
 
     /// Waits until its last request has ended, with which it should hurry now.
     pub(super) async fn ended(self) {
         drop(self.stream);
         // One that is gone already cannot be opened.
-        if let Ok(process) = PidFd::open(self.pid) {
+        if let Some(process) = self.process.open() {
             process.ended().await;
         }
     }
@@ -112,6 +163,10 @@ impl Predecessor {
         let mut line = serde_json::to_vec(call)?;
         line.push(b'\n');
         (&self.stream).write_all(&line)?;
+        self.reply()
+    }
+
+    fn reply(&self) -> io::Result<(Result<Outcome, Fault>, Vec<OwnedFd>)> {
         let (mut files, mut text) = (Vec::new(), Vec::new());
         loop {
             while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
@@ -130,7 +185,7 @@ impl Predecessor {
 /// What came, and the files that came along.
 fn receive(stream: &UnixStream, text: &mut Vec<u8>, files: &mut Vec<OwnedFd>) -> io::Result<()> {
     let mut bytes = [0; 4096];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut along = RecvAncillaryBuffer::new(&mut space);
     let received =
         recvmsg(stream, &mut [IoSliceMut::new(&mut bytes)], &mut along, RecvFlags::CMSG_CLOEXEC)?;
@@ -157,9 +212,13 @@ pub(super) async fn send(
 ) -> io::Result<()> {
     let sent = writer.as_ref().async_io(Interest::WRITABLE, || {
         let listener = estate.listener.borrow();
-        let listener = listener.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        let files = [listener.as_fd(), estate.lock.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let (control, lock) = (estate.control.borrow(), estate.lock.borrow());
+        let (Some(listener), Some(control), Some(lock)) = (&*listener, &*control, &*lock) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let log = io::stderr();
+        let files = [listener.as_fd(), lock.as_fd(), control.as_fd(), log.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut along = SendAncillaryBuffer::new(&mut space);
         along.push(SendAncillaryMessage::ScmRights(&files));
         let flags = SendFlags::NOSIGNAL;

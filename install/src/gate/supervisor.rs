@@ -212,8 +212,11 @@ impl Supervisor {
         self.ending.get()
     }
 
-    /// Stops every service.
+    /// Stops every service that is this gate's.
     pub(super) async fn end_all(&self) {
+        if self.has_handed_over() {
+            return;
+        }
         let (running, newcomer, retiring) = {
             let mut places = self.places.borrow_mut();
             (places.running.take(), places.newcomer.take(), places.retiring.take())

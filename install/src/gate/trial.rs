@@ -12,7 +12,7 @@ use tokio::runtime::LocalRuntime;
 
 use super::identity::Record;
 use super::minder::children;
-use super::service::{Ground, Service};
+use super::service::{Ground, Service, Source};
 use super::session::ControlError;
 use crate::root::Root;
 
@@ -32,6 +32,7 @@ impl Trial {
         let ground = Ground {
             root: root.clone(),
             node: RefCell::new(node.clone()),
+            source: Source::Given,
             lanes: 1,
             serial: Cell::new(0),
         };

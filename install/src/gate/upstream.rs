@@ -3,12 +3,15 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cutover_formats::version::Version;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
+
+use super::guard::Guard;
 
 /// Where the gate reaches a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,8 @@ pub(super) struct Upstream {
     pub(super) version: Version,
     /// Where it is.
     pub(super) address: Address,
+    /// Connects to it, and to nobody else.
+    pub(super) guard: Arc<Guard>,
     /// How long it may think about a request, where that is bounded.
     pub(super) answer_within: Option<Duration>,
     closed: AtomicBool,
@@ -62,12 +67,18 @@ impl Upstream {
         Self {
             version,
             address,
+            guard: Arc::default(),
             answer_within: None,
             closed: AtomicBool::new(false),
             cut: watch::Sender::new(false),
             left: Notify::new(),
             lanes,
         }
+    }
+
+    /// One that is connected to by this.
+    pub(super) fn guarded_by(self, guard: Arc<Guard>) -> Self {
+        Self { guard, ..self }
     }
 
     /// One that may think about a request for so long.
@@ -112,6 +123,11 @@ impl Upstream {
     /// Takes no more requests. Whoever sends them must have been shown another view before.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it takes requests.
+    pub(super) fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::SeqCst)
     }
 
     /// Ends when what is left in flight is to be broken off. Upgraded connections never end by

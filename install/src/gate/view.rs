@@ -18,6 +18,12 @@ use super::meter::Meters;
 use super::protocol::{Maintenance, State};
 use super::upstream::Upstream;
 
+/// How often the thread that makes views shows that it goes on.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// For how long it may show nothing and still be believed.
+const STILL: Duration = Duration::from_secs(15);
+
 /// Everything that decides over a request.
 #[derive(Debug)]
 pub(super) struct View {
@@ -175,6 +181,8 @@ pub(super) struct Shared {
     pub(super) doors: Arc<Doors>,
     /// What became of requests that were not simply served.
     pub(super) tally: Tally,
+    /// Whether the thread that makes views goes on.
+    pub(super) heartbeat: Heartbeat,
     waiting: AtomicUsize,
 }
 
@@ -191,6 +199,35 @@ pub(super) struct Tally {
     pub(super) failed: AtomicU64,
     /// The longest wait, microseconds.
     pub(super) longest_wait: AtomicU64,
+}
+
+/// A sign of life of the thread that makes views: one that is old may be wrong.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    began: Instant,
+    /// When it beat last, milliseconds after it began.
+    last: AtomicU64,
+}
+
+impl Heartbeat {
+    fn new() -> Self {
+        Self { began: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    /// The thread goes on.
+    pub(super) fn beat(&self) {
+        self.last.store(self.millis(), Ordering::Relaxed);
+    }
+
+    /// Whether it went on a moment ago.
+    pub(super) fn is_felt(&self) -> bool {
+        let since = self.millis().saturating_sub(self.last.load(Ordering::Relaxed));
+        Duration::from_millis(since) < STILL
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// A place in the queue of held requests, given back when dropped.
@@ -241,6 +278,7 @@ impl Shared {
             settings,
             changed: Notify::new(),
             tally: Tally::default(),
+            heartbeat: Heartbeat::new(),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -263,6 +301,16 @@ mod tests {
     fn up() -> Supply {
         let address = Address::Unix("/nowhere".into());
         Supply::Up(Arc::new(Upstream::new(Version::new(1, 0, 0), address, 1)))
+    }
+
+    #[test]
+    fn a_heart_that_stands_still_is_not_felt() {
+        let mut heartbeat = Heartbeat::new();
+        assert!(heartbeat.is_felt());
+        heartbeat.began = heartbeat.began.checked_sub(2 * STILL).unwrap();
+        assert!(!heartbeat.is_felt());
+        heartbeat.beat();
+        assert!(heartbeat.is_felt());
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod proxy;
 mod service;
 mod steward;
 mod stopping;
+mod sturdy;
 mod succession;
 mod swap;
 

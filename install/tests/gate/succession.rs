@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use cutover_install::gate::Session;
 use rustix::process::Signal;
 
 use crate::client::Client;
@@ -191,4 +192,95 @@ fn a_swap_goes_on_after_a_replacement() {
     let seen = load.stop();
     assert!(seen.iter().all(|(status, _)| *status == 200), "a request failed");
     assert_eq!(Client::connect(node.address).get("/version").text(), "1.1.0");
+}
+
+/// The old gate is told to end while another one has all in its hands and has not taken over.
+#[test]
+fn a_gate_that_ends_before_it_is_replaced_ends_its_service_itself() {
+    let mut node = Node::new("");
+    node.release("1.0.0", Mode::Good);
+    node.switch("1.0.0");
+    let log = node.root.path().join("gate.log");
+    node.start_with(|command| {
+        command.stderr(fs::File::create(&log).unwrap());
+    });
+    node.wait_open();
+    let service = pid_of_service(&node);
+    // The successor waits for its answer.
+    stop(service);
+    let mut successor = node.gate_command().arg("--replace").stderr(Stdio::null()).spawn().unwrap();
+    until("its lease", || node.status().lease == Some(successor.id()));
+    node.signal(Signal::TERM);
+    until("the beginning of the end", || {
+        fs::read_to_string(&log).unwrap().contains("drain: got SIGTERM")
+    });
+    signal(service, Signal::CONT);
+    assert!(node.wait_end().success());
+    assert!(!successor.wait().unwrap().success(), "it was refused");
+    assert!(!lives(service) && !node.root.control().exists());
+    assert!(std::net::TcpStream::connect(node.address).is_err(), "nobody is left");
+    node.start();
+    node.wait_open();
+}
+
+/// Both are told to end, each after the other has decided.
+#[test]
+fn one_gate_ends_all_where_both_are_told_to() {
+    let mut node = Node::running_one("", Mode::Lasting);
+    let service = pid_of_service(&node);
+    let mut slow = Client::connect(node.address);
+    slow.say("GET /slow HTTP/1.1\r\nhost: s\r\n\r\n");
+    until("a request in flight", || node.status().in_flight == 1);
+    let mut before = node.replace_gate();
+    signal(before.id(), Signal::TERM);
+    // It is the new gate's service, and its socket.
+    assert_eq!(slow.answer().text(), "1.0.0");
+    assert!(before.wait().unwrap().success());
+    assert!(lives(service) && node.root.control().exists());
+    assert_eq!(Client::connect(node.address).get("/version").text(), "1.0.0");
+    node.signal(Signal::TERM);
+    assert!(node.wait_end().success());
+    assert!(!lives(service) && !node.root.control().exists());
+}
+
+/// Killed right after it took over: the gate before it holds nothing any more, so that a third one can
+/// come at once, although there is a connection that keeps the first.
+#[test]
+fn a_new_gate_that_dies_leaves_the_place_free() {
+    let mut node = Node::running("");
+    let service = pid_of_service(&node);
+    let mut tunnel = Client::connect(node.address);
+    tunnel.say("GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+    assert!(tunnel.head().starts_with("HTTP/1.1 101 "));
+    let mut before = node.replace_gate();
+    node.signal(Signal::KILL);
+    node.wait_end();
+    until("nobody listens", || std::net::TcpStream::connect(node.address).is_err());
+    node.start();
+    node.wait_open();
+    assert_eq!(pid_of_service(&node), service);
+    before.wait().unwrap();
+}
+
+#[test]
+fn a_gate_killed_with_all_on_offer_has_left_its_place() {
+    let mut node = Node::running("");
+    let service = pid_of_service(&node);
+    stop(service);
+    let mut successor = node.gate_command().arg("--replace").spawn().unwrap();
+    until("its lease", || node.status().lease == Some(successor.id()));
+    node.signal(Signal::KILL);
+    node.wait_end();
+    signal(service, Signal::CONT);
+    until("the new gate", || {
+        let session = Session::connect(&node.root).unwrap();
+        session.is_some_and(|mut session| {
+            session.status().is_ok_and(|status| status.pid == successor.id())
+        })
+    });
+    assert_eq!(pid_of_service(&node), service);
+    assert_eq!(Client::connect(node.address).get("/version").text(), "1.0.0");
+    signal(successor.id(), Signal::TERM);
+    assert!(successor.wait().unwrap().success());
+    assert!(!lives(service));
 }

@@ -8,6 +8,7 @@
 
 mod apply;
 mod gate;
+mod handover;
 mod installer;
 mod others;
 mod staged;

@@ -1,12 +1,14 @@
 //! What people and programs read in the gate's own answers; for the backoff answer, the operator's
 //! own page where there is one.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use hyper::StatusCode;
+use rustix::fs::{Mode, OFlags};
 use serde::de::IgnoredAny;
+
+use crate::disk::open_careful;
 
 /// Most bytes of an operator's page. It is kept in memory, and sent while there is much to do.
 const LARGEST: u64 = 256 * 1024;
@@ -94,7 +96,12 @@ impl Pages {
 fn read(path: &Path) -> Result<String, PageError> {
     let failed = |why| PageError::Io { path: path.to_owned(), why };
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    // A pipe would be waited for.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let file = open_careful(path, flags, Mode::empty()).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no regular file")));
+    }
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
         return Err(PageError::TooLarge(path.to_owned()));

@@ -27,6 +27,10 @@ pub(super) struct Numbers {
     pub(super) turned_away: u64,
     /// Lines that are missing in the access log.
     pub(super) lines_lost: u64,
+    /// Lines that are missing in the gate's own log.
+    pub(super) log_lines_lost: u64,
+    /// Parts of the gate that panicked.
+    pub(super) panics: u64,
 }
 
 /// The text.
@@ -56,6 +60,8 @@ pub(super) fn render(numbers: &Numbers) -> String {
         ("failed_total", "Requests that a service broke off.", status.failed),
         ("connections_refused_total", "Connections without room.", numbers.turned_away),
         ("access_log_lost_total", "Lines missing in the access log.", numbers.lines_lost),
+        ("log_lost_total", "Lines missing in the gate's own log.", numbers.log_lines_lost),
+        ("panics_total", "Panics in the gate: faults of its own.", numbers.panics),
         ("restarts_total", "Services started again by themselves.", status.restarts),
     ] {
         text.single(name, "counter", help, value);

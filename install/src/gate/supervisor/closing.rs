@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::Supervisor;
 use crate::gate::maintenance;
 use crate::gate::protocol::{Fault, Maintenance};
+use crate::gate::tasks;
 
 /// How often an end of maintenance is looked for at the least, since clocks may be set.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -34,7 +35,8 @@ impl Supervisor {
         self.refresh();
         if let Some(Maintenance { until: Some(until), .. }) = wanted {
             let supervisor = self.clone();
-            tokio::task::spawn_local(async move { supervisor.reopen(wanted, until).await });
+            let reopening = async move { supervisor.reopen(wanted, until).await };
+            tasks::spawn("what ends maintenance", reopening);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::configure::rendering;
 use crate::gate::identity::{Identity, Record};
 use crate::gate::maintenance;
 use crate::gate::service::Service;
+use crate::gate::tasks;
 
 /// How long a service that an earlier gate left may take to show that it is well.
 const SHOW: Duration = Duration::from_secs(5);
@@ -32,7 +33,8 @@ impl Supervisor {
                 continue;
             }
             let root = self.ground.root.clone();
-            ending.push(tokio::task::spawn_local(async move { record.end(&root).await }));
+            let end = async move { record.end(&root).await };
+            ending.push(tasks::spawn("what ends services that were left behind", end));
         }
         if goes_on {
             return Ok(());

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use super::Supervisor;
 use crate::gate::health;
 use crate::gate::service::{Patience, Service};
+use crate::gate::tasks;
 
 impl Supervisor {
     /// Starts `service` again whenever it ends by itself.
     pub(super) fn keep(self: &Rc<Self>, service: Rc<Service>) {
         let (supervisor, kept) = (self.clone(), service.clone());
-        let task = tokio::task::spawn_local(async move {
+        let task = tasks::spawn("what starts the service again", async move {
             let mut patience = Patience::new();
             if kept.process().is_none() {
                 supervisor.attempt(&kept).await;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::Supervisor;
 use crate::gate::history;
+use crate::gate::process::{Process, settings};
 use crate::gate::protocol::{GateStatus, Running, SwapFigures};
-use crate::gate::service::Service;
+use crate::gate::service::{Ground, Service};
 
 impl Supervisor {
     /// What happened so far, to be held against later figures.
@@ -55,7 +56,7 @@ impl Supervisor {
             listen: self.listen,
             pid: std::process::id(),
             since: self.since,
-            running: places.running.as_deref().map(describe),
+            running: places.running.as_deref().map(|service| describe(service, &self.ground)),
             newcomer: version(&places.newcomer),
             newcomer_address: places.newcomer.as_deref().and_then(address),
             retiring: version(&places.retiring),
@@ -72,13 +73,19 @@ impl Supervisor {
     }
 }
 
+/// Whether a process of now would be started with other settings; no where that is not known.
+fn is_outdated(process: &Process, ground: &Ground) -> bool {
+    let now = ground.look().ok().flatten().and_then(|now| settings(&now));
+    process.settings.is_some_and(|started| now.is_some_and(|now| now != started))
+}
+
 /// Where a live process is reached.
 fn address(service: &Service) -> Option<String> {
     let process = service.process().filter(|process| process.exited().is_none());
     process.map(|process| process.launch.address.to_string())
 }
 
-fn describe(service: &Service) -> Running {
+fn describe(service: &Service, ground: &Ground) -> Running {
     let process = service.process().filter(|process| process.exited().is_none());
     Running {
         version: service.version().clone(),
@@ -86,6 +93,7 @@ fn describe(service: &Service) -> Running {
         address: address(service),
         healthy: service.answers(),
         since: process.as_ref().map(|process| process.since),
+        outdated: process.as_ref().is_some_and(|process| is_outdated(process, ground)),
         config: process.and_then(|process| process.config),
     }
 }

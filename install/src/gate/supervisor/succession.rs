@@ -7,6 +7,7 @@ use cutover_formats::version::Version;
 
 use super::Supervisor;
 use crate::gate::GateError;
+use crate::gate::identity::Identity;
 use crate::gate::protocol::{Fault, Outcome};
 
 /// How long the requests may take that a gate still has when another has taken over. Only tunnels and
@@ -15,8 +16,12 @@ pub(in crate::gate) const LAST_REQUESTS: Duration = Duration::from_secs(600);
 
 impl Supervisor {
     /// Lets nobody change anything any more, and says what there is to hand over.
-    pub(in crate::gate) async fn offer(&self, pid: u32) -> Result<Outcome, Fault> {
-        self.begin(pid).await?;
+    pub(in crate::gate) async fn offer(
+        &self,
+        pid: u32,
+        peer: Option<Identity>,
+    ) -> Result<Outcome, Fault> {
+        self.begin(pid, peer).await?;
         // Nothing is started from here on that the other would not know of.
         self.on_offer.set(true);
         let running = self.places.borrow().running.clone();
@@ -27,7 +32,7 @@ impl Supervisor {
         Ok(Outcome::Estate { healthy: running.map(|service| service.version().clone()) })
     }
 
-    /// The other has gone away: all is as it was.
+    /// The other gate has gone away: this one has all that it had on offer, or all that the other had.
     pub(in crate::gate) fn withdraw_offer(&self) {
         self.on_offer.set(false);
     }
@@ -42,6 +47,13 @@ impl Supervisor {
         self.succession.notify_one();
     }
 
+    /// Lets go of the service that this gate went on with while another one had it, and has it still.
+    pub(in crate::gate) fn withdraw(&self) {
+        for service in self.places.borrow().running.iter() {
+            service.let_go();
+        }
+    }
+
     /// Whether another gate has taken over.
     pub(in crate::gate) fn has_handed_over(&self) -> bool {
         self.handed_over.get()
@@ -52,6 +64,8 @@ impl Supervisor {
         self: &Rc<Self>,
         healthy: Option<&Version>,
     ) -> Result<(), GateError> {
+        // Until the other has left, it is that one's to start anything.
+        self.on_offer.set(true);
         let run = self.ground.root.run();
         let goes_on = self.go_on().await.map_err(|why| GateError::at(&run, why))?;
         match healthy {
