@@ -13,9 +13,10 @@ use crate::exit::{Exit, Explain};
 use crate::format::{Format, UnknownFormat};
 use crate::name::Product;
 use crate::path::RelPath;
+use fold::{Folded, Relation};
 
 /// The file list's format.
-pub const FORMAT: Format = Format { name: "cutover.files", major: 1, minor: 0 };
+pub const FORMAT: Format = Format { name: "cutover.files", major: 1, minor: 1 };
 
 /// Most bytes a compressed file list may have.
 pub const LARGEST: u64 = 256 << 20;
@@ -185,9 +186,9 @@ pub enum Objection {
     /// The path is there twice.
     #[error("is listed twice")]
     Repeated,
-    /// Another path differs only by case, by how it composes characters, or by invisible ones.
-    #[error("clashes with {with:?} where file names ignore case or Unicode form")]
-    Clash {
+    /// Another path differs by characters that are not seen.
+    #[error("differs from {with:?} by characters that nobody sees")]
+    Unseen {
         /// The other path.
         with: String,
     },
@@ -270,6 +271,18 @@ pub fn check<'a>(
     check::members(time, members)
 }
 
+/// Pairs of paths that are one path on a file system that ignores case, or how characters are composed:
+/// each such path with the first one that it would meet.
+#[must_use]
+pub fn folding_names<'a>(paths: impl IntoIterator<Item = &'a RelPath>) -> Vec<(&'a str, &'a str)> {
+    let mut folded = Folded::default();
+    let pair = |path: &'a RelPath| match folded.add(path.as_str()) {
+        Relation::Folds(first) | Relation::Unseen(first) => Some((first, path.as_str())),
+        Relation::Apart => None,
+    };
+    paths.into_iter().filter_map(pair).collect()
+}
+
 impl FileList {
     /// A list of `entries`, which must be in the order of their path bytes.
     pub fn new(
@@ -322,6 +335,12 @@ impl FileList {
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Pairs of its paths that are one path where file names are folded.
+    #[must_use]
+    pub fn folding_names(&self) -> Vec<(&str, &str)> {
+        folding_names(self.entries.iter().map(|entry| &entry.path))
     }
 
     /// Sum of the sizes of all files.

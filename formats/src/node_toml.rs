@@ -120,7 +120,7 @@ impl Explain for InvalidNodeToml {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::UnknownKey { key, .. } => spelling::perhaps(key, &DOCUMENTED),
+            Self::UnknownKey { key, .. } => spelling::perhaps(key, "node.toml", &DOCUMENTED),
             Self::Shape(_) | Self::Value { .. } => Vec::new(),
         }
     }

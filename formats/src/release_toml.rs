@@ -68,6 +68,8 @@ pub struct Release {
     pub tag: TagPattern,
     /// Globs of what the release leaves out, matched against paths from the top of the tree.
     pub exclude: Vec<String>,
+    /// Whether names that differ only by case or composition are refused when a release is made.
+    pub portable_names: bool,
 }
 
 /// `[checks]`.
@@ -86,6 +88,14 @@ pub struct Vendor {
     pub python: Option<VendorPython>,
     /// `[[vendor.file]]`: anything else.
     pub file: Vec<VendorFile>,
+}
+
+impl Vendor {
+    /// Whether nothing is vendored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.python.is_none() && self.file.is_empty()
+    }
 }
 
 /// `[vendor.python]`: locked distributions, from which the node builds an environment offline.

@@ -53,32 +53,72 @@ pub fn slips<'a>(
     })
 }
 
-/// What to say about a key (with its sections) that means nothing, by the specifications of those that
-/// mean something.
-pub(crate) fn perhaps(key: &str, specifications: &[&str]) -> Vec<String> {
-    let own = key.rsplit('.').next().unwrap_or(key);
-    let known: BTreeSet<&str> = specifications.iter().flat_map(|text| documented(text)).collect();
-    match nearest(own, known).first() {
+/// What to say about a key (with its sections) of `file` that means nothing, by the specifications of
+/// those that mean something: only what may stand in the same section.
+pub(crate) fn perhaps(key: &str, file: &str, specifications: &[&str]) -> Vec<String> {
+    let known: BTreeSet<Vec<&str>> =
+        specifications.iter().flat_map(|text| documented(text, file)).collect();
+    // Numbers are places in a list.
+    let keys = key.split('.').filter(|key| key.parse::<usize>().is_err());
+    let keys: Vec<&str> = keys.collect();
+    let Some((own, section)) = keys.split_last() else { return Vec::new() };
+    let below = |section: &[&str]| {
+        let own = |path: &Vec<&str>| path.len() == section.len() + 1 && path.starts_with(section);
+        known.iter().any(own)
+    };
+    // What a section of a name of one's own may have, is shown of another: `[stage.migrate]`.
+    let alike = |path: &&Vec<&str>| match section {
+        _ if below(section) => path.len() == section.len() + 1 && path.starts_with(section),
+        [first, _, ..] => path.len() == 3 && path.first() == Some(first),
+        _ => false,
+    };
+    let candidates = known.iter().filter(alike).filter_map(|path| path.last().copied());
+    match nearest(own, candidates).first() {
         Some(near) => vec![format!("perhaps `{near}` is meant")],
         None => Vec::new(),
     }
 }
 
-/// The keys and sections that stand in the examples of a specification.
-fn documented(specification: &str) -> BTreeSet<&str> {
-    let is_key = |c: char| c.is_ascii_lowercase() || c == '-';
+/// The keys, with the sections that they are in, of the TOML examples in a specification. An example that
+/// begins with the name of another file is about that.
+fn documented<'t>(specification: &'t str, file: &str) -> BTreeSet<Vec<&'t str>> {
     let mut found = BTreeSet::new();
-    for line in specification.lines() {
-        if let Some((names, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            found.extend(names.split(|c| !is_key(c)));
+    for block in specification.split("```toml\n").skip(1) {
+        let block = block.split("```").next().unwrap_or(block);
+        let other = block.lines().next().and_then(|line| line.strip_prefix("# "));
+        if other.is_some_and(|name| name.ends_with(".toml") && name != file) {
+            continue;
         }
-        for (end, _) in line.match_indices(" =") {
-            let start = line[..end].rfind(|c| !is_key(c)).map_or(0, |before| before + 1);
-            found.extend(line.get(start..end));
+        let mut section: Vec<&str> = Vec::new();
+        for line in block.lines() {
+            // What is commented out is documented as well.
+            let line = line.strip_prefix("# ").unwrap_or(line);
+            if let Some((names, _)) = line.strip_prefix('[').and_then(|it| it.split_once(']')) {
+                section = names.trim_start_matches('[').split('.').collect();
+                found.extend((1..=section.len()).map(|end| section[..end].to_vec()));
+            } else if let Some((name, value)) = line.split_once('=') {
+                let name = name.trim().trim_matches('"');
+                if !name.contains(' ') {
+                    let path: Vec<&str> = section.iter().copied().chain([name]).collect();
+                    let inner = inline(value).map(|key| [&path[..], &[key]].concat());
+                    found.extend(inner);
+                    found.insert(path);
+                }
+            }
         }
     }
-    found.remove("");
     found
+}
+
+/// The keys of an inline table.
+fn inline(value: &str) -> impl Iterator<Item = &str> {
+    let table = value.trim_start().strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    let table = table.map_or("", |(table, _)| table);
+    let is_key = |c: char| c.is_ascii_lowercase() || c == '-';
+    table.match_indices(" =").filter_map(move |(end, _)| {
+        let start = table[..end].rfind(|c| !is_key(c)).map_or(0, |before| before + 1);
+        table.get(start..end).filter(|key| !key.is_empty())
+    })
 }
 
 #[cfg(test)]
@@ -103,10 +143,38 @@ mod tests {
         }
     }
 
+    const SPECIFICATION: &str = "prose [x]\ny = 1\n```toml\ntop = 1\n[vendor.python] # x\n\
+        # wheels = 'v'\n\"a/b\" = { from = 'c', required-by = 2 } # d = 3\n```\n\
+        ```toml\n# a.toml\n[stage.x]\nafter = 'y'\n```\n```toml\n# b.toml\n[other]\nz = 1\n```\n";
+
     #[test]
     fn keys_of_a_specification() {
-        let text = "prose\n[[check]]\n[vendor.python] # x\na-b = { c = 1, d = 2 }\n# e = 3\n";
-        let found: Vec<_> = documented(text).into_iter().collect();
-        assert_eq!(found, ["a-b", "c", "check", "d", "e", "python", "vendor"]);
+        let found = documented(SPECIFICATION, "a.toml");
+        let found: Vec<_> = found.iter().map(|path| path.join(" ")).collect();
+        let expected = [
+            "stage",
+            "stage x",
+            "stage x after",
+            "top",
+            "vendor",
+            "vendor python",
+            "vendor python a/b",
+            "vendor python a/b from",
+            "vendor python a/b required-by",
+            "vendor python wheels",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn only_what_may_stand_there_is_suggested() {
+        let hint = |key| perhaps(key, "a.toml", &[SPECIFICATION]);
+        assert_eq!(hint("topp"), ["perhaps `top` is meant"]);
+        assert_eq!(hint("vendor.pyton"), ["perhaps `python` is meant"]);
+        assert_eq!(hint("vendor.python.wheel"), ["perhaps `wheels` is meant"]);
+        assert_eq!(hint("stage.mine.aftr"), ["perhaps `after` is meant"]);
+        for elsewhere in ["wheels", "vendor.after", "vendor.python.top", "stage.mine.frm", "z"] {
+            assert!(hint(elsewhere).is_empty(), "{elsewhere}: {:?}", hint(elsewhere));
+        }
     }
 }

@@ -230,22 +230,37 @@ fn paths_that_clash() {
     assert_eq!(twice, ("a".to_owned(), Objection::Repeated));
     let unordered = objection(&[&file_json("b"), &file_json("a")]);
     assert_eq!(unordered, ("a".to_owned(), Objection::Order { after: "b".to_owned() }));
+    let pairs = [("ab", "a\u{200d}b"), ("AB", "a\u{200d}b")];
+    for (first, second) in pairs {
+        let (path, clash) = objection(&[&file_json(first), &file_json(second)]);
+        assert_eq!(path, second);
+        assert_eq!(clash, Objection::Unseen { with: first.to_owned() });
+    }
+}
+
+/// Whether they can stand on a node is for its file system to say.
+#[test]
+fn names_that_are_one_where_they_are_folded() {
     let pairs = [
         ("README", "readme"),
         ("STRASSE", "stra\u{df}e"),
         ("cafe\u{301}", "caf\u{e9}"),
-        ("ab", "a\u{200d}b"),
         ("k", "\u{212a}"),
     ];
     for (first, second) in pairs {
-        let (path, clash) = objection(&[&file_json(first), &file_json(second)]);
-        assert_eq!(path, second);
-        assert_eq!(clash, Objection::Clash { with: first.to_owned() });
+        let list = list(vec![link(first, "x"), link(second, "x")]).unwrap();
+        assert_eq!(list.folding_names(), [(first, second)]);
     }
     // A folder that differs by case would let its files take the place of others.
-    let folders = [folder_json("LIB"), folder_json("lib"), file_json("lib/a")];
-    let (_, clash) = objection(&folders.each_ref().map(String::as_str));
-    assert!(matches!(clash, Objection::Clash { .. }));
+    let entries = vec![
+        entry("LIB", Kind::Folder),
+        link("LIB/a", "x"),
+        entry("lib", Kind::Folder),
+        link("lib/a", "x"),
+        link("other", "x"),
+    ];
+    let list = list(entries).unwrap();
+    assert_eq!(list.folding_names(), [("LIB", "lib"), ("LIB/a", "lib/a")]);
 }
 
 #[test]

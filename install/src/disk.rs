@@ -9,6 +9,7 @@
 mod careful;
 mod folder;
 mod lines;
+mod names;
 mod usage;
 
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ use serde::de::DeserializeOwned;
 pub use careful::open_careful;
 pub use folder::{Folder, file_type};
 pub use lines::append_line;
+pub use names::{same_name, sweep_trial};
 pub use usage::{free_space, taken};
 
 /// A path that the disk would not do something with.

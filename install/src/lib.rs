@@ -21,6 +21,7 @@ pub mod disk;
 pub mod etcd;
 pub mod explain;
 pub mod fetch;
+pub mod folding;
 pub mod gate;
 pub mod installer;
 pub mod interrupt;

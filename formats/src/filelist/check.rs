@@ -1,16 +1,15 @@
 //! The rules that entries must keep *together*. What one path must keep alone, [`RelPath`] has
 //! already seen to.
 //!
-//! Attacks that end here: a path listed twice, or twice for a file system that folds names, so that
-//! the later file replaces the verified one; a path through a link, so that a file lands outside;
+//! Attacks that end here: a path listed twice, so that the later file replaces the verified one, or
+//! twice for whoever looks at it, because what differs is not seen; a path through a link, so that a file lands outside;
 //! a link that leaves the prefix, directly or by way of other links; sizes that overflow.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::{
     InvalidFileList, LATEST, LONGEST_TARGET, MOST_BYTES, MOST_ENTRIES, Member, Objection, Shape,
-    fold::fold,
+    fold::{Folded, Relation},
 };
 use crate::path::RelPath;
 
@@ -60,7 +59,7 @@ fn in_order(before: Option<&RelPath>, path: &RelPath) -> Result<(), Objection> {
 #[derive(Default)]
 struct Seen<'a> {
     shapes: HashMap<&'a str, Shape<'a>>,
-    folded: HashMap<Cow<'a, str>, &'a str>,
+    folded: Folded<'a>,
     links: Vec<(&'a RelPath, &'a str)>,
 }
 
@@ -75,8 +74,8 @@ impl<'a> Seen<'a> {
                 None => return Err(self.homeless(parent)),
             }
         }
-        if let Some(with) = self.folded.insert(fold(path), path) {
-            return Err(Objection::Clash { with: with.to_owned() });
+        if let Relation::Unseen(with) = self.folded.add(path) {
+            return Err(Objection::Unseen { with: with.to_owned() });
         }
         self.shapes.insert(path, member.shape);
         if let Shape::Link { target } = member.shape {

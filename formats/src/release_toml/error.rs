@@ -57,7 +57,7 @@ impl Explain for InvalidReleaseToml {
             Self::Later { .. } => {
                 vec!["update Cutover on this machine, or leave the section out".to_owned()]
             }
-            Self::UnknownKey { key, .. } => spelling::perhaps(key, &DOCUMENTED),
+            Self::UnknownKey { key, .. } => spelling::perhaps(key, "release.toml", &DOCUMENTED),
             Self::Shape { .. } | Self::Value { .. } => Vec::new(),
         };
         hints.push("nothing was released; release-toml.md describes every key".to_owned());

@@ -21,4 +21,4 @@ pub use logging::{Verbosity, log_lines_lost, log_to_stderr, panics};
 pub use output::{Output, OutputArgs, Pieces};
 pub use progress::Progress;
 pub use table::{NONE, Table};
-pub use text::{bytes, duration};
+pub use text::{bytes, duration, quoted};

@@ -118,9 +118,11 @@ fn millis(duration: Duration) -> u64 {
 
 fn bar(label: &str, total: u64, unit: Unit) -> ProgressBar {
     let template = match unit {
-        Unit::Bytes => "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        Unit::Bytes => {
+            "{msg} [{bar:30}] {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left"
+        }
         Unit::Items => "{msg} [{bar:30}] {pos} of {len}, {eta} left",
-        Unit::Counted => "{msg} {bytes}, {bytes_per_sec}",
+        Unit::Counted => "{msg} {decimal_bytes}, {decimal_bytes_per_sec}",
     };
     let style = ProgressStyle::with_template(template).expect("the template is a constant");
     ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())

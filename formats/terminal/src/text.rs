@@ -1,5 +1,7 @@
-//! Numbers as people like to read them.
+//! Numbers as people like to read them, and words as shells do.
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::time::Duration;
 
 /// A byte count with three significant digits and a decimal unit: `9.79 MB`.
@@ -20,6 +22,14 @@ pub fn bytes(count: u64) -> String {
         _ => 0,
     };
     format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// A word of a command line that is suggested: quoted where a shell would read it otherwise. What is no
+/// text is shown with replacement characters.
+pub fn quoted<T: AsRef<OsStr> + ?Sized>(word: &T) -> String {
+    let word = word.as_ref().to_string_lossy();
+    // Only a NUL cannot be quoted, and no argument can hold one.
+    shlex::try_quote(&word).map_or_else(|_| word.clone(), Cow::from).into_owned()
 }
 
 /// A length of time with sensible precision: `12 ms`, `1.35 s`, `4 min 10 s`.
@@ -51,5 +61,12 @@ mod tests {
         let shown = [5, 1350, 12_340, 250_000, 7_260_000]
             .map(|millis| duration(Duration::from_millis(millis)));
         assert_eq!(shown, ["5 ms", "1.35 s", "12.3 s", "4 min 10 s", "2 h 1 min"]);
+    }
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(quoted("/srv/a-b_c.d"), "/srv/a-b_c.d");
+        assert_eq!(quoted("/srv/my repo"), "'/srv/my repo'");
+        assert_eq!(quoted("a'$b"), "\"a'\"'$b'");
     }
 }

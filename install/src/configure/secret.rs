@@ -97,9 +97,8 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn text(mut bytes: Vec<u8>, whence: String) -> Result<Secret, SecretError> {
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-    }
+    let end = [&b"\r\n"[..], b"\n"].into_iter().find(|end| bytes.ends_with(end));
+    bytes.truncate(bytes.len() - end.map_or(0, <[u8]>::len));
     let fits = !bytes.is_empty() && bytes.len() as u64 <= LARGEST && !bytes.contains(&0);
     // The error would hold the bytes.
     let text = String::from_utf8(bytes).ok().filter(|_| fits);
@@ -223,7 +222,17 @@ mod tests {
         let read = |name: &str| read(&root, &SecretSource::File(name.into()));
         std::fs::write(root.shared().join("password"), "hunter2\n").unwrap();
         assert_eq!(read("password").unwrap().reveal(), "hunter2");
-        std::fs::write(root.shared().join("empty"), "\n").unwrap();
+        for (bytes, secret) in [
+            ("hunter2", "hunter2"),
+            ("hunter2\r\n", "hunter2"),
+            ("a\r\n\r\n", "a\r\n"),
+            ("a\n\n", "a\n"),
+            ("hunter2\r", "hunter2\r"),
+        ] {
+            std::fs::write(root.shared().join("password"), bytes).unwrap();
+            assert_eq!(read("password").unwrap().reveal(), secret);
+        }
+        std::fs::write(root.shared().join("empty"), "\r\n").unwrap();
         for (name, word) in [("empty", "holds no text"), ("none", "cannot read"), (".", "regular")]
         {
             let error = read(name).unwrap_err().to_string();

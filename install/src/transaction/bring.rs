@@ -20,6 +20,7 @@ use crate::configure::inputs::Inputs;
 use crate::configure::{self, Links};
 use crate::disk::{self, DiskError, Folder, Permissions};
 use crate::fetch::{self, Fetched};
+use crate::folding;
 use crate::plan::Step;
 use crate::resolve::Release;
 use crate::root::Root;
@@ -39,6 +40,7 @@ pub struct Seal {
 /// What was brought so far.
 #[derive(Default)]
 pub(crate) struct Brought {
+    list: Option<(FileList, Vec<u8>)>,
     fetched: Option<Fetched>,
     contents: Option<(FileList, Links)>,
 }
@@ -86,12 +88,19 @@ impl Bring<'_> {
         let prefix = root.prefix(&descriptor.version);
         match stage {
             BuiltIn::Fetch => {
+                // Before anything large: it may have names that cannot stand here.
+                let list = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
+                folding::check(root, &list.0)?;
+                brought.list = Some(list);
                 let (fetched, words) = fetch(root, release, mirrors)?;
                 brought.fetched = Some(fetched);
                 return Ok(Some(words));
             }
             BuiltIn::Verify => {
-                let (list, signed) = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
+                let (list, signed) = match brought.list.take() {
+                    Some(list) => list,
+                    None => mirrors.ask(|store| fetch::file_list(store, descriptor))?,
+                };
                 let links = Links::plan(root, descriptor, &list)?;
                 put_on_record(root, release, &signed)?;
                 brought.contents = Some((list, links));

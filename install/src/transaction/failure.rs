@@ -13,6 +13,7 @@ use crate::check::CheckFailed;
 use crate::configure::ConfigError;
 use crate::disk::DiskError;
 use crate::fetch::FetchError;
+use crate::folding::FoldingError;
 use crate::gate::ControlError;
 use crate::journal::JournalError;
 use crate::node::NodeError;
@@ -54,6 +55,9 @@ pub enum StageError {
     /// The contents.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// Names that are one here.
+    #[error(transparent)]
+    Folding(#[from] FoldingError),
     /// The prefix.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
@@ -158,6 +162,7 @@ impl StageError {
         Some(match self {
             Self::Lacking(error) => error,
             Self::Fetch(error) => error,
+            Self::Folding(error) => error,
             Self::Unpack(error) => error,
             Self::Build(error) => error,
             Self::Config(error) => error,
