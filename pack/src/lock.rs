@@ -2,7 +2,8 @@
 //!
 //! Of what pip reads there, a lock has only `name==version` with hashes, markers and extras, and
 //! comments. What would take the choice out of the lock again is refused: other files, addresses,
-//! folders, and index settings, which would also be published with the release.
+//! folders, and index settings, which would also be published with the release. Lines are joined,
+//! split and rid of comments as pip does it, so that pip reads no line that is not judged here.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -85,6 +86,14 @@ pub enum InvalidLock {
         /// Name and version.
         requirement: String,
     },
+    /// Pip looks for options after spaces only.
+    #[error("line {line}: pip takes no option after a tab; put a space before `{option}`")]
+    Tab {
+        /// Where.
+        line: usize,
+        /// Its name.
+        option: String,
+    },
     /// An option that does not belong in a lock.
     #[error("line {line}: `{option}` does not belong in a lock")]
     Option {
@@ -103,6 +112,9 @@ impl Lock {
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidLock> {
         let text = str::from_utf8(bytes).map_err(|_| InvalidLock::NotText)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.split('\n').take(2).any(is_of_another_encoding) {
+            return Err(InvalidLock::NotText);
+        }
         let mut requirements = Vec::new();
         for (line, logical) in logical_lines(text) {
             requirements.extend(parse_line(line, &logical)?);
@@ -122,47 +134,87 @@ pub fn normalise(name: &str) -> String {
     parts.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
 
-/// Lines with their continuations joined and comments gone, numbered by where they begin.
+/// Whether pip would take what follows this comment for another encoding than UTF-8.
+fn is_of_another_encoding(line: &str) -> bool {
+    let named = line.starts_with('#').then(|| line.split("coding").skip(1)).into_iter().flatten();
+    let mut names = named.filter_map(|rest| {
+        let name = rest.strip_prefix([':', '='])?.trim_start();
+        let end = name.find(|c: char| !c.is_alphanumeric() && !"-_.".contains(c));
+        Some(&name[..end.unwrap_or(name.len())])
+    });
+    let same = ["utf-8", "utf8", "ascii", "us-ascii"];
+    names.any(|name| !name.is_empty() && !same.contains(&name.to_ascii_lowercase().as_str()))
+}
+
+/// Lines with their continuations joined and comments gone, numbered by where they begin. A line that
+/// is a comment ends what goes before.
 fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut current: Option<(usize, String)> = None;
-    for (index, line) in text.lines().enumerate() {
-        // A comment in the middle of a continued line ends nothing.
-        let comment_only = line.trim_start().starts_with('#');
-        let line = if comment_only { "" } else { without_comment(line) };
-        let (line, goes_on) = match line.trim_end().strip_suffix('\\') {
-            Some(line) => (line, true),
-            None => (line, comment_only && current.is_some()),
-        };
+    for (index, line) in lines_of(text).into_iter().enumerate() {
+        let comment = line.trim_start_matches(is_space).starts_with('#');
+        let goes_on = line.ends_with('\\') && !comment;
+        let line = if goes_on { line.trim_matches('\\') } else { line };
         let (_, joined) = current.get_or_insert_with(|| (index + 1, String::new()));
+        if comment {
+            joined.push(' ');
+        }
         joined.push_str(line);
-        joined.push(' ');
         if !goes_on {
             lines.extend(current.take());
         }
     }
     lines.extend(current);
-    lines.retain(|(_, line)| !line.trim().is_empty());
+    for (_, line) in &mut lines {
+        *line = without_comment(line).trim_matches(is_space).to_owned();
+    }
+    lines.retain(|(_, line)| !line.is_empty());
     lines
+}
+
+/// The lines of a text as Python splits it.
+fn lines_of(text: &str) -> Vec<&str> {
+    let ends = |c: char| {
+        matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e')
+            || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}')
+    };
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(end) = rest.find(ends) {
+        lines.push(&rest[..end]);
+        let after = &rest[end..];
+        let length = if after.starts_with("\r\n") {
+            2
+        } else {
+            after.chars().next().map_or(0, char::len_utf8)
+        };
+        rest = &after[length..];
+    }
+    lines.push(rest);
+    lines
+}
+
+/// What Python takes for white space.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
 }
 
 fn without_comment(line: &str) -> &str {
     line.match_indices('#')
-        .find(|(at, _)| line[..*at].ends_with(char::is_whitespace))
+        .find(|(at, _)| *at == 0 || line[..*at].ends_with(is_space))
         .map_or(line, |(at, _)| &line[..at])
 }
 
 fn parse_line(line: usize, text: &str) -> Result<Option<Requirement>, InvalidLock> {
-    let text = text.trim();
     if text.starts_with('-') {
-        let option = text.split(['=', ' ', '\t']).next().unwrap_or(text).to_owned();
-        let harmless = HARMLESS.contains(&option.as_str());
-        return if harmless { Ok(None) } else { Err(InvalidLock::Option { line, option }) };
+        return options_only(line, text).map(|()| None);
     }
-    let (wanted, options) = match text.find(" --") {
-        Some(at) => text.split_at(at),
-        None => (text, ""),
-    };
+    let option = text.match_indices(" -").map(|(at, _)| at).next();
+    let (wanted, options) = option.map_or((text, ""), |at| text.split_at(at));
+    if let Some((_, option)) = wanted.split_once("\t-") {
+        let option = format!("-{}", name_of(option));
+        return Err(InvalidLock::Tab { line, option });
+    }
     let (pin, marker) = match wanted.split_once(';') {
         Some((pin, marker)) => (pin.trim(), Some(marker.trim().to_owned())),
         None => (wanted.trim(), None),
@@ -179,10 +231,34 @@ fn parse_line(line: usize, text: &str) -> Result<Option<Requirement>, InvalidLoc
     Ok(Some(Requirement { name: normalise(name), version: version.to_owned(), marker, hashes }))
 }
 
+/// A line of options for all requirements: one that means something must not hide behind another.
+fn options_only(line: usize, text: &str) -> Result<(), InvalidLock> {
+    let refuse = |option: &str| {
+        let option = name_of(option).to_owned();
+        Err(InvalidLock::Option { line, option })
+    };
+    // Pip reads quotes and backslashes as a shell does.
+    if text.contains(['"', '\'', '\\']) {
+        return refuse(text);
+    }
+    let mut options = text.split_whitespace().filter(|word| word.starts_with('-'));
+    match options.find(|option| !HARMLESS.contains(&name_of(option))) {
+        Some(option) => refuse(option),
+        None => Ok(()),
+    }
+}
+
+/// The name of an option: its value may be an address with a password.
+fn name_of(option: &str) -> &str {
+    option.split(['=', ' ', '\t']).next().unwrap_or(option)
+}
+
 /// Whether it may be a marker, so that it says the same in whatever line it is written.
 fn is_marker(text: &str) -> bool {
     !text.is_empty()
-        && !text.starts_with("--")
+        && !text.starts_with('-')
+        // Pip puts variables of its environment in.
+        && !text.contains("${")
         && !text.contains(|c: char| matches!(c, '#' | '\\') || (c.is_control() && c != '\t'))
 }
 
@@ -215,7 +291,7 @@ fn hashes(line: usize, pin: &str, options: &str) -> Result<BTreeSet<Digest>, Inv
             Some("") => words.next().ok_or_else(malformed)?,
             Some(value) => value.strip_prefix('=').ok_or_else(malformed)?,
             None => {
-                let option = word.split('=').next().unwrap_or(word).to_owned();
+                let option = name_of(word).to_owned();
                 return Err(InvalidLock::Option { line, option });
             }
         };
@@ -247,7 +323,7 @@ mod tests {
         let text = format!(
             "# compiled by a tool\n\n\
              Zope.Interface==8.7 \\\n    --hash=sha256:{A} \\\n    --hash=sha256:{B}\n    # via kinto\n\
-             uvicorn[standard]==1.0 ; python_version < \"3.12\" \\\n  # why\n  --hash sha256:{A}   # here\n\
+             uvicorn[standard]==1.0 ; python_version < \"3.12\" \\\n  --hash sha256:{A}   # here\n\
              --require-hashes\n\
              local==1!2.0+abc --hash=sha512:00 --hash=sha256:{B}"
         );
@@ -286,6 +362,18 @@ mod tests {
             ("-r other.txt", "line 1: `-r` does not belong in a lock"),
             ("--index-url=https://u:hunter2@x/", "line 1: `--index-url` does not belong in a lock"),
             ("-e .", "line 1: `-e` does not belong in a lock"),
+            ("--require-hashes -r other.txt", "line 1: `-r` does not belong in a lock"),
+            ("--prefer-binary --index-url=https://u:hunter2@x/", "line 1: `--index-url` does not"),
+            ("--only-binary \"--index-url\" x", "line 1: `--only-binary` does not belong"),
+            ("a==1 -C x", "line 1: `-C` does not belong in a lock"),
+            ("a==1\t--hash=sha256:00", "line 1: pip takes no option after a tab; put a space"),
+            ("a==1 \\\n\t--hash=sha256:00", "line 1: pip takes no option after a tab"),
+            ("a==1 \\\n  # why\n  --hash=sha256:00", "line 1: `a==1` has no --hash=sha256:…"),
+            ("# x\u{2028}b==1", "line 2: `b==1` has no --hash=sha256:…"),
+            ("# x\x0bb==1", "line 2: `b==1` has no --hash=sha256:…"),
+            ("a==1 ; os_name == '${X}'", "line 1: `a==1` has a malformed marker"),
+            ("# -*- coding: utf-7 -*-\na==1", "is not UTF-8 text"),
+            ("# coding=utf-8\na==1", "line 2: `a==1` has no --hash=sha256:…"),
             ("a==1 --config-settings=x", "line 1: `--config-settings` does not belong in a lock"),
         ] {
             let refused = refused(text);

@@ -61,12 +61,30 @@ pub(crate) enum VendorError {
         lock: RelPath,
     },
     /// A distribution that cannot be had.
-    #[error("no distribution of `{requirement}` {place} for this interpreter")]
+    #[error("no distribution of `{requirement}` is {} for this interpreter", place.there())]
     NoDistribution {
         /// Name and version.
         requirement: String,
         /// Where it was looked for.
         place: Place,
+    },
+    /// A source distribution whose builder cannot be had.
+    #[error("`{sdist}` is a source distribution, and `{builder}`, which builds it, is not {}", place.there())]
+    NoBuilder {
+        /// The distribution.
+        sdist: String,
+        /// What is missing.
+        builder: String,
+        /// Where it was looked for.
+        place: Place,
+    },
+    /// A source distribution that cannot be built.
+    #[error("`{sdist}` is a source distribution and cannot be built: {why}")]
+    NotBuilt {
+        /// The distribution.
+        sdist: String,
+        /// Pip's errors, without addresses.
+        why: String,
     },
     /// The package index cannot be reached.
     #[error("pip cannot reach the package index that it is set up for")]
@@ -128,11 +146,11 @@ pub(crate) enum Place {
     Index,
 }
 
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Place {
+    fn there(&self) -> String {
         match self {
-            Self::Folder(folder) => write!(f, "is in the find-links folder `{folder}`"),
-            Self::Index => f.write_str("is on the package index"),
+            Self::Folder(folder) => format!("in the find-links folder `{folder}`"),
+            Self::Index => "on the package index".to_owned(),
         }
     }
 }
@@ -145,7 +163,7 @@ impl Explain for VendorError {
     fn exit(&self) -> Exit {
         match self {
             Self::OtherDigest { .. } | Self::OtherFile { .. } => Exit::NotTrusted,
-            Self::NoDistribution { .. } => Exit::NotFound,
+            Self::NoDistribution { .. } | Self::NoBuilder { .. } => Exit::NotFound,
             Self::Fetch(error) => error.exit(),
             Self::Io { source, .. } => Exit::of_io(source),
             Self::NoIndex => Exit::Unreachable,
@@ -162,6 +180,13 @@ impl Explain for VendorError {
             }
             Self::NotLocked { .. } => "compile the lock anew, with everything that is needed",
             Self::NoDistribution { .. } => "is the lock for this interpreter and platform?",
+            Self::NoBuilder { place: Place::Folder(_), .. } => {
+                "put a wheel of it in its place and lock that (`pip wheel --no-deps`), or add the \
+                 builder's wheel to the folder"
+            }
+            Self::NoBuilder { .. } | Self::NotBuilt { .. } => {
+                "put a wheel of it in its place and lock that (`pip wheel --no-deps`)"
+            }
             Self::OtherDigest { .. } | Self::OtherFile { .. } => {
                 "compare it with its publisher's; if it is right, lock its digest"
             }

@@ -128,11 +128,11 @@ impl<'a> Pip<'a> {
         output.note(format!("fetching {count} locked distributions with pip of {interpreter}"));
         let progress = Progress::items("fetching distributions", count as u64);
         let from = self.find_links.as_deref().map_or(From::Index, From::Folder);
-        let (status, errors) =
+        let Ended { status, errors, at } =
             watch(&mut self.command(folder, &self.lock, from), &progress).map_err(|source| {
                 VendorError::NoInterpreter { interpreter: interpreter.clone(), source }
             })?;
-        if status.success() { Ok(()) } else { Err(self.translate(&errors, lock)) }
+        if status.success() { Ok(()) } else { Err(self.translate(&errors, at, lock)) }
     }
 
     /// Downloads from the index only what is not in the folder `known` yet, and then resolves the
@@ -181,15 +181,38 @@ impl<'a> Pip<'a> {
     }
 
     /// What pip's errors mean for the release.
-    fn translate(&self, errors: &str, lock: &Lock) -> VendorError {
+    fn translate(&self, errors: &str, at: Option<String>, lock: &Lock) -> VendorError {
         let other = || VendorError::Pip {
             lock: self.settings.requirements.clone(),
             why: without_addresses(errors),
         };
         other_digest(errors)
+            .or_else(|| self.not_built(errors, at))
             .or_else(|| self.not_locked(errors, lock))
             .or_else(|| self.no_distribution(errors, lock))
             .unwrap_or_else(other)
+    }
+
+    /// A source distribution that pip has to build, to see what it needs, and cannot.
+    fn not_built(&self, errors: &str, sdist: Option<String>) -> Option<VendorError> {
+        let failed = ["subprocess-exited-with-error", "metadata-generation-failed"];
+        if !failed.iter().any(|it| errors.contains(it)) || self.is_cut_off(errors) {
+            return None;
+        }
+        let sdist = sdist.unwrap_or_else(|| "a source distribution".to_owned());
+        let builder = wanted(errors).map(|line| {
+            let end = line.find([' ', ';']).unwrap_or(line.len());
+            line[..end].to_owned()
+        });
+        Some(match builder {
+            Some(builder) => VendorError::NoBuilder { sdist, builder, place: place(self.settings) },
+            None => VendorError::NotBuilt { sdist, why: without_addresses(errors) },
+        })
+    }
+
+    /// Whether the package index did not answer.
+    fn is_cut_off(&self, errors: &str) -> bool {
+        place(self.settings) == Place::Index && errors.contains("Retrying (Retry(")
     }
 
     /// A dependency that is there, but without pin or hash.
@@ -202,14 +225,12 @@ impl<'a> Pip<'a> {
 
     /// A distribution that is nowhere: of a locked requirement, or of one that is not locked.
     fn no_distribution(&self, errors: &str, lock: &Lock) -> Option<VendorError> {
-        let said = ["satisfies the requirement ", "No matching distribution found for "];
-        let rest = said.iter().find_map(|it| errors.split_once(it).map(|(_, rest)| rest))?;
-        let line = rest.lines().next()?;
+        let line = wanted(errors)?;
         if let Some(missing) = self.missing(line, lock) {
             return Some(missing);
         }
         let place = place(self.settings);
-        if place == Place::Index && errors.contains("Retrying (Retry(") {
+        if self.is_cut_off(errors) {
             return Some(VendorError::NoIndex);
         }
         let requirement = line.split([' ', ';']).next().unwrap_or(line).to_owned();
@@ -223,12 +244,21 @@ impl<'a> Pip<'a> {
         if lock.requirements.iter().any(|requirement| requirement.name == name) {
             return None;
         }
-        let by = line.split_once("(from ").map(|(_, by)| by.split("->").next().unwrap_or(by));
+        // What versions there are stands in brackets of the same kind.
+        let from = line.split("(from ").skip(1).find(|from| !from.starts_with("versions:"));
+        let by = from.map(|by| by.split("->").next().unwrap_or(by));
         let by = by.and_then(|by| by.split([')', ' ']).next()).filter(|by| !by.starts_with('-'));
         let by = by.map(str::to_owned);
         let lock = self.settings.requirements.clone();
         Some(VendorError::NotLocked { package: name, by, lock })
     }
+}
+
+/// The requirement that nothing satisfies, and what pip adds to it.
+fn wanted(errors: &str) -> Option<&str> {
+    let said = ["satisfies the requirement ", "No matching distribution found for "];
+    let rest = said.iter().find_map(|it| errors.split_once(it).map(|(_, rest)| rest))?;
+    rest.lines().next()
 }
 
 /// A distribution that pip refused for its digest.
@@ -240,25 +270,43 @@ fn other_digest(errors: &str) -> Option<VendorError> {
     Some(VendorError::OtherDigest { what: what.to_owned(), found })
 }
 
+/// How pip ended.
+struct Ended {
+    status: ExitStatus,
+    errors: String,
+    /// The distribution that it was at.
+    at: Option<String>,
+}
+
 /// Runs pip to its end, counting what it says that it collects.
-fn watch(command: &mut Command, progress: &Progress) -> std::io::Result<(ExitStatus, String)> {
+fn watch(command: &mut Command, progress: &Progress) -> std::io::Result<Ended> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().expect("stdout is piped");
     let mut stderr = child.stderr.take().expect("stderr is piped");
     let mut errors = Vec::new();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
+    let at = std::thread::scope(|scope| {
+        let at = scope.spawn(|| {
+            let mut at = None;
             for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                if line.starts_with(b"Collecting ") {
+                let line = String::from_utf8_lossy(&line);
+                let collected = line.strip_prefix("Collecting ");
+                if collected.is_some() {
                     progress.add(1);
                 }
+                // In a folder it has a path, which is nobody's business.
+                let distribution = collected.or_else(|| line.strip_prefix("Processing "));
+                let word = distribution.and_then(|it| it.split_whitespace().next());
+                at = word.and_then(|it| it.rsplit('/').next()).map(str::to_owned).or(at);
             }
+            at
         });
         // Pip writes little there; a reader that fails leaves its exit status to speak.
         let _ = stderr.read_to_end(&mut errors);
+        at.join().ok().flatten()
     });
-    Ok((child.wait()?, String::from_utf8_lossy(&errors).into_owned()))
+    let errors = String::from_utf8_lossy(&errors).into_owned();
+    Ok(Ended { status: child.wait()?, errors, at })
 }
 
 /// Pip's errors in one line, each word that is an address cut out.
