@@ -16,6 +16,7 @@ use cutover_pack::bundle::{Source, SourceEntry};
 use cutover_terminal::{Output, Progress};
 
 use crate::child;
+use crate::leftovers;
 use crate::source::SourceTree;
 
 /// Why there is no release.
@@ -97,13 +98,9 @@ fn check(command: &str, folder: &Path, output: &Output) -> Result<(), CheckError
     output.note(format!("check: {command}"));
     // Results go to our stdout; what a check prints is not one.
     let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(CheckError::NoShell)?;
-    let status = child::command("sh")
-        .args(["-c", command])
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(stderr)
-        .status()
-        .map_err(CheckError::NoShell)?;
+    let mut shell = child::command("sh");
+    shell.args(["-c", command]).current_dir(folder).stdin(Stdio::null()).stdout(stderr);
+    let status = leftovers::run_alone(&mut shell).map_err(CheckError::NoShell)?;
     if status.success() {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 mod checks;
 mod cli;
 mod commands;
+mod leftovers;
 mod passphrase;
 mod repository;
 mod source;
