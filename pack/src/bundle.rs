@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicU64;
 use cutover_formats::bundle::{FRAME, Layout, Relay};
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
-use cutover_formats::filelist::{FileList, InvalidFileList};
+use cutover_formats::filelist::{self, FileList, InvalidFileList};
 use cutover_formats::name::Product;
 use cutover_formats::path::RelPath;
 use cutover_formats::version::Version;
@@ -70,6 +70,17 @@ pub enum Source {
         /// What it says.
         target: String,
     },
+}
+
+/// Pairs of paths, the folders that hold `entries` among them, that are one path on a file system that
+/// ignores case or how characters are composed.
+#[must_use]
+pub fn folding_names(entries: &[SourceEntry]) -> Vec<(String, String)> {
+    let folders = plan::missing_folders(entries);
+    let mut paths: Vec<&RelPath> = entries.iter().map(|it| &it.path).chain(&folders).collect();
+    paths.sort();
+    let pairs = filelist::folding_names(paths).into_iter();
+    pairs.map(|(first, second)| (first.to_owned(), second.to_owned())).collect()
 }
 
 /// How to write a bundle.
@@ -167,6 +178,14 @@ impl Explain for BundleError {
             ],
         }
     }
+}
+
+/// Bytes of the tar of `contents`, before compression: what `progress` of [`write`] adds up to.
+pub fn tar_len(contents: &Contents) -> Result<u64, BundleError> {
+    let Contents { product, version, time, entries } = contents;
+    let folders = plan::missing_folders(entries);
+    let plan = Plan::new(*time, entries, &folders)?;
+    Ok(Layout::of(product, version, *time, plan.members).total_len())
 }
 
 /// Writes the bundle of `contents` to `out`, from its current position on.

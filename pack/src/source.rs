@@ -1,12 +1,16 @@
 //! Source trees: what is released, from where, and what it says about itself.
 //!
-//! A tree comes out of git, as a clean export of a tag ([`git`], [`export`]), or is a folder that
-//! is read in place ([`tree`]). Either way it ends as a list of files ([`walk`]) and a parsed
+//! A tree comes out of git, as a clean export of what a tag's commit holds ([`git`], [`export`]), or
+//! is a folder that is read in place ([`tree`]). Either way it ends as a list of files ([`walk`]) and a parsed
 //! `release.toml` that belongs to exactly those files.
 
 mod error;
 mod export;
 mod git;
+mod listing;
+mod placeholder;
+mod scratch;
+mod subst;
 mod tree;
 mod walk;
 
@@ -16,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use cutover_formats::descriptor;
 use cutover_formats::name::Product;
-use cutover_formats::release_toml::{self, ReleaseToml};
+use cutover_formats::release_toml::ReleaseToml;
 use cutover_formats::version::Version;
 use tempfile::TempDir;
 
@@ -38,6 +42,8 @@ pub(crate) struct SourceTree {
     pub(crate) manifest: ReleaseToml,
     /// Everything in it, before `exclude`, sorted by path.
     pub(crate) files: Vec<SourceEntry>,
+    /// What whoever releases it should know.
+    pub(crate) notes: Vec<String>,
     folder: Folder,
 }
 
@@ -66,16 +72,25 @@ impl SourceTree {
     ) -> Result<Self, SourceError> {
         let repository = git::Repository::open(dir)?;
         let candidate = repository.candidate(tag)?;
-        let manifest = match repository.read(&candidate.commit, release_toml::FILE_NAME)? {
+        let listing = repository.listing(&candidate.commit)?;
+        let within = repository.product_folder(&listing, &candidate.to_string())?;
+        let manifest = match repository.manifest(&listing, &within)? {
             Some(text) => Some(parse(&text)?),
             None => None,
         };
         let pattern = manifest.as_ref().map(|it| it.release.tag.clone()).unwrap_or_default();
         let tagged = repository.tagged(candidate, &pattern)?;
-        repository.refuse_changes()?;
+        let exclude = manifest.as_ref().map_or_else(|| Ok(Exclude::default()), Exclude::of)?;
+        repository.refuse_changes(&within, &exclude)?;
         let (product, manifest) = settle(product, manifest, &format!("tag `{}`", tagged.tag))?;
-        repository.refuse_submodules(&tagged.commit, &Exclude::of(&manifest)?)?;
-        let folder = export::export(repository.archive(&tagged.commit)?)?;
+        let wanted = export::Wanted {
+            commit: &tagged.commit,
+            listing: &listing,
+            folder: &within,
+            exclude: &exclude,
+        };
+        let export::Export { folder, notes } = export::export(&repository, wanted)?;
+        let skip = walk::Skip { names: &[], folders: &[] };
         Ok(Self {
             product,
             version: tagged.version,
@@ -86,7 +101,8 @@ impl SourceTree {
                 time: tagged.time,
             },
             manifest,
-            files: walk::walk(folder.path())?,
+            files: walk::walk(folder.path(), &exclude, skip)?,
+            notes,
             folder: Folder::Export(folder),
         })
     }
@@ -98,14 +114,17 @@ impl SourceTree {
         product: Option<&Product>,
         forbidden: &[Forbidden<'_>],
     ) -> Result<Self, SourceError> {
-        let folder = tree::open(dir, forbidden)?;
-        let path = folder.join(release_toml::FILE_NAME);
-        let manifest = match read_capped(&path, release_toml::LARGEST) {
-            Ok(text) => Some(parse(&text)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(source) => return Err(SourceError::Io { path, source }),
+        let folder = tree::open(dir)?;
+        let manifest = match tree::manifest(&folder)? {
+            Some(text) => Some(parse(&text)?),
+            None => None,
         };
         let (product, manifest) = settle(product, manifest, &format!("`{}`", dir.display()))?;
+        let exclude = Exclude::of(&manifest)?;
+        let kept_out = tree::kept_out(&folder, forbidden, &exclude)?;
+        let skip = walk::Skip { names: &walk::HISTORY, folders: &kept_out };
+        let files = walk::walk(&folder, &exclude, skip)?;
+        tree::refuse_placeholders(&files, &exclude)?;
         Ok(Self {
             product,
             version,
@@ -116,7 +135,8 @@ impl SourceTree {
                 time: tree::time(std::env::var("SOURCE_DATE_EPOCH").ok())?,
             },
             manifest,
-            files: walk::walk(&folder)?,
+            files,
+            notes: Vec::new(),
             folder: Folder::InPlace(folder),
         })
     }

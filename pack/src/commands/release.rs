@@ -63,8 +63,9 @@ pub(crate) struct Args {
 /// Makes the release: everything that may fail comes before the first byte is published.
 pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let mut stages = Stages::default();
-    let cache = Cache::of_user()?;
-    let tree = stages.time("source", || source(args, &cache))?;
+    let cache = Cache::of_user();
+    let tree = stages.time("source", || source(args, cache.as_ref().ok()))?;
+    tree.notes.iter().for_each(|note| output.note(note));
     let opened = Opened::new(&args.repo)?;
     let notes = notes(output);
     let repo = opened.repo(&notes);
@@ -72,11 +73,17 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     if !args.dry_run {
         stages.time("checks", || checks::run(&tree, output).map_err(Failure::from))?;
     }
-    let fetched = stages.time("vendor", || vendor::fetch(&tree, &cache, output))?;
+    let fetched = if tree.manifest.vendor.is_empty() {
+        Vec::new()
+    } else {
+        let cache = cache?;
+        stages.time("vendor", || vendor::fetch(&tree, &cache, output))?
+    };
     let assembled = Assembled::new(&tree, &fetched)?;
     for name in &assembled.unused {
         output.warn(format!("no template takes the input `{name}` of release.toml"));
     }
+    assembled.folding.warning().iter().for_each(|warning| output.warn(warning));
     for slip in tree.manifest.misspelt_placeholders() {
         output.warn(slip);
     }
@@ -91,15 +98,13 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
 }
 
 /// The tree that the command line names.
-fn source(args: &Args, cache: &Cache) -> Result<SourceTree, Failure> {
+fn source(args: &Args, cache: Option<&Cache>) -> Result<SourceTree, Failure> {
     let product = args.product.as_ref();
     let (Some(tree), Some(version)) = (&args.tree, &args.version) else {
         return Ok(SourceTree::from_git(&args.source, args.tag.as_deref(), product)?);
     };
-    let mut forbidden = vec![
-        Forbidden { what: "keys folder", path: &args.repo.keys },
-        Forbidden { what: "cache", path: cache.root() },
-    ];
+    let mut forbidden = vec![Forbidden { what: "keys folder", path: &args.repo.keys }];
+    forbidden.extend(cache.map(|cache| Forbidden { what: "cache", path: cache.root() }));
     let location = location(&args.repo.repo)?;
     if let Location::Folder(path) = &location {
         forbidden.push(Forbidden { what: "repository", path });
@@ -138,7 +143,7 @@ fn publish(
 ) -> Result<Report, Failure> {
     let mut file = repo.store.temp_file()?;
     let written = stages.time("pack", || {
-        let progress = Progress::bytes("packing", assembled.tar_bytes());
+        let progress = Progress::bytes("packing", bundle::tar_len(&assembled.contents)?);
         let options = Options::level(args.level);
         let add = |bytes| progress.add(bytes);
         bundle::write(&assembled.contents, options, file.as_file_mut(), &add)

@@ -6,6 +6,10 @@ use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::path::UnsafePath;
 use cutover_formats::release_toml::InvalidReleaseToml;
 use cutover_formats::version::InvalidTag;
+use cutover_terminal::quoted;
+
+use super::git::SHOWN;
+use super::placeholder::Placeholder;
 
 /// Why a tree cannot be released. Nothing was written when one of these is reported.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +17,9 @@ pub(crate) enum SourceError {
     /// There is no such folder.
     #[error("source folder `{}` does not exist", .0.display())]
     NoFolder(PathBuf),
+    /// It is something else than a folder.
+    #[error("source `{}` is not a folder", .0.display())]
+    NotFolder(PathBuf),
     /// The `git` program cannot be started.
     #[error("cannot run git: {0}")]
     NoGit(#[source] std::io::Error),
@@ -31,7 +38,15 @@ pub(crate) enum SourceError {
         dir: PathBuf,
         /// What git says.
         why: String,
+        /// The version control system that it is under instead, and how that writes a clean folder.
+        system: Option<(&'static str, &'static str)>,
     },
+    /// Git reads no repository of another user's.
+    #[error("the git repository `{}` belongs to another user", .0.display())]
+    Ownership(PathBuf),
+    /// The folder is one of git's own.
+    #[error("`{}` is inside git's own folder, not in a work tree", .0.display())]
+    InsideGit(PathBuf),
     /// There is nothing to release yet.
     #[error("`{}` has no commit yet", .0.display())]
     NoCommit(PathBuf),
@@ -65,6 +80,32 @@ pub(crate) enum SourceError {
     /// The tag is no version.
     #[error(transparent)]
     Tag(#[from] InvalidTag),
+    /// A commit whose time cannot be read.
+    #[error("the time of commit {commit} cannot be read")]
+    NoTime {
+        /// Which one.
+        commit: String,
+    },
+    /// An object that a tree names is not in the repository.
+    #[error("the contents of `{path}` are not in this clone")]
+    NoObject {
+        /// Whose.
+        path: String,
+    },
+    /// What stands in the place of files.
+    #[error("{} in place of {}: {}", what.what(), files(.paths.len()), shown(.paths))]
+    Placeholders {
+        /// What it is.
+        what: Placeholder,
+        /// Where.
+        paths: Vec<String>,
+    },
+    /// `export-subst` placeholders that differ from clone to clone, with their files.
+    #[error(
+        "export-subst placeholders that are not the same in every clone: {}",
+        shown(&.0.iter().map(|(path, part)| format!("`{part}` in {path}")).collect::<Vec<_>>())
+    )]
+    Unstable(Vec<(String, String)>),
     /// Tracked files were changed and not committed.
     #[error("{count} tracked file{} changed but not committed: {}", plural(*.count), first(.files, *.count))]
     Dirty {
@@ -73,7 +114,7 @@ pub(crate) enum SourceError {
         /// The first of them.
         files: Vec<String>,
     },
-    /// `git archive` leaves submodules out.
+    /// The files of submodules are in other repositories.
     #[error("submodules cannot be released: {}", .0.join(", "))]
     Submodules(Vec<String>),
     /// There is no `release.toml` to say what is released.
@@ -81,6 +122,20 @@ pub(crate) enum SourceError {
     NoManifest {
         /// The tag or folder.
         tree: String,
+    },
+    /// A folder has a `release.toml`, but what is released does not.
+    #[error("`{}` is not in {tree}", path.display())]
+    NotCommitted {
+        /// The tag.
+        tree: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// `release.toml` is no file.
+    #[error("release.toml is {what}, not a file")]
+    ManifestKind {
+        /// What it is.
+        what: &'static str,
     },
     /// `release.toml` does not say what is released.
     #[error("release.toml names no product")]
@@ -154,10 +209,18 @@ fn plural(count: usize) -> &'static str {
     if count == 1 { " is" } else { "s are" }
 }
 
-fn first(files: &[String], count: usize) -> String {
+pub(super) fn first(files: &[String], count: usize) -> String {
     let more = count.saturating_sub(files.len());
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     format!("{}{more}", files.join(", "))
+}
+
+fn files(count: usize) -> String {
+    if count == 1 { "a file".to_owned() } else { format!("{count} files") }
+}
+
+fn shown(all: &[String]) -> String {
+    first(&all[..all.len().min(SHOWN)], all.len())
 }
 
 fn others(at_head: &[String]) -> String {
@@ -182,9 +245,42 @@ impl Explain for SourceError {
         let one = |hint: &str| vec![hint.to_owned()];
         match self {
             Self::NoGit(_) => one("install git, or release a folder with --tree DIR --version V"),
-            Self::NotGit { .. } => {
+            Self::NotGit { system: Some((system, export)), .. } => vec![format!(
+                "it is under {system}, which is not read; write a clean folder (`{export}`) and \
+                 release that: --tree DIR --version V"
+            )],
+            Self::NotGit { system: None, .. } => {
                 one("to release a folder without version control: --tree DIR --version V")
             }
+            Self::NotFolder(_) => one("name a folder; unpack an archive first"),
+            Self::Ownership(folder) => vec![format!(
+                "release as its owner, or tell git to trust it: \
+                 git config --global --add safe.directory {}",
+                quoted(folder)
+            )],
+            Self::InsideGit(_) => one("name the folder that it was checked out to: --source DIR"),
+            Self::NoTime { .. } => {
+                one("files are dated by it: commit again, or use --tree DIR --version V")
+            }
+            Self::NoObject { .. } => one("see what else is missing: git fsck --connectivity-only"),
+            Self::Placeholders { what, .. } => one(match what {
+                Placeholder::Lfs | Placeholder::Annex => {
+                    "commit the contents, list the files in `exclude`, or let [[vendor.file]] \
+                     bring them; a file that is meant as it is has `-filter` in .gitattributes"
+                }
+                Placeholder::Encrypted => {
+                    "list the files in `exclude` and let nodes have them by [config] or as secret \
+                     [inputs]; a file that is meant as it is has `-filter` in .gitattributes"
+                }
+            }),
+            Self::Unstable(_) => one(
+                "use full ids and times (`%H`, `%cI`), drop the attribute export-subst, or list \
+                 the files in `exclude`",
+            ),
+            Self::NotCommitted { .. } => {
+                one("commit it and tag that commit, or name the folder to release: --source DIR")
+            }
+            Self::ManifestKind { .. } => one("put the file itself in its place"),
             Self::NoTag { nearest, shallow, .. } => {
                 let nearest = (!nearest.is_empty())
                     .then(|| format!("the nearest tags are {}", nearest.join(", ")));
@@ -194,6 +290,7 @@ impl Explain for SourceError {
                 let newest = (!newest.is_empty())
                     .then(|| format!("the newest version tags are {}", newest.join(", ")));
                 let tag = pattern.replace("{version}", "1.2.3");
+                let tag = quoted(&tag);
                 let make = format!("tag it (git tag -a {tag}), or name the tag: pack release TAG");
                 newest.into_iter().chain(shallow.hint()).chain([make]).collect()
             }
@@ -203,15 +300,23 @@ impl Explain for SourceError {
             }
             Self::Tag(_) => one("`tag` in release.toml says how tags name versions"),
             Self::Dirty { .. } => {
-                one("commit them and move the tag, or put them aside with git stash")
+                vec![
+                    "commit them and tag that commit, or put them aside with git stash".to_owned(),
+                    "or release from a clean checkout: git worktree add --detach DIR TAG, and \
+                     then --source DIR"
+                        .to_owned(),
+                ]
             }
-            Self::Submodules(_) => {
-                one("git archive leaves them out; commit their files, or list them in `exclude`")
-            }
+            Self::Submodules(_) => one(
+                "their files are in other repositories: commit them here, or list them in `exclude`",
+            ),
             Self::NoManifest { .. } | Self::NoProduct => {
                 one("`pack init` writes a release.toml; or give --product NAME")
             }
-            Self::Special { .. } | Self::Inside { .. } => one("move it out of the tree"),
+            Self::Special { .. } | Self::Inside { .. } => {
+                one("move it out of the tree, or list it in `exclude`")
+            }
+            Self::Path(_) | Self::PathNotText(_) => one("rename it, or list it in `exclude`"),
             Self::Manifest(error) => error.hints(),
             _ => Vec::new(),
         }

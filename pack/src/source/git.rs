@@ -1,64 +1,65 @@
 //! Asking git, by its command.
 //!
-//! Git runs without a shell, with an environment in which nothing points it to another repository
-//! or index, and with the settings that would change an export's bytes set to fixed values: the
-//! same tag gives the same files on every machine.
+//! Git runs without a shell. Variables that point it to another repository or index (a hook has
+//! them) are taken away, the user's settings are kept: whether git reads a repository, fetches what
+//! a partial clone lacks, and what it takes for changed are theirs to say. They do not decide what
+//! is released: that is read by object id, as it was committed ([`super::export`]), and what
+//! attributes and placeholders mean is asked without any settings ([`super::scratch`]).
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use cutover_formats::release_toml;
 use cutover_formats::version::{TagPattern, Version};
 use cutover_terminal::nearest;
 
 use super::error::{Shallow, SourceError};
+use super::listing::{Kind, Listing, Object};
 use super::walk::Exclude;
 use crate::child;
 
-/// Variables that would make git look elsewhere.
-const MISLEADING: [&str; 12] = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_COMMON_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-    "GIT_ATTR_SOURCE",
-    "GIT_SHALLOW_FILE",
-    "GIT_GRAFT_FILE",
-    "GIT_LITERAL_PATHSPECS",
+/// Variables that say whose settings count, how a remote is reached and where repositories are
+/// looked for. No other `GIT_…` reaches git.
+const KEPT: [&str; 12] = [
+    "GIT_ASKPASS",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+    "GIT_EXEC_PATH",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_TERMINAL_PROMPT",
 ];
 
-/// Settings of the user's that would change an export.
-const FIXED: [&str; 8] = [
-    "-c",
-    "core.autocrlf=false",
-    "-c",
-    "core.eol=lf",
-    "-c",
-    "core.attributesFile=/dev/null",
-    "-c",
-    "tar.umask=0022",
-];
+/// The numbered ones that belong to `GIT_CONFIG_COUNT`.
+const KEPT_PREFIXES: [&[u8]; 2] = [b"GIT_CONFIG_KEY_", b"GIT_CONFIG_VALUE_"];
 
 /// How many names a message lists.
-const SHOWN: usize = 5;
+pub(super) const SHOWN: usize = 5;
 
 /// A git repository with its work tree, if it has one.
 #[derive(Debug)]
 pub(super) struct Repository {
-    top: PathBuf,
-    work_tree: WorkTree,
+    dir: PathBuf,
+    work_tree: Option<WorkTree>,
     shallow: Shallow,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WorkTree {
-    Present,
-    Bare,
+/// Where in a work tree the user is.
+#[derive(Debug)]
+struct WorkTree {
+    /// Its top.
+    top: PathBuf,
+    /// The path from there, empty or ended by `/`.
+    prefix: Vec<u8>,
 }
 
 /// What is to be released, before the pattern of tags is known.
@@ -68,6 +69,15 @@ pub(super) struct Candidate {
     tag: Option<String>,
     /// The full commit id.
     pub(super) commit: String,
+}
+
+impl std::fmt::Display for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.tag {
+            Some(tag) => write!(f, "tag `{tag}`"),
+            None => f.write_str("the commit at HEAD"),
+        }
+    }
 }
 
 /// A tag that is a version.
@@ -86,32 +96,34 @@ pub(super) struct Tagged {
 impl Repository {
     /// The repository that `dir` is in.
     pub(super) fn open(dir: &Path) -> Result<Self, SourceError> {
-        if !dir.is_dir() {
-            return Err(SourceError::NoFolder(dir.to_owned()));
-        }
-        let asked = ["rev-parse", "--is-bare-repository", "--is-shallow-repository"];
+        super::tree::refuse_other_than_folder(dir)?;
+        let asked = [
+            "rev-parse",
+            "--is-bare-repository",
+            "--is-shallow-repository",
+            "--is-inside-work-tree",
+        ];
         let output = run(git(dir).args(asked))?;
         if !output.status.success() {
-            return Err(SourceError::NotGit { dir: dir.to_owned(), why: last_words(&output) });
+            return Err(not_git(dir, &output));
         }
         let answers = String::from_utf8_lossy(&output.stdout);
         let mut answers = answers.lines().map(|line| line == "true");
-        let bare = answers.next() == Some(true);
-        let shallow = if answers.next() == Some(true) { Shallow::Yes } else { Shallow::No };
-        let (top, work_tree) = if bare {
-            (dir.to_owned(), WorkTree::Bare)
-        } else {
-            let top = text(&run(git(dir).args(["rev-parse", "--show-toplevel"]))?, "find its top")?;
-            (PathBuf::from(top), WorkTree::Present)
-        };
-        Ok(Self { top, work_tree, shallow })
+        let mut next = || answers.next() == Some(true);
+        let (bare, shallow, inside) = (next(), next(), next());
+        if !bare && !inside {
+            return Err(SourceError::InsideGit(dir.to_owned()));
+        }
+        let shallow = if shallow { Shallow::Yes } else { Shallow::No };
+        let work_tree = if bare { None } else { Some(WorkTree::of(dir)?) };
+        Ok(Self { dir: dir.to_owned(), work_tree, shallow })
     }
 
     /// The commit of `tag`, or of HEAD.
     pub(super) fn candidate(&self, tag: Option<&str>) -> Result<Candidate, SourceError> {
         let Some(tag) = tag else {
             let commit = self.resolve("HEAD^{commit}")?;
-            let commit = commit.ok_or_else(|| SourceError::NoCommit(self.top.clone()))?;
+            let commit = commit.ok_or_else(|| SourceError::NoCommit(self.dir.clone()))?;
             return Ok(Candidate { tag: None, commit });
         };
         match self.resolve(&format!("refs/tags/{tag}^{{commit}}"))? {
@@ -139,9 +151,8 @@ impl Repository {
             Some(tag) => pattern.version(&tag).map(|version| (tag, version))?,
             None => self.version_at(&commit, pattern)?,
         };
-        let time = run(self.git().args(["show", "--no-patch", "--format=%ct", &commit]))?;
-        // A commit from before 1970 is dated 1970.
-        let time = text(&time, "read the commit's time")?.parse().unwrap_or(0);
+        let time = committed(&self.object("commit", &commit)?);
+        let time = time.ok_or_else(|| SourceError::NoTime { commit: commit.clone() })?;
         Ok(Tagged { tag, version, commit, time })
     }
 
@@ -170,64 +181,104 @@ impl Repository {
         })
     }
 
-    /// Refuses tracked files that were changed: most often a commit was forgotten, and then the
-    /// tag is not what its author has tried out.
-    pub(super) fn refuse_changes(&self) -> Result<(), SourceError> {
-        if self.work_tree == WorkTree::Bare {
-            return Ok(());
+    /// Everything in the commit's tree.
+    pub(super) fn listing(&self, commit: &str) -> Result<Listing, SourceError> {
+        let asked = ["ls-tree", "-r", "-t", "-z", "--full-tree", commit];
+        let what = "list the tag's files";
+        let output = checked(run(self.git().args(asked))?, what)?;
+        Listing::parse(&output.stdout)
+            .ok_or_else(|| SourceError::Git { what, why: "its answer makes no sense".to_owned() })
+    }
+
+    /// The path of the folder that is released, empty or ended by `/`: the nearest one, from where
+    /// the user is upwards, that has a `release.toml`. One that is not committed must not lead to the
+    /// release of a larger folder.
+    pub(super) fn product_folder(
+        &self,
+        listing: &Listing,
+        tree: &str,
+    ) -> Result<Vec<u8>, SourceError> {
+        let Some(work_tree) = &self.work_tree else { return Ok(Vec::new()) };
+        let mut folder = work_tree.prefix.as_slice();
+        loop {
+            if listing.find(&manifest_in(folder)).is_some() {
+                return Ok(folder.to_vec());
+            }
+            if folder.is_empty() {
+                return Ok(Vec::new());
+            }
+            let place = work_tree.top.join(OsStr::from_bytes(&manifest_in(folder)));
+            if place.symlink_metadata().is_ok() {
+                return Err(SourceError::NotCommitted { tree: tree.to_owned(), path: place });
+            }
+            let end = folder[..folder.len() - 1].iter().rposition(|byte| *byte == b'/');
+            folder = end.map_or(&[], |end| &folder[..=end]);
         }
+    }
+
+    /// The `release.toml` of the folder, if it has one.
+    pub(super) fn manifest(
+        &self,
+        listing: &Listing,
+        folder: &[u8],
+    ) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some(object) = listing.find(&manifest_in(folder)) else { return Ok(None) };
+        let what = match object.kind {
+            Kind::File { .. } => return self.small(object).map(Some),
+            Kind::Link => "a symbolic link",
+            Kind::Folder | Kind::Submodule => "a folder",
+        };
+        Err(SourceError::ManifestKind { what })
+    }
+
+    fn small(&self, object: &Object) -> Result<Vec<u8>, SourceError> {
+        let what = "read release.toml";
+        let size = checked(run(self.git().args(["cat-file", "-s", &object.id]))?, what)?;
+        let size = String::from_utf8_lossy(&size.stdout).trim().parse::<u64>();
+        if size.is_ok_and(|size| size > release_toml::LARGEST) {
+            let why = format!("is larger than {} bytes", release_toml::LARGEST);
+            let (path, source) = (release_toml::FILE_NAME.into(), io::Error::other(why));
+            return Err(SourceError::Io { path, source });
+        }
+        self.object("blob", &object.id)
+    }
+
+    /// The contents of an object.
+    pub(super) fn object(&self, kind: &'static str, id: &str) -> Result<Vec<u8>, SourceError> {
+        let output = run(self.git().args(["cat-file", kind, id]))?;
+        Ok(checked(output, "read an object of the tag")?.stdout)
+    }
+
+    /// Refuses tracked files that were changed: most often a commit was forgotten, and then the
+    /// tag is not what its author has tried out. What counts as changed is what the user's own git
+    /// says; changes to what is not released do not count.
+    pub(super) fn refuse_changes(
+        &self,
+        folder: &[u8],
+        exclude: &Exclude,
+    ) -> Result<(), SourceError> {
+        let Some(WorkTree { top, .. }) = &self.work_tree else { return Ok(()) };
         let asked = ["status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames"];
-        let output = run(self.git().args(asked))?;
-        let status = text(&output, "compare the work tree with HEAD")?;
-        let changed: Vec<&str> = status.split('\0').filter_map(|entry| entry.get(3..)).collect();
+        let place = top.join(OsStr::from_bytes(folder));
+        let output = run(git(&place).args(asked).args(["--", "."]))?;
+        let output = checked(output, "compare the work tree with HEAD")?;
+        let entries = output.stdout.split(|byte| *byte == 0);
+        let paths = entries.filter_map(|entry| entry.get(3..)?.strip_prefix(folder));
+        let changed: Vec<&[u8]> = paths.filter(|path| !exclude.leaves_out(path)).collect();
         if changed.is_empty() {
             return Ok(());
         }
-        let files = changed.iter().take(SHOWN).map(|&file| file.to_owned()).collect();
+        let files = changed.iter().take(SHOWN);
+        let files = files.map(|path| String::from_utf8_lossy(path).into_owned()).collect();
         Err(SourceError::Dirty { count: changed.len(), files })
     }
 
-    /// Refuses submodules that are not excluded: an export does not have their files.
-    pub(super) fn refuse_submodules(
-        &self,
-        commit: &str,
-        exclude: &Exclude,
-    ) -> Result<(), SourceError> {
-        let output = run(self.git().args(["ls-tree", "-r", "-z", "--full-tree", commit]))?;
-        let listing = text(&output, "list the tag's files")?;
-        let submodules: Vec<String> = listing
-            .split('\0')
-            .filter(|line| line.starts_with("160000 "))
-            .filter_map(|line| line.split_once('\t'))
-            .filter(|(_, path)| !exclude.leaves_out(path))
-            .map(|(_, path)| path.to_owned())
-            .collect();
-        if submodules.is_empty() { Ok(()) } else { Err(SourceError::Submodules(submodules)) }
-    }
-
-    /// A small file of a commit, as it is in the repository.
-    pub(super) fn read(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
-        let object = format!("{commit}:{path}");
-        if self.resolve(&object)?.is_none() {
-            return Ok(None);
-        }
-        let size = text(&run(self.git().args(["cat-file", "-s", &object]))?, "read release.toml")?;
-        if size.parse().is_ok_and(|size: u64| size > release_toml::LARGEST) {
-            let why = format!("is larger than {} bytes", release_toml::LARGEST);
-            let source = std::io::Error::other(why);
-            return Err(SourceError::Io { path: path.into(), source });
-        }
-        let output = run(self.git().args(["cat-file", "blob", &object]))?;
-        text(&output, "read release.toml")?;
-        Ok(Some(output.stdout))
-    }
-
-    /// Starts writing a tar of the commit's files to the child's stdout.
-    pub(super) fn archive(&self, commit: &str) -> Result<Child, SourceError> {
-        let mut command = git(&self.top);
-        command.args(["archive", "--format=tar", commit]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
-        command.spawn().map_err(SourceError::NoGit)
+    /// `git cat-file --batch`: answers each object id on stdin with the object on stdout.
+    pub(super) fn batch(&self) -> Command {
+        let mut command = self.git();
+        command.args(["cat-file", "--batch"]).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     fn resolve(&self, revision: &str) -> Result<Option<String>, SourceError> {
@@ -236,51 +287,145 @@ impl Repository {
         if !output.status.success() {
             return Ok(None);
         }
-        text(&output, "resolve a revision").map(Some)
+        Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
     }
 
     fn tags(&self, selection: &[&str]) -> Result<Vec<String>, SourceError> {
         let asked = ["for-each-ref", "--format=%(refname:strip=2)"];
-        let output = run(self.git().args(asked).args(selection))?;
-        Ok(text(&output, "list tags")?.lines().map(str::to_owned).collect())
+        let output = checked(run(self.git().args(asked).args(selection))?, "list tags")?;
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
+    /// Git, for reading what was committed: no object stands for another here.
     fn git(&self) -> Command {
-        git(&self.top)
+        let mut command = git(&self.dir);
+        command.env("GIT_NO_REPLACE_OBJECTS", "1");
+        command
     }
+}
+
+impl WorkTree {
+    fn of(dir: &Path) -> Result<Self, SourceError> {
+        let what = "find the top of the work tree";
+        let ask = |option| -> Result<Vec<u8>, SourceError> {
+            let output = checked(run(git(dir).args(["rev-parse", option]))?, what)?;
+            // A name may itself end in the end of a line.
+            Ok(output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout).to_vec())
+        };
+        let top = OsString::from_vec(ask("--show-toplevel")?);
+        Ok(Self { top: top.into(), prefix: ask("--show-prefix")? })
+    }
+}
+
+fn manifest_in(folder: &[u8]) -> Vec<u8> {
+    [folder, release_toml::FILE_NAME.as_bytes()].concat()
+}
+
+/// When a commit was made, seconds since 1970, read from the object itself: what git prints of it
+/// depends on settings.
+fn committed(commit: &[u8]) -> Option<u64> {
+    let header = commit.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
+    let line = header.into_iter().find_map(|line| line.strip_prefix(b"committer "))?;
+    let after = line.iter().rposition(|byte| *byte == b'>')? + 1;
+    str::from_utf8(&line[after..]).ok()?.split_whitespace().next()?.parse().ok()
+}
+
+/// Why git does not take the folder for one of its own.
+fn not_git(dir: &Path, output: &Output) -> SourceError {
+    let dir = dir.to_owned();
+    // The only errors whose advice names this setting are about whose the repository is.
+    if String::from_utf8_lossy(&output.stderr).contains("safe.directory") {
+        let folder = dir.canonicalize().unwrap_or_else(|_| dir.clone());
+        let top = folder.ancestors().find(|it| it.join(".git").exists());
+        return SourceError::Ownership(top.unwrap_or(&folder).to_owned());
+    }
+    let system = other_system(&dir);
+    SourceError::NotGit { why: last_words(&output.stderr), dir, system }
+}
+
+/// The version control system that the folder is under, and how it writes a clean folder.
+fn other_system(dir: &Path) -> Option<(&'static str, &'static str)> {
+    let known = [
+        (".hg", "Mercurial", "hg archive DIR"),
+        (".svn", "Subversion", "svn export . DIR"),
+        (".bzr", "Breezy", "brz export DIR"),
+        (".jj", "Jujutsu", "jj git export"),
+    ];
+    let dir = fs::canonicalize(dir).ok()?;
+    dir.ancestors().find_map(|folder| {
+        let found = known.iter().find(|(name, ..)| folder.join(name).is_dir());
+        found.map(|(_, system, export)| (*system, *export))
+    })
 }
 
 fn git(dir: &Path) -> Command {
-    let mut command = child::command("git");
-    command.arg("-C").arg(dir).args(FIXED);
-    MISLEADING.iter().for_each(|name| {
-        command.env_remove(name);
-    });
-    let settings = [("LC_ALL", "C"), ("GIT_OPTIONAL_LOCKS", "0"), ("GIT_NO_REPLACE_OBJECTS", "1")];
-    command.envs(settings.map(|(name, value)| (OsStr::new(name), OsStr::new(value))));
+    let mut command = bare_git();
+    command.arg("-C").arg(dir).env("GIT_OPTIONAL_LOCKS", "0");
+    for (name, value) in std::env::vars_os() {
+        let kept = KEPT.iter().any(|it| name == *it)
+            || KEPT_PREFIXES.iter().any(|it| name.as_bytes().starts_with(it));
+        if kept {
+            command.env(name, value);
+        }
+    }
     command
 }
 
-fn run(command: &mut Command) -> Result<Output, SourceError> {
+/// Git with no variable that means something to it but the language of its words.
+pub(super) fn bare_git() -> Command {
+    let mut command = child::command("git");
+    for (name, _) in std::env::vars_os() {
+        if name.as_bytes().starts_with(b"GIT_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("LC_ALL", "C");
+    command
+}
+
+pub(super) fn run(command: &mut Command) -> Result<Output, SourceError> {
     command.stdin(Stdio::null()).output().map_err(SourceError::NoGit)
 }
 
-/// What git answered, without the last line's end.
-fn text(output: &Output, what: &'static str) -> Result<String, SourceError> {
-    if !output.status.success() {
-        return Err(SourceError::Git { what, why: last_words(output) });
+/// What git answered, if it did.
+pub(super) fn checked(output: Output, what: &'static str) -> Result<Output, SourceError> {
+    if output.status.success() {
+        Ok(output)
+    } else {
+        Err(SourceError::Git { what, why: last_words(&output.stderr) })
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned())
 }
 
-fn last_words(output: &Output) -> String {
-    last_line(&output.stderr)
-}
-
-/// The last line of what git wrote to stderr.
-pub(super) fn last_line(stderr: &[u8]) -> String {
+/// The error among what git wrote to stderr, else its last line.
+pub(super) fn last_words(stderr: &[u8]) -> String {
     let words = String::from_utf8_lossy(stderr);
-    let line =
-        words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
-    line.trim_start_matches("fatal: ").trim().to_owned()
+    let mut lines = words.lines().map(str::trim).filter(|line| !line.is_empty());
+    let fatal = words.lines().find_map(|line| line.strip_prefix("fatal: "));
+    fatal.or_else(|| lines.next_back()).unwrap_or("no reason given").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_commit() {
+        let commit = |time: &str| {
+            format!("tree 0\nparent 0\nauthor A <a> 1 +0000\ncommitter A > <a> {time}\n\ncommitter")
+        };
+        assert_eq!(committed(commit("1714953600 +0200").as_bytes()), Some(1_714_953_600));
+        for unreadable in ["", "-1 +0000", "soon +0000", "99999999999999999999999 +0000"] {
+            assert_eq!(committed(commit(unreadable).as_bytes()), None, "{unreadable}");
+        }
+        assert_eq!(committed(b"tree 0\n\ncommitter A <a> 1 +0000"), None);
+    }
+
+    #[test]
+    fn what_git_says() {
+        let ownership = b"fatal: detected dubious ownership in repository at '/x'\nTo add \
+            an exception\n\n\tgit config --global --add safe.directory /x\n";
+        assert_eq!(last_words(ownership), "detected dubious ownership in repository at '/x'");
+        assert_eq!(last_words(b"one\n two \n\n"), "two");
+        assert_eq!(last_words(b""), "no reason given");
+    }
 }

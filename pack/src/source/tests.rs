@@ -5,9 +5,13 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 use cutover_formats::exit::{Exit, Explain as _};
+use cutover_formats::release_toml;
 
 use super::*;
 use cutover_pack::bundle::Source;
+
+mod clones;
+mod places;
 
 const MANIFEST: &str = "[release]\nproduct = 'weave'\nexclude = ['tests/**']\n";
 
@@ -299,6 +303,7 @@ fn a_staging_folder() {
 fn keys_in_a_staging_folder_are_not_released() {
     let repo = Repo::new();
     let keys = repo.path().join("deploy/keys");
+    fs::create_dir_all(&keys).unwrap();
     let forbidden = [Forbidden { what: "keys folder", path: &keys }];
     let error = from_folder(repo.path(), &forbidden).unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);

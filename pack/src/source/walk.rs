@@ -1,9 +1,11 @@
 //! From a folder to the list of what is in it, and what is left out of a release.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirEntry, Metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cutover_formats::path::RelPath;
 use cutover_formats::release_toml::ReleaseToml;
@@ -12,28 +14,51 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use super::error::SourceError;
 use cutover_pack::bundle::{Source, SourceEntry};
 
-/// Version control's own folder, which is never part of a tree.
-const GIT: &str = ".git";
+/// Folders of version control systems, and git's file in their place: history is not released.
+pub(super) const HISTORY: [&str; 5] = [".git", ".hg", ".svn", ".bzr", ".jj"];
+
+/// What is not looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Skip<'a> {
+    /// Whatever is called so.
+    pub(super) names: &'a [&'a str],
+    /// These folders, by their real paths.
+    pub(super) folders: &'a [PathBuf],
+}
 
 /// Everything below `root`, sorted by path. Folders appear only where they are empty: the others
-/// follow from what they hold, and vanish with it where all of it is left out.
-pub(super) fn walk(root: &Path) -> Result<Vec<SourceEntry>, SourceError> {
+/// follow from what they hold, and vanish with it where all of it is left out. What is excluded may
+/// have any name and be of any kind; what cannot be told in a list is left out of this one.
+pub(super) fn walk(
+    root: &Path,
+    exclude: &Exclude,
+    skip: Skip<'_>,
+) -> Result<Vec<SourceEntry>, SourceError> {
     let mut entries = Vec::new();
     let mut folders = vec![None];
     while let Some(folder) = folders.pop() {
         let folder: Option<RelPath> = folder;
         let place = folder.as_ref().map_or(root.to_owned(), |path| root.join(path.as_path()));
+        let excluded = folder.as_ref().is_some_and(|it| exclude.leaves_out(it.as_str().as_bytes()));
         let mut children = 0;
-        for child in fs::read_dir(&place).map_err(io_at(&place))? {
+        let listing = match fs::read_dir(&place) {
+            Ok(listing) => listing,
+            Err(_) if excluded => continue,
+            Err(error) => return Err(io_at(&place)(error)),
+        };
+        for child in listing {
             let child = child.map_err(io_at(&place))?;
             children += 1;
-            if child.file_name() == GIT {
+            let skipped = skip.names.iter().any(|name| child.file_name() == *name)
+                || skip.folders.contains(&child.path());
+            if skipped {
                 continue;
             }
-            let path = name(folder.as_ref(), &child)?;
-            match entry(&child, &path)? {
-                Source::Folder => folders.push(Some(path)),
-                kind => entries.push(SourceEntry { path, kind }),
+            match look(folder.as_ref(), &child) {
+                Ok((path, Source::Folder)) => folders.push(Some(path)),
+                Ok((path, kind)) => entries.push(SourceEntry { path, kind }),
+                Err(_) if exclude.leaves_out(&relative(root, &child)) => {}
+                Err(error) => return Err(error),
             }
         }
         if let (0, Some(path)) = (children, folder) {
@@ -42,6 +67,18 @@ pub(super) fn walk(root: &Path) -> Result<Vec<SourceEntry>, SourceError> {
     }
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
+}
+
+fn look(folder: Option<&RelPath>, child: &DirEntry) -> Result<(RelPath, Source), SourceError> {
+    let path = name(folder, child)?;
+    let kind = entry(child, &path)?;
+    Ok((path, kind))
+}
+
+/// The path from the top of the tree, whatever it is called.
+fn relative(root: &Path, child: &DirEntry) -> Vec<u8> {
+    let path = child.path();
+    path.strip_prefix(root).unwrap_or(&path).as_os_str().as_bytes().to_vec()
 }
 
 fn name(folder: Option<&RelPath>, child: &DirEntry) -> Result<RelPath, SourceError> {
@@ -86,7 +123,7 @@ fn special(metadata: &Metadata) -> &'static str {
 }
 
 /// Globs of what is left out of a release.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Exclude(GlobSet);
 
 impl Exclude {
@@ -108,9 +145,13 @@ impl Exclude {
     }
 
     /// Whether a glob matches the path or a folder above it.
-    pub(crate) fn leaves_out(&self, path: &str) -> bool {
-        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
-        ends.into_iter().any(|end| self.0.is_match(&path[..end]))
+    pub(crate) fn leaves_out(&self, path: &[u8]) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let mut ends = slashes.map(|(end, _)| end).chain([path.len()]);
+        ends.any(|end| self.0.is_match(OsStr::from_bytes(&path[..end])))
     }
 }
 
@@ -133,10 +174,10 @@ mod tests {
     fn globs() {
         let exclude = exclude(&["tests/**", "**/*.md", "docs/", "top?"]).unwrap();
         for out in ["tests/a", "tests/a/b", "README.md", "a/b/c.md", "docs/x/y", "docs", "top1"] {
-            assert!(exclude.leaves_out(out), "{out}");
+            assert!(exclude.leaves_out(out.as_bytes()), "{out}");
         }
         for kept in ["a/tests/b", "tests.py", "md", "docs2/x", "top", "a/top1"] {
-            assert!(!exclude.leaves_out(kept), "{kept}");
+            assert!(!exclude.leaves_out(kept.as_bytes()), "{kept}");
         }
     }
 

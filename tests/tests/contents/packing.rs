@@ -29,7 +29,7 @@ fn files_that_change_while_they_are_packed() {
 #[test]
 fn trees_that_are_refused() {
     let mut clash = Bench::new();
-    clash.file("README", b"").file("readme", b"");
+    clash.file("README", b"").file("READ\u{200b}ME", b"");
     let mut through = Bench::new();
     through.link("a", "b").file("a/c", b"");
     let mut leaves = Bench::new();

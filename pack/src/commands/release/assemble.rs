@@ -1,5 +1,6 @@
 //! From a tree and its vendored distributions to what a release holds and says.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use cutover_formats::descriptor::{
@@ -13,7 +14,7 @@ use cutover_formats::layout;
 use cutover_formats::path::RelPath;
 use cutover_formats::release_toml::ReleaseToml;
 use cutover_formats::template::TemplateError;
-use cutover_pack::bundle::{Contents, Source, SourceEntry, WrittenBundle};
+use cutover_pack::bundle::{self, Contents, Source, SourceEntry, WrittenBundle};
 
 use super::templates;
 use crate::source::{Exclude, SourceError, SourceTree};
@@ -28,6 +29,37 @@ pub(super) struct Assembled {
     pub(super) bytes: u64,
     /// Inputs that no template takes.
     pub(super) unused: Vec<InputName>,
+    /// Names that some file systems take for one another.
+    pub(super) folding: Folding,
+}
+
+/// Pairs of names that are one where a file system ignores case or how characters are composed.
+#[derive(Debug)]
+pub(crate) struct Folding(Vec<(String, String)>);
+
+/// Most pairs that are listed.
+const LISTED: usize = 50;
+
+impl Folding {
+    /// What to say about them, if there are any.
+    pub(super) fn warning(&self) -> Option<String> {
+        let folds = "nodes whose file system takes such names for one another refuse the release";
+        (!self.0.is_empty()).then(|| format!("{self}\n{folds}"))
+    }
+}
+
+impl fmt::Display for Folding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, pairs) = (self.0.len(), if self.0.len() == 1 { "pair" } else { "pairs" });
+        write!(f, "{count} {pairs} of names that differ only by case or composition:")?;
+        for (first, second) in self.0.iter().take(LISTED) {
+            write!(f, "\n  {first} and {second}")?;
+        }
+        match count.saturating_sub(LISTED) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
 }
 
 /// A tree whose parts do not fit together.
@@ -52,6 +84,9 @@ pub(crate) enum AssembleError {
         /// What is there.
         path: RelPath,
     },
+    /// `portable-names` is set, and there are some that are not.
+    #[error("the release has {0}")]
+    Folding(Folding),
     /// A template is not part of the release.
     #[error("the template `{template}` of the [config] file `{path}` is no file of the release")]
     NoTemplate {
@@ -90,6 +125,7 @@ impl Explain for AssembleError {
             | Self::NoLock(_)
             | Self::NoAssets(_)
             | Self::NoTemplate { .. }
+            | Self::Folding(_)
             | Self::Occupied { .. } => Exit::Usage,
         }
     }
@@ -105,6 +141,9 @@ impl Explain for AssembleError {
                 "correct the path, or let `exclude` in release.toml not match it"
             }
             Self::Template(_) => "inputs are declared with [inputs.<name>] in release.toml",
+            Self::Folding(_) => {
+                "rename them, list them in `exclude`, or drop `portable-names` from release.toml"
+            }
             Self::Occupied { .. } => "rename one of them, or list the file in `exclude`",
             Self::Exclude(error) => return error.hints(),
             _ => return vec![untouched],
@@ -121,7 +160,7 @@ impl Assembled {
         let links = tree.manifest.vendor.python.as_ref().and_then(|it| it.find_links.as_ref());
         let of_links = |path: &RelPath| links.is_some_and(|links| reaches(path, links));
         let kept = |entry: &&SourceEntry| {
-            !exclude.leaves_out(entry.path.as_str()) && !of_links(&entry.path)
+            !exclude.leaves_out(entry.path.as_str().as_bytes()) && !of_links(&entry.path)
         };
         let mut entries: Vec<SourceEntry> = tree.files.iter().filter(kept).cloned().collect();
         if entries.is_empty() && fetched.is_empty() {
@@ -129,6 +168,10 @@ impl Assembled {
         }
         entries.extend(fetched.iter().map(entry));
         refuse_clashes(&tree.manifest, &entries)?;
+        let folding = Folding(bundle::folding_names(&entries));
+        if tree.manifest.release.portable_names && !folding.0.is_empty() {
+            return Err(AssembleError::Folding(folding));
+        }
         let unused = templates::check(&tree.manifest, &entries)?;
         let bytes = entries.iter().map(size).sum();
         let contents = Contents {
@@ -137,12 +180,7 @@ impl Assembled {
             time: tree.origin.time,
             entries,
         };
-        Ok(Self { contents, bytes, unused })
-    }
-
-    /// About how long the tar will be.
-    pub(super) fn tar_bytes(&self) -> u64 {
-        self.bytes + 1024 * self.contents.entries.len() as u64
+        Ok(Self { contents, bytes, unused, folding })
     }
 }
 
