@@ -27,6 +27,7 @@ use tempfile::TempDir;
 use cutover_pack::bundle::SourceEntry;
 
 pub(crate) use error::SourceError;
+pub(crate) use tree::refuse_other_than_folder;
 pub(crate) use walk::Exclude;
 
 /// A tree that can be released.

@@ -18,7 +18,7 @@ use cutover_formats::layout;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
 use cutover_publish::keyring::{Keyring, Protection};
-use cutover_publish::{self as publish, ReleaseFiles, Repo, Upload};
+use cutover_publish::{self as publish, Order, ReleaseFiles, Repo, Upload};
 use cutover_repository::client::Client;
 use cutover_repository::{open_new, open_read};
 use jiff::Timestamp;
@@ -187,7 +187,7 @@ fn publish_three(repo: &Repo<'_>, bundle: &[u8]) {
             bundle: (path, size, sha256),
             minisigned: Vec::new(),
         };
-        publish::release(repo, &files, Some(&channel)).unwrap();
+        publish::release(repo, &files, Some((&channel, Order::Forward))).unwrap();
     }
 }
 
@@ -228,7 +228,7 @@ fn python_tuf_downloads_what_we_publish() {
     };
     follow("1.2.0");
     let (product, channel) = ("weave".parse().unwrap(), "stable".parse().unwrap());
-    publish::promote(&repo, &product, &Version::new(1, 1, 0), &channel).unwrap();
+    publish::promote(&repo, &product, &Version::new(1, 1, 0), (&channel, Order::Any)).unwrap();
     follow("1.1.0");
     publish::refresh(&repo).unwrap();
     follow("1.1.0");

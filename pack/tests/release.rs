@@ -286,6 +286,94 @@ fn a_staging_folder() {
     let two = release("two", &["--product", "files"]).json();
     assert_eq!(one["bundle"]["sha256"], two["bundle"]["sha256"]);
     let keys = staging.join("keys");
+    fs::create_dir(&keys).unwrap();
     let keys = ["--product", "files", "--keys", keys.to_str().unwrap()];
     release("one", &keys).refused(2, "is inside the tree and would be released");
+}
+
+/// What a hook of git's, or its user's settings, put into the environment; and no HOME.
+#[test]
+fn neither_hooks_nor_settings_nor_a_home_decide_anything() {
+    let scene = Scene::new();
+    scene.make("two");
+    let one = scene.release("one", &[]).json();
+    let settings =
+        "[log]\n\tshowSignature = true\n[core]\n\tattributesFile = ignored\n\tabbrev = 4\n";
+    fs::write(scene.path("settings"), settings).unwrap();
+    fs::write(scene.path("ignored"), "* export-ignore\n").unwrap();
+    let mut command = scene.command("two");
+    command.args(["release", "--json", "--source"]).arg(scene.tree()).current_dir(scene.path("."));
+    for name in ["HOME", "XDG_CACHE_HOME", "CUTOVER_CACHE"] {
+        command.env_remove(name);
+    }
+    command.env("GIT_CONFIG_GLOBAL", scene.path("settings"));
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"] {
+        command.env(name, scene.path("nowhere"));
+    }
+    command.env("GIT_ATTR_SOURCE", "HEAD~7").env("GIT_PREFIX", "lib/").env("GIT_TRACE", "1");
+    let two = Run::of(command.output().unwrap()).json();
+    for part in ["bundle", "descriptor"] {
+        assert_eq!(one[part]["sha256"], two[part]["sha256"], "{part}");
+    }
+}
+
+/// Output is read to its end here, so one that holds on to it would be waited for.
+#[test]
+fn what_a_check_leaves_running_ends_with_it() {
+    let scene = Scene::new();
+    let left = scene.path("left");
+    let start = "sleep 1000 & echo $! >> \"$LEFT\"";
+    let aside = r#"setsid sh -c "sleep 1001 & echo \$! >> \"$LEFT\"; sleep 1002" &"#;
+    let wait = "until test \"$(wc -l < \"$LEFT\")\" = 2; do sleep 0.01; done";
+    let checks = format!(
+        "[checks]\nbefore-release = ['''{start}''', '''{start}\n{aside}\n{}''']",
+        wait.replace('2', "3")
+    );
+    scene.write("release.toml", &format!("{MANIFEST}{checks}"));
+    scene.tag("1.1.0");
+    let mut command = scene.command("one");
+    command.args(["release", "v1.1.0", "--source"]).arg(scene.tree()).env("LEFT", &left);
+    let run = Run::of(command.output().unwrap());
+    run.unwrap_done();
+    let left = fs::read_to_string(&left).unwrap();
+    assert_eq!(left.lines().count(), 3);
+    for pid in left.lines() {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        assert!(!command.starts_with(b"sleep\x00100"), "{pid} goes on");
+    }
+}
+
+#[test]
+fn names_that_differ_by_case() {
+    let scene = Scene::new();
+    scene.write("lib/Data.txt", "other\n");
+    scene.write("LIB/more", "\n");
+    scene.tag("1.1.0");
+    let run = scene.release("one", &["v1.1.0"]);
+    assert_eq!(run.json()["files"]["entries"], 7);
+    let told = "2 pairs of names that differ only by case or composition:\n  LIB and lib\n  \
+                lib/Data.txt and lib/data.txt\n";
+    assert!(run.stderr.contains(told), "{}", run.stderr);
+    scene.write("release.toml", &MANIFEST.replace("\nexclude", "\nportable-names = true\nexclude"));
+    scene.tag("1.2.0");
+    let before = scene.inventory("one");
+    scene.release("one", &["v1.2.0"]).refused(2, "the release has 2 pairs of names");
+    assert_eq!(scene.inventory("one"), before);
+}
+
+#[test]
+fn a_channel_does_not_go_back_by_itself() {
+    let scene = Scene::new();
+    scene.tag("1.1.0");
+    scene.release("one", &["v1.1.0", "--channel", "stable"]).unwrap_done();
+    let before = scene.inventory("one");
+    let run = scene.release("one", &["v1.0.0", "--channel", "stable"]);
+    run.refused(2, "stable of weave is 1.1.0 now, which is newer than 1.0.0");
+    run.refused(2, "--older if that is meant");
+    assert_eq!(scene.inventory("one"), before);
+    let older = ["v1.0.0", "--channel", "stable", "--older"];
+    assert_eq!(scene.release("one", &older).json()["channel"], "stable");
+    scene.pack("one", &["promote", "1.1.0", "stable"]).unwrap_done();
+    scene.pack("one", &["promote", "1.0.0", "stable"]).refused(2, "--older");
+    scene.pack("one", &["promote", "1.0.0", "next"]).unwrap_done();
 }

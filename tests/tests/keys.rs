@@ -32,7 +32,10 @@ fn a_withdrawn_release_is_refused_by_channel_and_by_version_and_named_where_it_r
     let _ = node.install(["^1"]).ok();
     assert_eq!(node.current().as_deref(), Some("1.0.0"));
     let _ = world.pack(["promote", "1.1.0", "testing"]).refused(2, &["was withdrawn from"]);
-    let _ = world.pack(["promote", "1.0.0", "stable"]).ok();
+    let _ = world
+        .pack(["promote", "1.0.0", "stable"])
+        .refused(2, &["stable of tiny is 1.1.0", "--older"]);
+    let _ = world.pack(["promote", "1.0.0", "stable", "--older"]).ok();
     let _ = node.install(["stable"]).ok();
     assert!(node.status()["withdrawn"].is_null());
 }

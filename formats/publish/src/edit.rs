@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use cutover_formats::channel::Pointer;
 use cutover_formats::digest::Digest;
 use cutover_formats::tuf::draft::{Draft, Need};
 use cutover_formats::tuf::fields::Hashes;
@@ -45,6 +46,8 @@ pub enum Edit {
         path: String,
         /// The new pointer.
         target: Target,
+        /// What it says, where the channel must not point at a newer version by then.
+        forward: Option<Pointer>,
     },
 }
 

@@ -54,6 +54,16 @@ pub enum PublishError {
         /// From where, and why.
         why: String,
     },
+    /// The channel points at a newer version.
+    #[error("{channel} is {now} now, which is newer than {version}")]
+    Older {
+        /// The channel, and of which product.
+        channel: String,
+        /// Where it was to point.
+        version: Version,
+        /// Where it points.
+        now: Version,
+    },
     /// The channel does not exist.
     #[error("the repository has no channel `{channel}`")]
     NoChannel {
@@ -283,6 +293,9 @@ impl Explain for PublishError {
             Self::Withdrawn { .. } => {
                 text("nothing was changed; a withdrawal is for good: release another version")
             }
+            Self::Older { .. } => text(
+                "nothing was changed; nodes that follow it would go back: --older if that is meant",
+            ),
             Self::NoRelease { version, known, .. } => suggestion(&version.to_string(), known),
             Self::NoChannel { channel, known } => suggestion(channel.as_str(), known),
             Self::LostRace { .. } => text("nothing is visible to readers; try again"),

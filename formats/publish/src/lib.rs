@@ -34,6 +34,7 @@ mod memory;
 #[cfg(test)]
 mod races;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cutover_formats::channel::Pointer;
@@ -73,6 +74,15 @@ pub struct Repo<'a> {
 
 /// How long another publisher is given to finish its last step, unless a test knows better.
 pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Which way a channel may be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Not to an older version than it has.
+    Forward,
+    /// To any version.
+    Any,
+}
 
 /// A release, ready to be published.
 #[derive(Clone, Debug)]
@@ -115,9 +125,19 @@ pub fn check_absent(
 pub fn check_channel(
     repo: &Repo<'_>,
     product: &Product,
-    channel: &Channel,
+    version: &Version,
+    (channel, order): (&Channel, Order),
 ) -> Result<(), PublishError> {
-    known_channel(&mut view(repo)?.client, channel, product)
+    let client = &mut view(repo)?.client;
+    known_channel(client, channel, product)?;
+    match order {
+        Order::Any => Ok(()),
+        Order::Forward => {
+            let (channel, product, version) = (channel.clone(), product.clone(), version.clone());
+            // Its descriptor is not known yet, and decides nothing.
+            settle::refuse_older(client, &Pointer::new(channel, product, version, Digest::of(b"")))
+        }
+    }
 }
 
 fn absent(
@@ -139,8 +159,10 @@ fn already_published(product: &Product, version: &Version) -> PublishError {
 pub fn release(
     repo: &Repo<'_>,
     files: &ReleaseFiles,
-    channel: Option<&Channel>,
+    channel: Option<(&Channel, Order)>,
 ) -> Result<Published, PublishError> {
+    let (channel, order) = channel.unzip();
+    let order = order.unwrap_or(Order::Forward);
     let mut view = view(repo)?;
     absent(&mut view.client, &files.product, &files.version)?;
     if let Some(channel) = channel {
@@ -163,7 +185,7 @@ pub fn release(
         Edit::AddTarget { path: bundle, target: Target::new(length, sha256, None) },
     ];
     if let Some(pointer) = &pointer {
-        edits.push(point(repo, pointer)?);
+        edits.push(point(repo, pointer, order)?);
     }
     let says = format!("release {} {}", files.product, files.version);
     let snapshot = settle::publish(repo, &edits).map_err(|error| match error {
@@ -190,27 +212,67 @@ pub fn promote(
     repo: &Repo<'_>,
     product: &Product,
     version: &Version,
-    channel: &Channel,
+    (channel, order): (&Channel, Order),
 ) -> Result<Published, PublishError> {
     let (mut client, _trust) = settle::open(repo)?;
     known_channel(&mut client, channel, product)?;
     let descriptor = released(&mut client, product, version)?;
-    let here = client.withdrawn_from(channel, product, version)?;
-    if let Some(withdrawal) = here.or(client.withdrawn(product, version)?) {
-        let (product, version) = (product.clone(), version.clone());
-        let why = format!("from {}: {}", withdrawal.channel, withdrawal.reason);
-        return Err(PublishError::Withdrawn { product, version, why });
-    }
+    refuse_withdrawn(&mut client, product, version, channel)?;
     let pointer = Pointer::new(channel.clone(), product.clone(), version.clone(), descriptor);
     if client.channel(channel, product)?.as_ref() == Some(&pointer) {
         let snapshot = client.trusted()?.snapshot().head.version;
         return Ok(Published { snapshot, pointer: Some(pointer), uploaded: 0 });
     }
+    if order == Order::Forward {
+        settle::refuse_older(&mut client, &pointer)?;
+    }
     drop(client);
     let says = format!("point {channel} of {product} at {version}");
-    let snapshot = settle::publish(repo, &[point(repo, &pointer)?])
+    let snapshot = settle::publish(repo, &[point(repo, &pointer, order)?])
         .map_err(|error| error.of(&says, pointer_file(Some(&pointer))))?;
     Ok(Published { snapshot, pointer: Some(pointer), uploaded: 0 })
+}
+
+/// Refuses a release that was taken back.
+fn refuse_withdrawn(
+    client: &mut Client<'_>,
+    product: &Product,
+    version: &Version,
+    channel: &Channel,
+) -> Result<(), PublishError> {
+    let Some(why) = withdrawn(client, product, version, Some(channel))? else { return Ok(()) };
+    let (product, version) = (product.clone(), version.clone());
+    Err(PublishError::Withdrawn { product, version, why: format!("from {why}") })
+}
+
+/// From which channels a release was taken back, and why: `next, stable: loses data`. Of a branch's
+/// channel that is known only where it is named in `beside`.
+///
+/// # Errors
+/// Where the repository's metadata cannot be had or trusted.
+pub fn withdrawn(
+    client: &mut Client<'_>,
+    product: &Product,
+    version: &Version,
+    beside: Option<&Channel>,
+) -> Result<Option<String>, TrustError> {
+    let own = match beside {
+        Some(channel) => client.withdrawn_from(channel, product, version)?,
+        None => None,
+    };
+    if own.is_none() && client.withdrawn(product, version)?.is_none() {
+        return Ok(None);
+    }
+    let mut channels = client.channel_names()?;
+    channels.extend(beside.filter(|channel| !channels.contains(channel)).cloned());
+    let mut reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for channel in channels {
+        if let Some(withdrawal) = client.withdrawn_from(&channel, product, version)? {
+            reasons.entry(withdrawal.reason).or_default().push(channel.to_string());
+        }
+    }
+    let told = reasons.into_iter().map(|(why, from)| format!("{}: {why}", from.join(", ")));
+    Ok(Some(told.collect::<Vec<_>>().join("; ")))
 }
 
 /// Withdraws a release from channels: marks that nodes heed, for good.
@@ -285,13 +347,14 @@ fn is_unsigned(error: &TrustError) -> bool {
 }
 
 /// Uploads a pointer and gives the edit that makes it the channel's.
-fn point(repo: &Repo<'_>, pointer: &Pointer) -> Result<Edit, PublishError> {
+fn point(repo: &Repo<'_>, pointer: &Pointer, order: Order) -> Result<Edit, PublishError> {
     let bytes = pointer.to_bytes();
     let path = layout::channel(&pointer.channel, &pointer.product);
     upload::bytes(repo, &layout::stored(&path, Digest::of(&bytes)), &bytes)?;
     // Readers who believe it need not fetch the pointer: its digest tells whether they may.
     let target = Target::new(bytes.len() as u64, Digest::of(&bytes), Some(pointer.hint()));
-    Ok(Edit::SetChannel { path, target })
+    let forward = (order == Order::Forward).then(|| pointer.clone());
+    Ok(Edit::SetChannel { path, target, forward })
 }
 
 /// A pointer as the signers of a change are shown it.

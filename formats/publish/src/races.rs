@@ -18,7 +18,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::keychange::{KeyChange, change_keys};
 use super::keyring::{Keyring, Protection, TrustFolder};
 use super::memory::{Fate, Files, Memory};
-use super::{PublishError, Published, ReleaseFiles, Repo, Upload, promote, refresh, release};
+use super::{
+    Order, PublishError, Published, ReleaseFiles, Repo, Upload, promote, refresh, release,
+};
 
 const BEGINNING: &str = "2030-01-01T00:00:00Z";
 
@@ -70,7 +72,7 @@ impl Scene {
         let files = self.files_of(version);
         let file = self.folder.path().join(version);
         std::fs::write(&file, version).unwrap();
-        release(&self.repo(store), &files, Some(&channel("next")))
+        release(&self.repo(store), &files, Some((&channel("next"), Order::Any)))
     }
 
     fn files_of(&self, version: &str) -> ReleaseFiles {
@@ -141,9 +143,19 @@ fn one_after_the_other() {
     assert!(matches!(again, PublishError::AlreadyPublished { .. }));
     assert_eq!(again.exit(), Exit::Usage);
     assert_eq!(scene.visible(), ["1.0.0", "1.1.0"]);
-    let moved = promote(&scene.repo(&store), &weave(), &Version::new(1, 0, 0), &channel("b.try"));
+    let moved = promote(
+        &scene.repo(&store),
+        &weave(),
+        &Version::new(1, 0, 0),
+        (&channel("b.try"), Order::Forward),
+    );
     assert_eq!(moved.unwrap().snapshot, 4);
-    let same = promote(&scene.repo(&store), &weave(), &Version::new(1, 0, 0), &channel("b.try"));
+    let same = promote(
+        &scene.repo(&store),
+        &weave(),
+        &Version::new(1, 0, 0),
+        (&channel("b.try"), Order::Forward),
+    );
     assert_eq!(same.unwrap().snapshot, 4, "nothing to do, nothing published");
 }
 
@@ -186,6 +198,35 @@ fn two_publishers_meet_at_every_call() {
             return;
         }
         assert_eq!(scene.visible(), ["1.0.0", "2.0.0"], "met at call {call}");
+    }
+}
+
+#[test]
+fn a_channel_that_was_moved_on_meanwhile_does_not_go_back() {
+    for call in 0.. {
+        let scene = Scene::new();
+        let other = scene.store("b");
+        for version in ["1.1.0", "1.0.0"] {
+            scene.release(&other, version).unwrap();
+        }
+        let met = AtomicBool::new(false);
+        let store = Memory::with(&scene.files, "a", |number| {
+            if number == call {
+                met.store(true, Ordering::Relaxed);
+                scene.release(&other, "2.0.0").unwrap();
+            }
+            Fate::Done
+        });
+        let to = (&channel("next"), Order::Forward);
+        let moved = promote(&scene.repo(&store), &weave(), &Version::new(1, 1, 0), to);
+        if !met.load(Ordering::Relaxed) {
+            return;
+        }
+        let older = matches!(moved, Err(PublishError::Older { .. }));
+        let mut view = super::view(&scene.repo(&other)).unwrap();
+        let now = view.client.channel(&channel("next"), &weave()).unwrap().unwrap();
+        assert!(moved.is_ok() || older, "met at call {call}: {moved:?}");
+        assert_eq!(now.version, Version::new(2, 0, 0), "met at call {call}");
     }
 }
 
@@ -318,7 +359,9 @@ fn what_is_refused_says_what_there_is() {
     let before = scene.files.lock().unwrap().clone();
     let to = |version: &str, name: &str| {
         let version = version.parse().unwrap();
-        let error = promote(&scene.repo(&store), &weave(), &version, &channel(name)).unwrap_err();
+        let error =
+            promote(&scene.repo(&store), &weave(), &version, (&channel(name), Order::Forward))
+                .unwrap_err();
         (error.to_string(), error.exit(), error.hints().join("; "))
     };
     let (message, exit, hints) = to("1.0.1", "stable");

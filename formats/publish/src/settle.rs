@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
+use cutover_formats::channel::Pointer;
 use cutover_formats::layout;
 use cutover_formats::tuf::pending::{Document, Pending};
 use cutover_formats::tuf::refusal::Refusal;
@@ -101,6 +102,10 @@ fn attempt_once(
 ) -> Result<Outcome, PublishError> {
     let mut editor = Editor::new(repo.now);
     for edit in edits {
+        // Another publisher may have moved it on since.
+        if let Edit::SetChannel { forward: Some(pointer), .. } = edit {
+            refuse_older(client, pointer)?;
+        }
         let owner = client.owner(edit.path())?;
         editor.apply(edit, &owner.role, &owner.targets);
     }
@@ -113,6 +118,19 @@ fn attempt_once(
     }
     let sealed = seal_or_wait(repo, client, documents, version)?;
     execute(repo, &sealed, &client.timestamp_bytes()?)
+}
+
+/// Refuses a pointer to an older version than its channel points at.
+pub(super) fn refuse_older(client: &mut Client<'_>, to: &Pointer) -> Result<(), PublishError> {
+    let Pointer { channel, product, version, .. } = to;
+    match client.channel(channel, product)? {
+        Some(now) if now.version > *version => Err(PublishError::Older {
+            channel: format!("{channel} of {product}"),
+            version: version.clone(),
+            now: now.version,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// For each edited role the first version that nobody has made.

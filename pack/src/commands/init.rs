@@ -12,6 +12,7 @@ use cutover_formats::release_toml::{FILE_NAME, ReleaseToml};
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
+use crate::source::refuse_other_than_folder;
 use found::Found;
 
 /// What `pack init` takes.
@@ -36,10 +37,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         let exit = Exit::of_io(&error);
         Failure::new(exit, format!("{}: {error}", file.display()))
     };
-    if !args.dir.is_dir() {
-        let message = format!("source folder `{}` does not exist", args.dir.display());
-        return Err(Failure::new(Exit::NotFound, message));
-    }
+    refuse_other_than_folder(&args.dir)?;
     let found = Found::look(&args.dir).map_err(failed)?;
     let text = render::render(&found);
     ReleaseToml::parse(&text)?;

@@ -7,7 +7,7 @@ use cutover_formats::exit::Exit;
 use cutover_formats::layout;
 use cutover_formats::name::Product;
 use cutover_publish::keyring::TrustFolder;
-use cutover_repository::client::{Client, ReleaseEntry, Withdrawal, caps};
+use cutover_repository::client::{Client, ReleaseEntry, caps};
 use cutover_repository::open_read;
 use cutover_repository::store::Read;
 use cutover_terminal::{Failure, NONE, Output, Table, bytes};
@@ -66,7 +66,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
     let releases = client.releases(args.product.as_ref())?;
     let mut listed = Vec::new();
     for entry in &releases {
-        let withdrawal = client.withdrawn(&entry.product, &entry.version)?;
+        let withdrawal =
+            cutover_publish::withdrawn(&mut client, &entry.product, &entry.version, None)?;
         listed.push(release(entry, &channels, withdrawal));
     }
     let listing = Listing { releases: listed, channels: channels.iter().map(pointed).collect() };
@@ -94,7 +95,7 @@ fn trust(args: &Args, store: &dyn Read, output: &Output) -> Result<TrustFolder, 
     }
 }
 
-fn release(entry: &ReleaseEntry, channels: &[Pointer], withdrawal: Option<Withdrawal>) -> Release {
+fn release(entry: &ReleaseEntry, channels: &[Pointer], withdrawn: Option<String>) -> Release {
     let points = |pointer: &&Pointer| {
         (&pointer.product, &pointer.version) == (&entry.product, &entry.version)
     };
@@ -104,7 +105,7 @@ fn release(entry: &ReleaseEntry, channels: &[Pointer], withdrawal: Option<Withdr
         released: entry.released,
         size: entry.bundle,
         channels: channels.iter().filter(points).map(|one| one.channel.to_string()).collect(),
-        withdrawn: withdrawal.map(|one| format!("{}: {}", one.channel, one.reason)),
+        withdrawn,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
-use cutover_publish as publish;
+use cutover_publish::{self as publish, Order};
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// The channel; a branch's channel (`b.<name>`) is made by pointing it somewhere.
     #[arg(value_name = "CHANNEL")]
     channel: Channel,
+    /// Go back: the channel may point at a newer version now.
+    #[arg(long)]
+    older: bool,
     #[command(flatten)]
     repo: RepoArgs,
     /// The product; without it, the only one that the repository holds.
@@ -42,7 +45,8 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         Some(product) => product.clone(),
         None => only_product(&mut publish::view(&repo)?)?,
     };
-    let done = publish::promote(&repo, &product, &args.version, &args.channel);
+    let order = if args.older { Order::Any } else { Order::Forward };
+    let done = publish::promote(&repo, &product, &args.version, (&args.channel, order));
     let done = published(done)?;
     let (channel, version, snapshot) = (args.channel.clone(), args.version.clone(), done.snapshot);
     let moved = Moved { channel, product, version, snapshot };

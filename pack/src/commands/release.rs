@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
 use cutover_pack::bundle::{self, Options};
-use cutover_publish::{self as publish, Repo};
+use cutover_publish::{self as publish, Order, Repo};
 use cutover_repository::location::Location;
 use cutover_terminal::{Failure, Output, Progress};
 
@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Point this channel at the release as well, in the same step
     #[arg(long, value_name = "NAME")]
     channel: Option<Channel>,
+    /// Let that channel go back: it may point at a newer version now
+    #[arg(long, requires = "channel")]
+    older: bool,
     /// Compression level of zstd, 1 to 19
     #[arg(
         long,
@@ -58,6 +61,14 @@ pub(crate) struct Args {
     /// Print what would be done; write nothing to the repository
     #[arg(long)]
     dry_run: bool,
+}
+
+impl Args {
+    /// The channel that is moved, and which way it may go.
+    fn moves(&self) -> Option<(&Channel, Order)> {
+        let order = if self.older { Order::Any } else { Order::Forward };
+        self.channel.as_ref().map(|channel| (channel, order))
+    }
 }
 
 /// Makes the release: everything that may fail comes before the first byte is published.
@@ -115,8 +126,8 @@ fn source(args: &Args, cache: Option<&Cache>) -> Result<SourceTree, Failure> {
 /// Everything that the repository and the keys may have against the release, before the long work.
 fn look(args: &Args, repo: &Repo<'_>, tree: &SourceTree) -> Result<(), Failure> {
     publish::check_absent(repo, &tree.product, &tree.version)?;
-    if let Some(channel) = &args.channel {
-        publish::check_channel(repo, &tree.product, channel)?;
+    if let Some(channel) = args.moves() {
+        publish::check_channel(repo, &tree.product, &tree.version, channel)?;
     }
     if !args.dry_run {
         repo.keyring.require("releases")?;
@@ -152,8 +163,7 @@ fn publish(
     let list = written.list.to_bytes();
     let descriptor = assemble::descriptor(tree, fetched, &written, &list);
     let files = Files::new(repo, &descriptor, Bundle { file, written }, &list, fetched)?;
-    let channel = args.channel.as_ref();
-    let published = stages.time("publish", || publish::release(repo, &files.release, channel));
+    let published = stages.time("publish", || publish::release(repo, &files.release, args.moves()));
     let published = repository::published(published)?;
     Ok(Report::new(&descriptor, &files.release, &published, stages))
 }

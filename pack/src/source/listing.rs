@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn lines() {
         let text =
-            b"040000 tree 1\ta\0100755 blob 2\ta/b\tc\0120000 blob 3\tl\0160000 commit 4\ts\0";
+            b"040000 tree 1\ta\x00100755 blob 2\ta/b\tc\x00120000 blob 3\tl\x00160000 commit 4\ts\0";
         let listing = Listing::parse(text).unwrap();
         let kind = |path: &[u8]| listing.find(path).map(|it| (it.kind, it.id.as_str()));
         assert_eq!(kind(b"a"), Some((Kind::Folder, "1")));
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(kind(b"l"), Some((Kind::Link, "3")));
         assert_eq!(kind(b"s"), Some((Kind::Submodule, "4")));
         assert_eq!(kind(b"x"), None);
-        for odd in [&b"040000 tree 1"[..], b"0 x 1\ta", b"100644 blob 1\ta\0100644 blob 2\ta"] {
+        for odd in [&b"040000 tree 1"[..], b"0 x 1\ta", b"100644 blob 1\ta\x00100644 blob 2\ta"] {
             assert!(Listing::parse(odd).is_none());
         }
     }

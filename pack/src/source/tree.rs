@@ -20,7 +20,7 @@ use super::{Forbidden, SourceError, read_capped};
 const NO_DATE: u64 = 315_532_800;
 
 /// Refuses what is no folder.
-pub(super) fn refuse_other_than_folder(dir: &Path) -> Result<(), SourceError> {
+pub(crate) fn refuse_other_than_folder(dir: &Path) -> Result<(), SourceError> {
     match fs::metadata(dir) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(SourceError::NotFolder(dir.to_owned())),

@@ -14,10 +14,14 @@ fn a_withdrawn_release_is_not_promoted_and_shown() {
     let done = scene.pack(&args).done();
     assert!(done.stdout.contains("is withdrawn from next, testing, stable, production"));
     scene.pack(&args).refused(2, "weave 1.0.0 was withdrawn already");
-    scene.pack(&["promote", "1.0.0", "stable"]).refused(2, "withdrawn from stable: loses data");
-    scene.pack(&["promote", "1.0.0", "b.try"]).refused(2, "withdrawn from next: loses data");
+    scene
+        .pack(&["promote", "1.0.0", "stable"])
+        .refused(2, "withdrawn from next, testing, stable, production: loses data");
+    scene
+        .pack(&["promote", "1.0.0", "b.try"])
+        .refused(2, "withdrawn from next, testing, stable, production: loses data");
     let listed = scene.pack(&["list", "--json"]).json();
-    assert_eq!(listed["releases"][0]["withdrawn"], "next: loses data");
+    assert_eq!(listed["releases"][0]["withdrawn"], "next, testing, stable, production: loses data");
     scene.brings("1.0.1", &["node"]);
 }
 

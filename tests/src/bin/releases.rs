@@ -11,7 +11,7 @@ use cutover_formats::digest::Digest;
 use cutover_formats::name::{Channel, Product};
 use cutover_formats::version::Version;
 use cutover_publish::keyring::Keyring;
-use cutover_publish::{PATIENCE, ReleaseFiles, Repo, release};
+use cutover_publish::{Order, PATIENCE, ReleaseFiles, Repo, release};
 use cutover_repository::file::FileStore;
 use jiff::Timestamp;
 use serde_json::json;
@@ -53,7 +53,7 @@ fn publish(
         let now = Timestamp::now();
         let repo =
             Repo { store: &store, keyring: &keyring, now, patience: PATIENCE, note: &|_| {} };
-        release(&repo, &synthetic(number)?, Some(&stable))?;
+        release(&repo, &synthetic(number)?, Some((&stable, Order::Any)))?;
         if (number + 1).is_multiple_of(STEP) {
             eprintln!("{} releases after {:.0} s", number + 1, began.elapsed().as_secs_f64());
         }

@@ -14,7 +14,7 @@ fn keys_that_are_lost() {
         keeper.destroys(role);
         let _ = keeper.does("pack keys rotate ROLE", &[("ROLE", role)]);
     }
-    let _ = keeper.does("pack promote 1.4.0 stable", &[("1.4.0", "1.0.0")]);
+    let _ = keeper.does("pack promote 1.4.0 stable", &[("1.4.0", "1.0.0 --older")]);
     installs(&node, "stable", "1.0.0");
     for role in ["root", "targets", "snapshot", "timestamp", "releases", "channels", "branches"] {
         let _ = keeper.does("pack keys renew ROLE", &[("ROLE", role)]);

@@ -108,7 +108,7 @@ fn timestamp_and_snapshot_stolen() {
         let _ = keeper.shell(online).ok();
         let _ = keeper.does("pack refresh", &[("refresh", "refresh --keys online")]);
         installs(&node, "stable", "1.1.0");
-        let _ = keeper.does("pack promote 1.4.0 stable", &[("1.4.0", "1.0.0")]);
+        let _ = keeper.does("pack promote 1.4.0 stable", &[("1.4.0", "1.0.0 --older")]);
         installs(&node, "stable", "1.0.0");
     }
 }
@@ -145,7 +145,7 @@ fn channels_stolen() {
     let world = World::new();
     let (keeper, node) = scene(&world);
     steal(&world, "channels");
-    let _ = thief(&world, ["promote", "1.0.0", "stable"]).ok();
+    let _ = thief(&world, ["promote", "1.0.0", "stable", "--older"]).ok();
     installs(&node, "stable", "1.0.0");
     let moved = keeper.does("pack list", &[]).stdout;
     assert!(
@@ -155,7 +155,7 @@ fn channels_stolen() {
     keeper.rotates("channels");
     let _ =
         keeper.does("pack promote VERSION CHANNEL", &[("VERSION", "1.1.0"), ("CHANNEL", "stable")]);
-    thief(&world, ["promote", "1.0.0", "stable"]).refused(2, &["trusts for"]);
+    thief(&world, ["promote", "1.0.0", "stable", "--older"]).refused(2, &["trusts for"]);
     installs(&node, "stable", "1.1.0");
 
     let _ = keeper.shell("pack keys new --role channel-production --keys bert").ok();

@@ -75,7 +75,11 @@ impl Found {
             unlocked: unlocked.filter(|_| locks.is_empty()).cloned(),
             command: procfile(&dir).or_else(|| wsgi(&dir, &names)),
             tests: tests.map(str::to_owned).collect(),
-            git: if has(".git") { Git::Yes } else { Git::No },
+            git: if dir.ancestors().any(|it| it.join(".git").exists()) {
+                Git::Yes
+            } else {
+                Git::No
+            },
             node_modules: if has("package.json") { NodeModules::Wanted } else { NodeModules::None },
         })
     }
