@@ -29,6 +29,16 @@ pub struct Finding {
     pub problem: Problem,
 }
 
+/// How closely a prefix is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Names, kinds, sizes and the targets of links: nothing is read.
+    #[default]
+    Sizes,
+    /// Digests and permission bits as well: everything is read.
+    Contents,
+}
+
 /// What is wrong with a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "problem", rename_all = "kebab-case")]
@@ -43,6 +53,23 @@ pub enum Problem {
         expected: Digest,
         /// What they are.
         found: Digest,
+    },
+    /// It has another number of bytes.
+    WrongSize {
+        /// How many it should have.
+        expected: u64,
+        /// How many it has.
+        found: u64,
+    },
+    /// It cannot be read, or makes no sense.
+    Unreadable {
+        /// Why.
+        why: String,
+    },
+    /// The interpreter of an environment, which does not run.
+    Interpreter {
+        /// Why not.
+        why: String,
     },
     /// Its permission bits are others.
     WrongMode {
@@ -73,6 +100,11 @@ impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Missing => f.write_str("is missing"),
+            Self::WrongSize { expected, found } => {
+                write!(f, "has {found} bytes instead of {expected}")
+            }
+            Self::Unreadable { why } => write!(f, "cannot be read: {why}"),
+            Self::Interpreter { why } => write!(f, "{why}"),
             Self::Unexpected => f.write_str("should not be there"),
             Self::Changed { expected, found } => {
                 write!(f, "has contents with sha256 {found} instead of {expected}")
@@ -93,6 +125,15 @@ impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.path.display(), self.problem)
     }
+}
+
+/// What of `list` is gone from `prefix` or has become something else, looked at as closely as `depth`
+/// says, in the order of paths. What stands beside it is left alone: services write into prefixes, and a
+/// file more damages none of those that were signed.
+pub fn damage(list: &FileList, prefix: &Path, depth: Depth) -> Result<Vec<Finding>, DiskError> {
+    let expected: Vec<(&RelPath, Standing)> =
+        list.entries().iter().map(|entry| (&entry.path, Standing::from(&entry.kind))).collect();
+    standing::damage(&Folder::open(prefix)?, &expected, depth)
 }
 
 /// Everything in `prefix` that is not as `list` says, in the order of paths. What stands at or
@@ -176,7 +217,9 @@ impl std::fmt::Display for Look {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.expected {
             Standing::Folder { mode } => write!(f, "a folder, mode {mode:o}"),
-            Standing::File { mode, sha256 } => write!(f, "a file, mode {mode:o}, sha256 {sha256}"),
+            Standing::File { mode, sha256, .. } => {
+                write!(f, "a file, mode {mode:o}, sha256 {sha256}")
+            }
             Standing::Link { target } => write!(f, "a link to {target}"),
             Standing::Other => f.write_str("something else than a file, a folder or a link"),
         }

@@ -1,6 +1,8 @@
 //! Building the Python environment inside the prefix: offline, from the release's own wheels,
 //! isolated from the host's packages and from whoever runs the installer.
 
+pub(crate) mod record;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,7 +13,9 @@ use cutover_formats::path::RelPath;
 use cutover_repository::child;
 use cutover_terminal::bytes;
 
+use crate::audit::Finding;
 use crate::disk::{self, DiskError};
+use crate::integrity::named;
 use crate::leftovers;
 use crate::program::{self, Ended, How};
 use crate::requires::find_command;
@@ -46,6 +50,9 @@ pub enum BuildError {
     /// The folder for a builder's temporary files.
     #[error(transparent)]
     Scratch(#[from] DiskError),
+    /// What was installed is not what the packages say of themselves.
+    #[error("the environment is not what its packages hold: {}", named(.0))]
+    Differs(Vec<Finding>),
     /// A builder failed.
     #[error("`{command}` {how}")]
     Failed {
@@ -65,6 +72,7 @@ impl Explain for BuildError {
             Self::Run { error, .. } => Exit::of_io(error),
             Self::NoSpace { .. } => Exit::NoSpace,
             Self::Scratch(error) => error.exit(),
+            Self::Differs(_) => Exit::NotTrusted,
             Self::Failed { .. } => Exit::CheckFailed,
         }
     }
@@ -74,6 +82,13 @@ impl Explain for BuildError {
             Self::Failed { tail, .. } => (tail, None),
             Self::NoSpace { tail, full, .. } => (tail, Some(full)),
             Self::Scratch(error) => return error.hints(),
+            Self::Differs(_) => {
+                return vec![
+                    "a package that was just unpacked differs from its own RECORD: it was made wrong, \
+                     or the disk or memory of this node fails"
+                        .to_owned(),
+                ];
+            }
             Self::NoInterpreter(_) | Self::Run { .. } => return Vec::new(),
         };
         let mut hints: Vec<String> = tail.iter().map(|line| format!("| {line}")).collect();
@@ -146,6 +161,15 @@ impl Builder {
         }
     }
 
+    /// Forgets what it keeps between builds; whether there was anything.
+    pub(crate) fn forget(&self, root: &Root) -> Result<bool, DiskError> {
+        let Self::Uv(_) = self else { return Ok(false) };
+        let cache = uv_cache(root);
+        let had = cache.exists();
+        disk::remove_tree(&cache)?;
+        Ok(had)
+    }
+
     /// Builds `python` in `prefix`.
     ///
     /// The environment stands at its final place from the start, because its scripts name it by
@@ -191,7 +215,9 @@ impl Builder {
         match self {
             Self::Uv(_) => {
                 make.args(["venv", "--python"]).args([interpreter, &env]);
-                fill.args(install).args(["--compile-bytecode", "--link-mode", "hardlink"]);
+                // Nothing in an environment is the cache's, or another environment's: what somebody edits
+                // there stays there. Where the file system can, blocks are shared until then.
+                fill.args(install).args(["--compile-bytecode", "--link-mode", "copy"]);
                 fill.arg("--python").arg(inside);
             }
             Self::Pip => {
@@ -224,7 +250,7 @@ impl Builder {
             Self::Uv(_) => {
                 command.env("UV_OFFLINE", "1").env("UV_NO_CONFIG", "1");
                 command.env("UV_NO_PROGRESS", "1").env("UV_PYTHON_DOWNLOADS", "never");
-                command.env("UV_CACHE_DIR", site.root.cache().join("uv"));
+                command.env("UV_CACHE_DIR", uv_cache(site.root));
             }
             Self::Pip => {
                 command.env("PIP_CONFIG_FILE", "/dev/null").env("PYTHONNOUSERSITE", "1");
@@ -232,6 +258,10 @@ impl Builder {
         }
         command
     }
+}
+
+fn uv_cache(root: &Root) -> PathBuf {
+    root.cache().join("uv")
 }
 
 fn run(command: Command, within: Duration, site: &Site<'_>) -> Result<(), BuildError> {

@@ -20,6 +20,7 @@ use crate::audit::{Inventory, Look};
 use crate::configure::rendering::Record;
 use crate::disk::{self, DiskError};
 use crate::fetch::parse_file_list;
+use crate::integrity;
 use crate::node::{Node, NodeError};
 use crate::requires::config_source;
 use crate::root::Root;
@@ -134,6 +135,7 @@ fn origin(
     let built: Option<Inventory> = disk::read_json(&node.root.built(version))?;
     let Some(built) = built else { return Ok(None) };
     let Some(look) = built.look(&prefix, path)? else { return Ok(None) };
+    let look = look.with(integrity::interpreter(&prefix, descriptor).map(|it| it.problem));
     let builder = built.builder().map(str::to_owned);
     let distribution = wheel::distribution(&built, &prefix, path)?;
     let distribution = distribution.and_then(|it| it.among(&descriptor.vendored).cloned());

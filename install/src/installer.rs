@@ -35,8 +35,11 @@ use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Exit, Failure, Output};
 use jiff::Timestamp;
 
+use crate::audit::Depth;
 use crate::configure::stale;
 use crate::disk;
+use crate::examine::Examined;
+use crate::integrity;
 use crate::lock::NodeLock;
 use crate::node::Node;
 use crate::once;
@@ -45,16 +48,18 @@ use crate::plan::{Added, Changeover, Place, Plan, Renewal, Situation, Wishes, pl
 use crate::receipt::{Operation, Outcome, Receipt, StageTime};
 use crate::recover::recover;
 use crate::rehearse::{self, Rehearsal, rehearse};
-use crate::resolve::{Release, resolve_anywhere};
+use crate::resolve::{Known, Release, resolve_anywhere};
 use crate::schema;
 use crate::stage::{Own, Stage};
 use crate::standing::Standings;
 use crate::transaction::{Ended, Transaction, Undoing, report, run as transact};
+use crate::withdrawn::{self, Withdrawn};
 
 /// A node, and what its installer adds to the stages.
 pub struct Installer {
     node: Node,
     own: Vec<Own>,
+    depth: Depth,
 }
 
 /// When an apply is made.
@@ -64,6 +69,16 @@ pub enum Renewing {
     WhatChanged,
     /// In any case: the service reads more than what is rendered.
     Anyway,
+}
+
+/// Whether a rollback goes to a release that was withdrawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OfWithdrawn {
+    /// It does not.
+    #[default]
+    Refuse,
+    /// It does.
+    Accept,
 }
 
 /// What came of an install, a rollback or an apply.
@@ -91,7 +106,7 @@ impl Installer {
     /// The installer of a node, without stages of its own.
     #[must_use]
     pub fn of(node: Node) -> Self {
-        Self { node, own: Vec::new() }
+        Self { node, own: Vec::new(), depth: Depth::default() }
     }
 
     /// The same with one more stage.
@@ -101,13 +116,20 @@ impl Installer {
         self
     }
 
+    /// The same, which looks so closely at a release that is on the node already.
+    #[must_use]
+    pub fn looking_at(self, depth: Depth) -> Self {
+        Self { depth, ..self }
+    }
+
     /// The node.
     #[must_use]
     pub fn node(&self) -> &Node {
         &self.node
     }
 
-    /// What an install would do. Beside fresher metadata in `state/trust`, nothing changes.
+    /// What an install would do; an error where it would refuse to. Beside fresher metadata in
+    /// `state/trust`, nothing changes.
     pub fn plan(
         &self,
         wanted: Option<&Wanted>,
@@ -116,8 +138,10 @@ impl Installer {
     ) -> Result<Plan, Failure> {
         let places = Places::of(&self.node.settings, output)?;
         let tell = |line: &str| output.warn(line);
-        let release = resolve_wanted(&self.node, &places.mirrors(&tell), wanted)?;
-        Ok(self.prepare(Operation::Install, release, &self.wishes(swap))?.plan)
+        let mirrors = places.mirrors(&tell);
+        let release = resolve_wanted(&self.node, &mirrors, wanted)?;
+        let prepared = self.prepare(Operation::Install, release, &self.wishes(swap))?;
+        self.examined(prepared, Some(&mirrors), output)
     }
 
     /// Installs what is wanted, or what the node's channel names.
@@ -166,33 +190,47 @@ impl Installer {
         rehearse(&self.node, &situation, &release, &wishes, &mirrors, output)
     }
 
-    /// What a rollback would do, to `to` or to what ran before. Changes nothing.
-    pub fn plan_rollback(&self, to: Option<&Version>, swap: Option<Swap>) -> Result<Plan, Failure> {
-        let release = self.stored(&self.destination(to)?)?;
-        Ok(self.prepare(Operation::Rollback, release, &self.wishes(swap))?.plan)
+    /// What a rollback would do, to `to` or to what ran before; an error where it would refuse to. Changes
+    /// nothing.
+    pub fn plan_rollback(
+        &self,
+        to: Option<&Version>,
+        withdrawn: OfWithdrawn,
+        swap: Option<Swap>,
+        output: &Output,
+    ) -> Result<Plan, Failure> {
+        let release = self.earlier(to, withdrawn)?;
+        let prepared = self.prepare(Operation::Rollback, release, &self.wishes(swap))?;
+        self.examined(prepared, None, output)
     }
 
     /// Goes back to a release that is on the node. Needs no repository.
     pub fn rollback(
         &self,
         to: Option<&Version>,
+        withdrawn: OfWithdrawn,
         swap: Option<Swap>,
         output: &Output,
     ) -> Result<Done, Failure> {
         let _lock = self.lock("install rollback", output)?;
-        let to = self.destination(to)?;
         let wishes = self.wishes(swap);
-        let prepared = self.prepare(Operation::Rollback, self.stored(&to)?, &wishes)?;
-        let what = format!("{to}, on this node");
+        let release = self.earlier(to, withdrawn)?;
+        let prepared = self.prepare(Operation::Rollback, release, &wishes)?;
+        let what = format!("{}, on this node", prepared.plan.to);
         let resolved = StageTime { stage: BuiltIn::Resolve.name(), seconds: 0.0, what };
         self.go(prepared, &wishes, None, resolved, Timestamp::now(), output)
     }
 
-    /// What an apply would do. Changes nothing.
-    pub fn plan_apply(&self, renewing: Renewing, swap: Option<Swap>) -> Result<Plan, Failure> {
+    /// What an apply would do; an error where it would refuse to. Changes nothing.
+    pub fn plan_apply(
+        &self,
+        renewing: Renewing,
+        swap: Option<Swap>,
+        output: &Output,
+    ) -> Result<Plan, Failure> {
         let release = self.running()?;
         let wishes = self.wishes_of_apply(&release, renewing, swap)?;
-        Ok(self.prepare(Operation::Apply, release, &wishes)?.plan)
+        self.examined(self.prepare(Operation::Apply, release, &wishes)?, None, output)
     }
 
     /// Brings the node's values, as they are now, to the release that runs. Needs no repository.
@@ -249,17 +287,45 @@ impl Installer {
         Ok(lock)
     }
 
+    /// The plan, if it would not be refused.
+    fn examined(
+        &self,
+        Prepared { release, plan, .. }: Prepared,
+        mirrors: Option<&Mirrors<'_>>,
+        output: &Output,
+    ) -> Result<Plan, Failure> {
+        let (node, release) = (&self.node, &release);
+        Examined { node, plan: &plan, release, mirrors, output }.refuse()?;
+        Ok(plan)
+    }
+
     fn prepare(
         &self,
         operation: Operation,
         release: Release,
         wishes: &Wishes<'_>,
     ) -> Result<Prepared, Failure> {
-        let situation = self.node.situation(self.node.gate()?.as_mut())?;
+        let mut situation = self.node.situation(self.node.gate()?.as_mut())?;
+        let version = &release.descriptor.version;
+        let damage = integrity::heed(&self.node, operation, version, &mut situation, self.depth)?;
         let mut plan = plan(operation, &situation, &release.descriptor, wishes)?;
+        plan.notes.extend(damage);
         plan.notes.extend(schema::notes(&self.node, &plan, &release.descriptor)?);
         plan.notes.extend(once::notes(&self.node, plan.from.as_ref(), &plan.to)?);
         Ok(Prepared { release, plan, situation })
+    }
+
+    /// The release that a rollback goes to.
+    fn earlier(&self, to: Option<&Version>, withdrawn: OfWithdrawn) -> Result<Release, Failure> {
+        let version = self.destination(to)?;
+        let withdrawal = withdrawn::known(&self.node)?.remove(&version);
+        match (withdrawal, withdrawn) {
+            (Some(withdrawal), OfWithdrawn::Refuse) => {
+                let product = self.node.settings.product.clone();
+                Err(Withdrawn { product, version, withdrawal }.into())
+            }
+            _ => self.stored(&version),
+        }
     }
 
     /// The release that an apply is for.
@@ -375,6 +441,11 @@ pub(crate) fn resolve_wanted(
     let mut client = Client::open_any(mirrors.clone(), node.root.trust(), Timestamp::now())?;
     client.refresh()?;
     let standings = Standings::load(&node.root)?;
+    let (seen, current) = (withdrawn::known(node)?, node.current()?);
     let copy = |version: &Version| std::fs::read(node.root.descriptor(version)).ok();
-    Ok(resolve_anywhere(&mut client, &node.settings.product, &wanted, &standings, &copy)?)
+    let (withdrawn, current) = (&seen, current.as_ref());
+    let known = Known { standings: &standings, withdrawn, current, copy: &copy };
+    let resolved = resolve_anywhere(&mut client, &node.settings.product, &wanted, known);
+    withdrawn::remember(node)?;
+    Ok(resolved?)
 }

@@ -10,6 +10,7 @@ use cutover_install::commands::{
 };
 
 fn main() -> ExitCode {
+    cutover_install::umask::settle();
     if let Some(ended) = cutover_install::gate::errand() {
         return ended;
     }

@@ -11,6 +11,7 @@ use cutover_formats::version::Version;
 
 use crate::disk::DiskError;
 use crate::gate::{ControlError, GateError, Session, check_path};
+use crate::owner::{self, Unsafe};
 use crate::plan::{GateSituation, Situation};
 use crate::pool::{self, PoolError};
 use crate::root::Root;
@@ -30,6 +31,9 @@ pub enum NodeError {
     /// The folder holds no `node.toml`.
     #[error("{} is not a node's root: it has no node.toml", .0.display())]
     NotARoot(PathBuf),
+    /// It, or its `node.toml`, is somebody else's to write to.
+    #[error(transparent)]
+    Unsafe(#[from] Unsafe),
     /// `node.toml` is wrong.
     #[error("{}: {error}", path.display())]
     Settings {
@@ -86,6 +90,7 @@ impl Explain for NodeError {
             | Self::Settings { .. }
             | Self::Current { .. }
             | Self::Dangling { .. } => Exit::Usage,
+            Self::Unsafe(error) => error.exit(),
             Self::NoSocket(error) => error.exit(),
             Self::NotHere(_) => Exit::NotFound,
             Self::Descriptor { error, .. } => error.exit(),
@@ -124,6 +129,7 @@ impl Explain for NodeError {
                         .to_owned(),
                 ]
             }
+            Self::Unsafe(error) => error.hints(),
             Self::NoSocket(error) => {
                 let mut hints = error.hints();
                 hints.push(
@@ -142,6 +148,7 @@ impl Node {
             std::path::absolute(path).map_err(|error| DiskError::new("find", path, error))?;
         let root = Root::new(absolute);
         let file = root.node_toml();
+        owner::heed(root.path(), &[&file])?;
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -1,5 +1,7 @@
 //! From what the operator typed to one signed release.
 
+use std::collections::BTreeMap;
+
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::name::{Channel, Product};
@@ -20,6 +22,22 @@ pub struct Release {
     pub signed_by: Option<SignedBy>,
 }
 
+/// How many names are shown that may be meant.
+const NEAR: usize = 3;
+
+/// What the node knows beside signed metadata.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// What it has learned of releases.
+    pub standings: &'a Standings,
+    /// What was ever seen to be withdrawn.
+    pub withdrawn: &'a BTreeMap<Version, Withdrawal>,
+    /// What runs.
+    pub current: Option<&'a Version>,
+    /// A descriptor that is on the node already.
+    pub copy: &'a dyn Fn(&Version) -> Option<Vec<u8>>,
+}
+
 /// No release could be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
@@ -33,11 +51,21 @@ pub enum ResolveError {
         product: Product,
         /// What was asked for.
         wanted: Wanted,
-        /// What there is that looks alike.
+        /// What there is that looks alike and may be installed.
         near: Vec<String>,
+        /// Whether there is any at all.
+        any: bool,
     },
-    /// No such channel, or it does not name this product.
-    #[error("no channel `{channel}` names a release of {product}")]
+    /// The channel is there, and points at nothing.
+    #[error("the channel `{channel}` is empty: it names no release of {product} yet")]
+    EmptyChannel {
+        /// The product.
+        product: Product,
+        /// What was asked for.
+        channel: Channel,
+    },
+    /// No such channel.
+    #[error("there is no channel `{channel}` for {product}")]
     NoChannel {
         /// The product.
         product: Product,
@@ -82,7 +110,9 @@ impl Explain for ResolveError {
     fn exit(&self) -> Exit {
         match self {
             Self::Trust(error) => error.exit(),
-            Self::NoVersion { .. } | Self::NoChannel { .. } => Exit::NotFound,
+            Self::NoVersion { .. } | Self::NoChannel { .. } | Self::EmptyChannel { .. } => {
+                Exit::NotFound
+            }
             Self::KnownBad { .. } => Exit::CheckFailed,
             Self::Withdrawn { .. } | Self::Mislabelled { .. } => Exit::NotTrusted,
         }
@@ -96,7 +126,13 @@ impl Explain for ResolveError {
         };
         match self {
             Self::Trust(error) => error.hints(),
+            Self::NoVersion { near, any: true, .. } if near.is_empty() => {
+                vec!["nothing was changed; `install list` shows what is on this node".to_owned()]
+            }
             Self::NoVersion { near, .. } => vec![nearest(near)],
+            Self::EmptyChannel { channel, .. } => vec![format!(
+                "nothing was changed; `pack promote VERSION {channel}` has it name one"
+            )],
             Self::NoChannel { near, .. } => vec![
                 nearest(near),
                 "`pack list` shows channels and versions; a version has three numbers, as in 1.1.0; \
@@ -116,36 +152,38 @@ impl Explain for ResolveError {
 }
 
 /// The release that `wanted` means, verified, as one place has it; `client` has been refreshed. A
-/// descriptor that is on the node already (`copy`) is not fetched again, if it is the one that is signed.
+/// descriptor that is on the node already is not fetched again, if it is the one that is signed.
 fn resolve(
     client: &mut Client<'_>,
     product: &Product,
     wanted: &Wanted,
-    standings: &Standings,
-    copy: &dyn Fn(&Version) -> Option<Vec<u8>>,
+    known: Known<'_>,
 ) -> Result<Release, ResolveError> {
     let version = match wanted {
         Wanted::Version(version) => version.clone(),
-        Wanted::Requirement(requirement) => newest(client, product, requirement, standings)?,
+        Wanted::Requirement(requirement) => newest(client, product, requirement, known)?,
         Wanted::Channel(channel) => follow(client, product, channel)?,
     };
     if let (false, Some(reason)) =
-        (matches!(wanted, Wanted::Version(_)), standings.reason_against(&version))
+        (matches!(wanted, Wanted::Version(_)), known.standings.reason_against(&version))
     {
         let (wanted, reason) = (wanted.clone(), reason.to_owned());
         return Err(ResolveError::KnownBad { wanted, version, reason });
     }
     // Who follows a channel is spared the roles of all others.
-    let withdrawal = match wanted {
-        Wanted::Channel(channel) => client.withdrawn_from(channel, product, &version)?,
-        Wanted::Version(_) | Wanted::Requirement(_) => client.withdrawn(product, &version)?,
+    let withdrawal = match (wanted, known.withdrawn.get(&version)) {
+        (_, Some(seen)) => Some(seen.clone()),
+        (Wanted::Channel(channel), None) => client.withdrawn_from(channel, product, &version)?,
+        (Wanted::Version(_) | Wanted::Requirement(_), None) => {
+            client.withdrawn(product, &version)?
+        }
     };
     if let Some(withdrawal) = withdrawal {
         return Err(ResolveError::Withdrawn { product: product.clone(), version, withdrawal });
     }
-    let found = client.descriptor_or(product, &version, copy(&version))?;
+    let found = client.descriptor_or(product, &version, (known.copy)(&version))?;
     let Some((descriptor, bytes, signed_by)) = found else {
-        return Err(no_version(client, product, wanted)?);
+        return Err(no_version(client, product, wanted, known)?);
     };
     if (&descriptor.product, &descriptor.version) != (product, &version) {
         let found = format!("{} {}", descriptor.product, descriptor.version);
@@ -159,11 +197,10 @@ pub fn resolve_anywhere(
     client: &mut Client<'_>,
     product: &Product,
     wanted: &Wanted,
-    standings: &Standings,
-    copy: &dyn Fn(&Version) -> Option<Vec<u8>>,
+    known: Known<'_>,
 ) -> Result<Release, ResolveError> {
     loop {
-        match resolve(client, product, wanted, standings, copy) {
+        match resolve(client, product, wanted, known) {
             Err(error) if error.exit() == Exit::NotFound && client.look_elsewhere()? => {}
             resolved => return resolved,
         }
@@ -178,33 +215,41 @@ fn follow(
     if let Some(pointer) = client.channel(channel, product)? {
         return Ok(pointer.version);
     }
-    let names = client.channel_names()?;
-    let names: Vec<&str> = names.iter().map(Channel::as_str).collect();
+    let (product, channel) = (product.clone(), channel.clone());
+    let channels = client.channel_names()?;
+    if channels.contains(&channel) {
+        return Err(ResolveError::EmptyChannel { product, channel });
+    }
+    let names: Vec<String> = channels.iter().map(|name| name.as_str().to_owned()).collect();
     let near = near(channel.as_str(), &names);
-    Err(ResolveError::NoChannel { product: product.clone(), channel: channel.clone(), near })
+    Err(ResolveError::NoChannel { product, channel, near })
 }
 
 fn newest(
     client: &mut Client<'_>,
     product: &Product,
     requirement: &VersionReq,
-    standings: &Standings,
+    known: Known<'_>,
 ) -> Result<Version, ResolveError> {
     let mut fitting: Vec<Version> = versions(client, product)?;
     fitting.retain(|version| requirement.matches(version));
     fitting.sort();
     // Withdrawn ones are passed over as well, as far as there is another.
     while let [.., _, newest] = fitting.as_slice() {
-        if client.withdrawn(product, newest)?.is_none() {
+        if !is_withdrawn(client, product, newest, known)? {
             break;
         }
         fitting.pop();
     }
     // A bad one is passed over while there is another; if all are bad, the newest is named.
-    let good = fitting.iter().filter(|version| standings.reason_against(version).is_none()).max();
+    let is_good = |version: &&Version| known.standings.reason_against(version).is_none();
+    let good = fitting.iter().filter(is_good).max();
     match good.or(fitting.iter().max()) {
         Some(version) => Ok(version.clone()),
-        None => Err(no_version(client, product, &Wanted::Requirement(requirement.clone()))?),
+        None => {
+            let wanted = Wanted::Requirement(requirement.clone());
+            Err(no_version(client, product, &wanted, known)?)
+        }
     }
 }
 
@@ -212,22 +257,56 @@ fn versions(client: &mut Client<'_>, product: &Product) -> Result<Vec<Version>, 
     Ok(client.releases(Some(product))?.into_iter().map(|release| release.version).collect())
 }
 
+fn is_withdrawn(
+    client: &mut Client<'_>,
+    product: &Product,
+    version: &Version,
+    known: Known<'_>,
+) -> Result<bool, ResolveError> {
+    Ok(known.withdrawn.contains_key(version) || client.withdrawn(product, version)?.is_some())
+}
+
+/// Nobody is sent to a release that is bad here, was withdrawn or runs already.
 fn no_version(
     client: &mut Client<'_>,
     product: &Product,
     wanted: &Wanted,
+    known: Known<'_>,
 ) -> Result<ResolveError, ResolveError> {
     let mut there: Vec<Version> = versions(client, product)?;
+    let any = !there.is_empty();
+    there.retain(|version| {
+        known.current != Some(version)
+            && known.standings.reason_against(version).is_none()
+            && !known.withdrawn.contains_key(version)
+    });
     there.sort();
-    let names: Vec<String> = there.iter().rev().map(Version::to_string).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let near = near(&wanted.to_string(), &names);
-    Ok(ResolveError::NoVersion { product: product.clone(), wanted: wanted.clone(), near })
+    there.reverse();
+    let mut near = Vec::new();
+    // Withdrawn ones are few: those that nobody has heard of here are looked up where they are named.
+    while let Some(name) = self::near(&wanted.to_string(), &names(&there)).into_iter().next() {
+        let Some(at) = there.iter().position(|version| version.to_string() == name) else { break };
+        let version = there.remove(at);
+        if client.withdrawn(product, &version)?.is_none() {
+            near.push(name);
+        }
+        if near.len() == NEAR {
+            break;
+        }
+    }
+    let (product, wanted) = (product.clone(), wanted.clone());
+    Ok(ResolveError::NoVersion { product, wanted, near, any })
+}
+
+fn names(versions: &[Version]) -> Vec<String> {
+    versions.iter().map(Version::to_string).collect()
 }
 
 /// Those of `names` that look like `wanted`, or the first few where none does.
-fn near(wanted: &str, names: &[&str]) -> Vec<String> {
-    let alike = cutover_terminal::nearest(wanted, names.iter().copied());
-    let few = if alike.is_empty() { names.iter().take(3).copied().collect() } else { alike };
-    few.into_iter().map(str::to_owned).collect()
+fn near(wanted: &str, names: &[String]) -> Vec<String> {
+    let alike = cutover_terminal::nearest(wanted, names.iter().map(String::as_str));
+    if alike.is_empty() {
+        return names.iter().take(NEAR).cloned().collect();
+    }
+    alike.into_iter().map(str::to_owned).collect()
 }

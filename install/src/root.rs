@@ -23,6 +23,7 @@ use cutover_formats::version::Version;
 /// state/lock                     held while a command changes the node
 /// state/standings.json           which releases ran well here, which failed
 /// state/once/<stage>@<version>.json  stages that run once, and did so here
+/// state/withdrawn/<version>.json which releases were ever seen to be withdrawn
 /// state/rehearsal/               a root in small, while a release is rehearsed
 /// state/pool.json                how the node stood in its pool, while it is taken out of it
 /// state/history.jsonl            every install that ended, one line each
@@ -214,6 +215,18 @@ impl Root {
     #[must_use]
     pub fn once(&self, version: &Version, stage: &StageName) -> PathBuf {
         self.all_once().join(format!("{stage}@{version}.json"))
+    }
+
+    /// Which releases were ever seen to be withdrawn.
+    #[must_use]
+    pub fn all_withdrawn(&self) -> PathBuf {
+        self.state().join("withdrawn")
+    }
+
+    /// That a release was seen to be withdrawn.
+    #[must_use]
+    pub fn withdrawn(&self, version: &Version) -> PathBuf {
+        self.all_withdrawn().join(format!("{version}.json"))
     }
 
     /// Every install that ended.

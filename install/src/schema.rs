@@ -90,7 +90,7 @@ impl Explain for SchemaError {
                 )]
             }
             Self::Refused { nearest: None, found, .. } => {
-                vec![format!("no release that is known here works with schema {found}")]
+                vec![format!("no other release that is known here works with schema {found}")]
             }
             Self::NotBrought { .. } => Vec::new(),
         }
@@ -182,6 +182,9 @@ pub fn published(node: &Node, mirrors: &Mirrors<'_>, to: &Version) -> BTreeMap<V
         let versions = releases.into_iter().map(|entry| entry.version).collect();
         let mut schemas = BTreeMap::new();
         for version in beside(to, versions, LOOKED_AT) {
+            if client.withdrawn(product, &version)?.is_some() {
+                continue;
+            }
             let known = client.descriptor(product, &version)?;
             schemas.extend(known.and_then(|(it, ..)| Some((version, it.schema?))));
         }

@@ -79,6 +79,7 @@ fn run(words: &[&str], output: &Output) -> Result<(), Failure> {
 }
 
 fn main() -> ExitCode {
+    cutover_install::umask::settle();
     // A rehearsal starts the service, and so this program once more.
     if let Some(ended) = cutover_install::gate::errand() {
         return ended;

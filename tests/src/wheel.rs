@@ -40,6 +40,24 @@ pub fn add_wheel(tree: &Tree) -> String {
     lock(tree, &wheel)
 }
 
+/// The same, where the wheel says of its files what they are.
+///
+/// # Panics
+/// Where Python does not make it.
+pub fn add_hashed_wheel(tree: &Tree) {
+    let hashed = "import base64, hashlib\n\
+        def line(it):\n    \
+            digest = base64.urlsafe_b64encode(hashlib.sha256(files[it].encode()).digest())\n    \
+            return f'{it},sha256={digest.decode().rstrip(chr(61))},{len(files[it])}\\n'\n";
+    let plain = "\"\".join(f\"{it},,\\n\" for it in files)";
+    assert!(MAKE_WHEEL.contains(plain), "the script is another");
+    let script = MAKE_WHEEL.replace(plain, "\"\".join(map(line, files))");
+    let script = script.replacen("\nfiles[", &format!("\n{hashed}files["), 1);
+    let wheel = wheels(tree).join(WHEEL);
+    let _ = Run::of(Command::new("python3").args(["-c", &script]).arg(&wheel)).ok();
+    let _ = lock(tree, &wheel);
+}
+
 /// The same with a source of it, `tests/apps/demo`, which is built on the node, and there waits
 /// where the file `slow` is.
 ///

@@ -24,10 +24,11 @@ fn unknown_versions_and_channels_name_the_nearest() {
     let _tree = world.release_tiny(&["1.0.0", "1.1.0"]);
     let node = world.node(None);
     let _ = node.install(["1.0.0"]).ok();
-    refused(&node, &["1.1.1"], 4, &["tiny has no release 1.1.1", "nearest are 1.1.0"]);
+    // Not what runs.
+    refused(&node, &["1.1.1"], 4, &["tiny has no release 1.1.1", "nearest is 1.1.0"]);
     refused(&node, &["^3"], 4, &["tiny has no release ^3"]);
     refused(&node, &["stabel"], 4, &["no channel `stabel`", "stable"]);
-    refused(&node, &["testing"], 4, &["no channel `testing` names a release of tiny"]);
+    refused(&node, &["testing"], 4, &["the channel `testing` is empty", "pack promote"]);
     refused(&node, &[], 2, &["no version is given"]);
     refused(&node, &["Not A Version"], 2, &["Not A Version"]);
 }

@@ -7,6 +7,7 @@
 
 mod documents;
 mod failure;
+mod foreign;
 mod logging;
 mod output;
 mod progress;

@@ -1,12 +1,14 @@
 //! The inventory: what stood in a folder that the node built itself when it was built.
 
+use std::collections::HashMap;
 use std::path::Path;
 
+use cutover_formats::digest::Digest;
 use cutover_formats::path::RelPath;
 use serde::{Deserialize, Serialize};
 
-use super::standing::{Standing, compare, in_parallel, walk};
-use super::{Finding, Look};
+use super::standing::{Standing, compare, damage, in_parallel, walk};
+use super::{Depth, Finding, Look};
 use crate::disk::{DiskError, Folder};
 
 /// What stood in a folder that the node built itself (a Python environment, say) when it was built.
@@ -70,10 +72,27 @@ impl Inventory {
         self.entries.iter().map(|item| &item.path)
     }
 
+    /// The digest of every file that was there, by path.
+    #[must_use]
+    pub fn digests(&self) -> HashMap<&str, Digest> {
+        let files = self.entries.iter().filter_map(|item| match &item.standing {
+            Standing::File { sha256, .. } => Some((item.path.as_str(), *sha256)),
+            _ => None,
+        });
+        files.collect()
+    }
+
     /// What stood at `path`, and whether it still does; `None` where nothing stood there.
     pub fn look(&self, prefix: &Path, path: &RelPath) -> Result<Option<Look>, DiskError> {
         let found = self.entries.iter().find(|item| item.path == *path);
         found.map(|item| Look::at(prefix, path, item.standing.clone())).transpose()
+    }
+
+    /// What of it is gone or has become something else, in the order of paths.
+    pub fn damage(&self, prefix: &Path, depth: Depth) -> Result<Vec<Finding>, DiskError> {
+        let expected: Vec<(&RelPath, Standing)> =
+            self.entries.iter().map(|item| (&item.path, item.standing.clone())).collect();
+        damage(&Folder::open(prefix)?, &expected, depth)
     }
 
     /// Everything in the folder that is not as it was, in the order of paths.

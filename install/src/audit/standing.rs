@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Finding, Problem, covered};
+use super::{Depth, Finding, Problem, covered};
 use crate::disk::{DiskError, Folder, file_type};
 
 /// Bytes read at a time.
@@ -26,9 +26,19 @@ const CHUNK: usize = 256 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(super) enum Standing {
-    Folder { mode: u32 },
-    File { mode: u32, sha256: Digest },
-    Link { target: String },
+    Folder {
+        mode: u32,
+    },
+    File {
+        mode: u32,
+        /// Bytes; `None` where an older program wrote this down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+        sha256: Digest,
+    },
+    Link {
+        target: String,
+    },
     Other,
 }
 
@@ -36,9 +46,11 @@ impl From<&Kind> for Standing {
     fn from(kind: &Kind) -> Self {
         match kind {
             Kind::Folder => Self::Folder { mode: 0o755 },
-            Kind::File { executable, sha256, .. } => {
-                Self::File { mode: if *executable { 0o755 } else { 0o644 }, sha256: *sha256 }
-            }
+            Kind::File { executable, size, sha256 } => Self::File {
+                mode: if *executable { 0o755 } else { 0o644 },
+                size: Some(*size),
+                sha256: *sha256,
+            },
             Kind::Link { target } => Self::Link { target: target.clone() },
         }
     }
@@ -65,7 +77,8 @@ impl Standing {
                     path: prefix.path().join(path.as_path()),
                     source,
                 })?;
-                Self::File { mode: found.st_mode & 0o7777, sha256 }
+                let size = u64::try_from(found.st_size).ok();
+                Self::File { mode: found.st_mode & 0o7777, size, sha256 }
             }
             FileType::Symlink => {
                 let target = prefix.read_link(path)?;
@@ -85,8 +98,8 @@ impl Standing {
                 mode(*expected, found).into_iter().collect()
             }
             (
-                Self::File { mode: mode_expected, sha256: expected },
-                Self::File { mode: mode_found, sha256: found },
+                Self::File { mode: mode_expected, sha256: expected, .. },
+                Self::File { mode: mode_found, sha256: found, .. },
             ) => {
                 let expected = *expected;
                 let changed = (expected != found).then_some(Problem::Changed { expected, found });
@@ -103,6 +116,59 @@ impl Standing {
             }
         }
     }
+
+    /// What is wrong at `path`, where this should be, as far as that is seen without reading contents.
+    pub(super) fn glance(
+        &self,
+        prefix: &Folder,
+        path: &RelPath,
+    ) -> Result<Option<Problem>, DiskError> {
+        let Some(stat) = prefix.look(path)? else { return Ok(Some(Problem::Missing)) };
+        let size_found = u64::try_from(stat.st_size).unwrap_or_default();
+        let found = match (self, file_type(&stat)) {
+            (Self::Folder { .. }, FileType::Directory) | (Self::Other, _) => return Ok(None),
+            (Self::File { size, .. }, FileType::RegularFile) => {
+                let wrong = size.filter(|expected| *expected != size_found);
+                return Ok(wrong.map(|expected| Problem::WrongSize { expected, found: size_found }));
+            }
+            (Self::Link { target }, FileType::Symlink) => {
+                let found = String::from_utf8_lossy(&prefix.read_link(path)?).into_owned();
+                let expected = target.clone();
+                return Ok((expected != found).then_some(Problem::WrongLink { expected, found }));
+            }
+            (_, FileType::Directory) => "a folder",
+            (_, FileType::RegularFile) => "a file",
+            (_, FileType::Symlink) => "a link",
+            _ => "something else",
+        };
+        Ok(Some(Problem::WrongKind { expected: self.name(), found }))
+    }
+}
+
+/// What is gone, or has become something else, of what is `expected`; what stands beside it is not
+/// looked at.
+pub(super) fn damage(
+    prefix: &Folder,
+    expected: &[(&RelPath, Standing)],
+    depth: Depth,
+) -> Result<Vec<Finding>, DiskError> {
+    let problems = in_parallel(expected, |(path, expected)| {
+        Ok(match depth {
+            Depth::Sizes => expected.glance(prefix, path)?.into_iter().collect(),
+            Depth::Contents => expected.problems(Standing::read(prefix, path)?),
+        })
+    })?;
+    let mut findings = Vec::new();
+    for ((path, _), problems) in expected.iter().zip(problems) {
+        let problems: Vec<Problem> = problems;
+        findings.extend(
+            problems
+                .into_iter()
+                .map(|problem| Finding { path: path.as_path().to_owned(), problem }),
+        );
+    }
+    findings.sort();
+    Ok(findings)
 }
 
 /// The digest of what is still to be read of a file.

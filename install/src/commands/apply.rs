@@ -28,7 +28,7 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     let installer = Installer::of(root.node()?);
     let renewing = if args.restart { Renewing::Anyway } else { Renewing::WhatChanged };
     if args.dry_run {
-        let plan = installer.plan_apply(renewing, args.swap)?;
+        let plan = installer.plan_apply(renewing, args.swap, output)?;
         output.result(&plan, || show(&plan));
         return Ok(());
     }

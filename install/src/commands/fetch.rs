@@ -1,5 +1,6 @@
 //! `install fetch`: a release for people who only want its files, on a node or without one.
 
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use cutover_formats::digest::Digest;
 use cutover_formats::layout;
 use cutover_formats::name::Product;
 use cutover_formats::version::{Version, Wanted};
-use cutover_repository::client::{Client, SignedBy};
+use cutover_repository::client::{Client, SignedBy, Withdrawal};
 use cutover_repository::location::Location;
 use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Exit, Failure, Output, Progress, bytes};
@@ -24,8 +25,9 @@ use crate::disk::{self, DiskError, Permissions};
 use crate::fetch::{self, Fetched};
 use crate::node::{Node, NodeError};
 use crate::places::{Places, locations};
-use crate::resolve::{Release, resolve_anywhere};
+use crate::resolve::{Known, Release, resolve_anywhere};
 use crate::standing::Standings;
+use crate::withdrawn;
 
 /// What to download, and where from and to.
 #[derive(Debug, clap::Args)]
@@ -111,6 +113,8 @@ struct Source {
     memory: PathBuf,
     /// What is trusted where the folder holds nothing yet; a node's always does.
     pinned: Option<Vec<u8>>,
+    /// What a node has ever seen to be withdrawn.
+    withdrawn: BTreeMap<Version, Withdrawal>,
 }
 
 /// A file that is going to be in the output folder.
@@ -180,11 +184,12 @@ impl Source {
         // By the repository, whichever place of it answers: a mirror is not asked to forget.
         let place = locations[0].to_string();
         let memory = Client::memory(&state(args)?.join("trust"), &pinned, &place);
-        Ok(Self { locations, product: None, memory, pinned: Some(pinned) })
+        let withdrawn = BTreeMap::new();
+        Ok(Self { locations, product: None, memory, pinned: Some(pinned), withdrawn })
     }
 
     fn of_node(root: &RootArgs) -> Result<Self, Failure> {
-        let Node { root, settings } = Node::open(&root.path()?).map_err(|error| match error {
+        let node = Node::open(&root.path()?).map_err(|error| match error {
             NodeError::NotARoot(folder) => {
                 let folder = folder.display();
                 let message = format!("no repository is named, and {folder} is not a node's root");
@@ -194,7 +199,10 @@ impl Source {
             }
             error => error.into(),
         })?;
+        let withdrawn = withdrawn::known(&node)?;
+        let Node { root, settings } = node;
         Ok(Self {
+            withdrawn,
             locations: locations(&settings.repository, &settings.mirrors)?,
             product: Some(settings.product),
             memory: root.trust(),
@@ -220,7 +228,7 @@ fn state(args: &Args) -> Result<PathBuf, Failure> {
 /// The release, by freshly verified metadata.
 fn find(
     mirrors: &Mirrors<'_>,
-    Source { product: own, memory, pinned, .. }: &Source,
+    Source { product: own, memory, pinned, withdrawn, .. }: &Source,
     What { product, wanted }: &What,
 ) -> Result<Release, Failure> {
     if let Some(pinned) = pinned
@@ -235,7 +243,9 @@ fn find(
         None => super::only_product(&mut client)
             .map_err(|failure| failure.hint("nothing was written; name it: PRODUCT@VERSION"))?,
     };
-    Ok(resolve_anywhere(&mut client, &product, wanted, &Standings::default(), &|_| None)?)
+    let standings = Standings::default();
+    let known = Known { standings: &standings, withdrawn, current: None, copy: &|_| None };
+    Ok(resolve_anywhere(&mut client, &product, wanted, known)?)
 }
 
 /// What is going to be in the output folder, the bundle last.

@@ -11,6 +11,7 @@ use crate::cli::RootArgs;
 use crate::gate::{self, ControlError, Entrance, Session};
 use crate::node::Node;
 use crate::root::Root;
+use crate::umask;
 
 /// How often it is looked whether the new gate has taken over.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -33,7 +34,9 @@ pub struct Args {
 /// Runs the gate until it is told to end, or until another takes its place.
 pub fn run(args: &Args, root: &RootArgs) -> Result<(), Failure> {
     let node = root.node()?;
+    // The new gate gives it to the service.
     if args.background {
+        umask::give_back();
         return replace_in_background(&node);
     }
     if args.detached {

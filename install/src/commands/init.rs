@@ -16,6 +16,7 @@ use crate::cli::RootArgs;
 use crate::disk::{self, DiskError, Permissions};
 use crate::gate::check_path;
 use crate::node::{current, refuse_dangling};
+use crate::owner;
 use crate::places::{Places, locations};
 use crate::root::Root;
 
@@ -68,6 +69,7 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     let path = root.path()?;
     let path = std::path::absolute(&path).map_err(|error| DiskError::new("find", &path, error))?;
     let root = Root::new(path);
+    owner::heed(root.path(), &[&root.node_toml()])?;
     if root.node_toml().exists() {
         let message = format!("{} is a node's root already", root.path().display());
         return Err(

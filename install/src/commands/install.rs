@@ -4,6 +4,7 @@ use cutover_formats::descriptor::Swap;
 use cutover_formats::version::Wanted;
 use cutover_terminal::{Failure, Output, bytes};
 
+use crate::audit::Depth;
 use crate::cli::RootArgs;
 use crate::configure::stale::Stale;
 use crate::installer::{Done, Installer};
@@ -21,6 +22,10 @@ pub struct Args {
     /// Change over this way, whatever the release says: blue-green, hold or backoff
     #[arg(long, value_name = "HOW", value_parser = swap)]
     pub swap: Option<Swap>,
+    /// Hold all contents of a release that is on this node already against what was signed; without it
+    /// names, kinds, sizes and links are looked at
+    #[arg(long)]
+    pub deep: bool,
     /// Print the plan and change nothing, like `install plan`
     #[arg(long)]
     pub dry_run: bool,
@@ -34,13 +39,18 @@ pub(super) fn swap(text: &str) -> Result<Swap, String> {
         .ok_or_else(|| "it is blue-green, hold or backoff".to_owned())
 }
 
+/// How closely a release that is on the node is looked at.
+pub(super) fn depth(deep: bool) -> Depth {
+    if deep { Depth::Contents } else { Depth::Sizes }
+}
+
 /// Installs.
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
     if args.dry_run {
         return super::plan::run(args, root, output);
     }
     super::heed_signals(output)?;
-    let installer = Installer::of(root.node()?);
+    let installer = Installer::of(root.node()?).looking_at(depth(args.deep));
     let done = installer.install(args.wanted.as_ref(), args.swap, output)?;
     tell(&installer, &done, output)
 }

@@ -3,15 +3,16 @@
 use cutover_formats::period::Period;
 use cutover_terminal::{Failure, Output, Table};
 
-use super::install::Args;
+use super::install::{Args, depth};
 use crate::cli::RootArgs;
 use crate::installer::Installer;
 use crate::plan::{Act, Placed, Plan, Step};
 use crate::receipt::Operation;
 
-/// Prints what an install would do. Beside fresher metadata in `state/trust`, nothing changes.
+/// Prints what an install would do, or what it would refuse. Beside fresher metadata in `state/trust`, nothing changes.
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
-    let plan = Installer::of(root.node()?).plan(args.wanted.as_ref(), args.swap, output)?;
+    let installer = Installer::of(root.node()?).looking_at(depth(args.deep));
+    let plan = installer.plan(args.wanted.as_ref(), args.swap, output)?;
     output.result(&plan, || show(&plan));
     Ok(())
 }

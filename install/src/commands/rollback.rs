@@ -4,10 +4,10 @@ use cutover_formats::descriptor::Swap;
 use cutover_formats::version::Version;
 use cutover_terminal::{Failure, Output};
 
-use super::install::{swap, tell};
+use super::install::{depth, swap, tell};
 use super::plan::show;
 use crate::cli::RootArgs;
-use crate::installer::Installer;
+use crate::installer::{Installer, OfWithdrawn};
 
 /// Where to, and how.
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,13 @@ pub struct Args {
     /// Change over this way: blue-green, hold or backoff
     #[arg(long, value_name = "HOW", value_parser = swap)]
     pub swap: Option<Swap>,
+    /// Go there although the release was withdrawn
+    #[arg(long)]
+    pub accept_withdrawn: bool,
+    /// Hold all contents of the release against what was signed before; without it names, kinds, sizes
+    /// and links are looked at
+    #[arg(long)]
+    pub deep: bool,
     /// Print the plan and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -25,13 +32,14 @@ pub struct Args {
 
 /// Goes back to a release that is on the node. Needs no repository.
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
-    let installer = Installer::of(root.node()?);
+    let installer = Installer::of(root.node()?).looking_at(depth(args.deep));
+    let withdrawn = if args.accept_withdrawn { OfWithdrawn::Accept } else { OfWithdrawn::Refuse };
     if args.dry_run {
-        let plan = installer.plan_rollback(args.to.as_ref(), args.swap)?;
+        let plan = installer.plan_rollback(args.to.as_ref(), withdrawn, args.swap, output)?;
         output.result(&plan, || show(&plan));
         return Ok(());
     }
     super::heed_signals(output)?;
-    let done = installer.rollback(args.to.as_ref(), args.swap, output)?;
+    let done = installer.rollback(args.to.as_ref(), withdrawn, args.swap, output)?;
     tell(&installer, &done, output)
 }

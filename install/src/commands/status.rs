@@ -1,5 +1,9 @@
 //! `install status`
 
+use std::error::Error;
+use std::io;
+
+use cutover_formats::exit::Explain;
 use cutover_formats::name::{Product, StageName};
 use cutover_formats::version::Version;
 use cutover_repository::client::{Remembered, Withdrawal};
@@ -7,15 +11,18 @@ use cutover_terminal::{Failure, Output};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::audit::{Finding, Problem};
 use crate::cli::RootArgs;
-use crate::gate::{GateStatus, Maintenance, maintenance};
+use crate::gate::{ControlError, GateStatus, Maintenance, maintenance};
+use crate::integrity::{self, named};
 use crate::journal::{self, Trace};
 use crate::lock::{self, Holder};
-use crate::node::Node;
+use crate::node::{Node, NodeError};
 use crate::pool::{self, Depooled};
 use crate::receipt::Operation;
 use crate::root::Root;
 use crate::standing::Standings;
+use crate::withdrawn;
 
 /// What runs here.
 #[derive(Debug, Serialize)]
@@ -38,6 +45,11 @@ struct Status {
     metadata: Vec<Metadata>,
     /// Why `current` should not run any more, as of the last look at the repository.
     withdrawn: Option<Withdrawn>,
+    /// What `current` lacks for running: its folder, or the interpreter of its environment.
+    damage: Vec<Finding>,
+    /// What could not be looked at, and why; all else holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unseen: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,22 +77,21 @@ struct Unfinished {
 /// Shows it; changes nothing, waits for nobody.
 pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
     let node = root.node()?;
-    let gate = match node.gate()? {
-        Some(mut session) => Some(session.status()?),
-        None => None,
-    };
+    let mut unseen = Vec::new();
+    let gate = seen(gate(&node), &mut unseen)?.flatten();
     let (changing, trace) = under_way(&node.root, output);
     let unfinished = trace.map(|trace| Unfinished {
         operation: trace.opening.operation,
         to: trace.opening.to,
         stage: trace.stages.last().cloned(),
     });
-    let remembered = Remembered::read(&node.root.trust())?;
+    let remembered = seen(Remembered::read(&node.root.trust()), &mut unseen)?;
     let current = node.current()?;
-    let withdrawal =
-        current.as_ref().and_then(|version| remembered.withdrawn(&node.settings.product, version));
+    let mut withdrawn = seen(withdrawn::known(&node), &mut unseen)?.unwrap_or_default();
+    let withdrawal = current.as_ref().and_then(|version| withdrawn.remove(version));
     let now = Timestamp::now();
-    let metadata = remembered.roles.iter().map(|role| Metadata {
+    let roles = remembered.map(|remembered| remembered.roles).unwrap_or_default();
+    let metadata = roles.iter().map(|role| Metadata {
         role: role.name.clone(),
         version: role.version,
         expires: role.expires,
@@ -91,18 +102,20 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
         product: node.settings.product.clone(),
         repository: node.settings.repository.clone(),
         mirrors: node.settings.mirrors.clone(),
+        damage: current.as_ref().map(|version| damage(&node, version)).unwrap_or_default(),
         current,
-        previous: Standings::load(&node.root)?.previous,
+        previous: seen(Standings::load(&node.root), &mut unseen)?.and_then(|it| it.previous),
         releases: node.sealed()?.into_iter().collect(),
         gate,
         changing,
         unfinished,
-        depooled: pool::depooled(&node)?,
+        depooled: seen(pool::depooled(&node), &mut unseen)?.flatten(),
         metadata: metadata.collect(),
         withdrawn: withdrawal.map(|Withdrawal { channel, reason }| Withdrawn {
             channel: channel.to_string(),
             reason,
         }),
+        unseen,
     };
     warn(&status, output);
     if let Some(words) = serves_otherwise(&node, &status)? {
@@ -112,6 +125,46 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
     let _ = maintenance::load(&node.root, now, |words| output.warn(words));
     output.result(&status, || describe(&node, &status));
     Ok(())
+}
+
+fn gate(node: &Node) -> Result<Option<GateStatus>, NodeError> {
+    Ok(node.gate()?.map(|mut session| session.status()).transpose()?)
+}
+
+/// What was looked at; `None`, with a word about it, where whoever asks may not see it. Everybody may
+/// ask how a node is, and gets what there is for everybody.
+fn seen<T, E>(found: Result<T, E>, unseen: &mut Vec<String>) -> Result<Option<T>, Failure>
+where
+    E: Explain + 'static,
+{
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_denied(&error) => {
+            unseen.push(Failure::from(error).message);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether it is a matter of who asks.
+fn is_denied(error: &(dyn Error + 'static)) -> bool {
+    let why = match error.downcast_ref::<NodeError>() {
+        Some(NodeError::Gate(ControlError::Lost { why, .. })) => Some(why),
+        _ => error.downcast_ref::<io::Error>(),
+    };
+    why.is_some_and(|why| why.kind() == io::ErrorKind::PermissionDenied)
+        || error.source().is_some_and(is_denied)
+}
+
+/// What the release that should run lacks for it, as far as a few looks tell.
+fn damage(node: &Node, version: &Version) -> Vec<Finding> {
+    let prefix = node.root.prefix(version);
+    if !prefix.is_dir() {
+        return vec![Finding { path: prefix, problem: Problem::Missing }];
+    }
+    let release = node.descriptor(version).ok();
+    release.and_then(|release| integrity::interpreter(&prefix, &release)).into_iter().collect()
 }
 
 /// Who changes the node, and its journal. A journal without anybody is looked at once more: that of an
@@ -141,11 +194,18 @@ fn warn(status: &Status, output: &Output) {
             status.product
         ));
     }
+    if let (Some(current), false) = (&status.current, status.damage.is_empty()) {
+        output.warn(format!("{current} is current here and damaged: {}", named(&status.damage)));
+    }
+    for why in &status.unseen {
+        output.warn(format!("{why}; ask as the user that the gate runs as, or as root"));
+    }
     for soon in status.metadata.iter().filter(|role| role.expires_soon) {
         let Metadata { role, expires, days_left, .. } = soon;
         output.warn(format!(
-            "{role}, as this node last saw it, expires at {expires} ({days_left} days left): \
-             `install` looks for a newer one; if there is none, the repository's keepers must sign it"
+            "{role}, as this node last saw it, expires at {expires} ({}): \
+             `install` looks for a newer one; if there is none, the repository's keepers must sign it",
+            left(*days_left)
         ));
     }
 }
@@ -186,7 +246,7 @@ fn describe(node: &Node, status: &Status) -> String {
         ("current", name(&status.current)),
         ("previous", name(&status.previous)),
         ("releases", if releases.is_empty() { "none".to_owned() } else { releases.join(", ") }),
-        ("gate", describe_gate(node, status.gate.as_ref())),
+        ("gate", describe_gate(node, status)),
     ];
     lines.splice(2..2, status.mirrors.iter().map(|mirror| ("mirror", mirror.clone())));
     if let Some(gate) = &status.gate {
@@ -207,9 +267,12 @@ fn describe(node: &Node, status: &Status) -> String {
     if let Some(Withdrawn { channel, reason }) = &status.withdrawn {
         lines.push(("WITHDRAWN", format!("current was withdrawn from {channel}: {reason}")));
     }
+    if !status.damage.is_empty() {
+        lines.push(("DAMAGED", named(&status.damage)));
+    }
     if let Some(first) = status.metadata.iter().min_by_key(|role| role.expires) {
         let Metadata { role, expires, days_left, .. } = first;
-        lines.push(("expires", format!("{role} first, {expires} ({days_left} days left)")));
+        lines.push(("expires", format!("{role} first, {expires} ({})", left(*days_left))));
     }
     lines.extend(describe_change(status.changing.as_ref(), status.unfinished.as_ref()));
     if let Some(Depooled { since, .. }) = &status.depooled {
@@ -234,6 +297,15 @@ fn describe_change(
     }
 }
 
+/// Whole days until something expires, for people.
+fn left(days: i64) -> String {
+    match days {
+        1 => "1 day left".to_owned(),
+        0.. => format!("{days} days left"),
+        _ => "expired".to_owned(),
+    }
+}
+
 fn describe_maintenance(Maintenance { until, message }: &Maintenance) -> String {
     let until = until.map_or_else(
         || "until `install maintenance off`".to_owned(),
@@ -242,9 +314,12 @@ fn describe_maintenance(Maintenance { until, message }: &Maintenance) -> String 
     message.iter().fold(until, |until, message| format!("{until}: {message}"))
 }
 
-fn describe_gate(node: &Node, gate: Option<&GateStatus>) -> String {
-    match (&node.settings.gate, gate) {
+fn describe_gate(node: &Node, status: &Status) -> String {
+    match (&node.settings.gate, &status.gate) {
         (None, _) => "none".to_owned(),
+        (Some(settings), None) if !status.unseen.is_empty() => {
+            format!("should listen on {}; it cannot be asked by you", settings.listen)
+        }
         (Some(settings), None) => format!("not running (would listen on {})", settings.listen),
         (Some(_), Some(gate)) => format!("{} on {}: {}", gate.state, gate.listen, gate.reason),
     }
@@ -267,6 +342,13 @@ mod tests {
             "until `install maintenance off`"
         );
     }
+
+    #[test]
+    fn days_that_are_left() {
+        let shown = [-7, 0, 1, 14].map(left);
+        assert_eq!(shown, ["expired", "0 days left", "1 day left", "14 days left"]);
+    }
+
     #[test]
     fn what_is_under_way_was_not_cut_off() {
         let (operation, to) = (Operation::Install, Version::new(1, 1, 0));

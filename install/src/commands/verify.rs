@@ -12,6 +12,7 @@ use crate::configure::rendering::Record;
 use crate::configure::stale::Stale;
 use crate::disk;
 use crate::fetch::recorded_file_list;
+use crate::integrity;
 use crate::node::{Node, NodeError};
 
 /// What to hold against what was signed.
@@ -34,6 +35,11 @@ struct Audited {
     version: Version,
     entries: u64,
     findings: Vec<Finding>,
+    /// How many of the findings are of rendered files, which have a remedy of their own.
+    #[serde(skip)]
+    rendered: usize,
+    #[serde(skip)]
+    current: bool,
     /// Rendered files that would come out otherwise now.
     stale: Vec<RelPath>,
 }
@@ -77,9 +83,28 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
     if wrong > SHOWN {
         failure = failure.hint(format!("and {} more", wrong - SHOWN));
     }
-    Err(failure.hint(
-        "nothing was changed; install another release and `install prune`, then this one again",
-    ))
+    let advice = releases.iter().flat_map(advice);
+    Err(advice.fold(failure.hint("nothing was changed"), Failure::hint))
+}
+
+/// What brings a release back to what it was.
+fn advice(Audited { version, findings, rendered, current, .. }: &Audited) -> Vec<String> {
+    let mut advice = Vec::new();
+    if *rendered > 0 {
+        advice.push(match current {
+            true => "`install apply` renders the files of the configuration anew".to_owned(),
+            false => format!("`install {version}` renders the files of the configuration anew"),
+        });
+    }
+    if findings.len() > *rendered {
+        advice.push(match current {
+            true => format!(
+                "{version} is in use: install another release, then `install {version}` brings it again"
+            ),
+            false => format!("`install {version}` brings it again"),
+        });
+    }
+    advice
 }
 
 fn verify(node: &Node, version: Version, output: &Output) -> Result<Audited, Failure> {
@@ -95,14 +120,18 @@ fn verify(node: &Node, version: Version, output: &Output) -> Result<Audited, Fai
     beside.extend(descriptor.python.iter().map(|python| python.env.clone()));
     let mut findings = audit(&list, &prefix, &beside)?;
     findings.extend(links.audit(&prefix)?);
-    findings.extend(Record::load(&node.root, &version)?.audit(&node.root, &version)?);
+    let rendered = Record::load(&node.root, &version)?.audit(&node.root, &version)?;
+    let count = rendered.len();
+    findings.extend(rendered);
     if let Some(built) = built {
         findings.extend(built.audit(&prefix)?);
     }
+    findings.extend(integrity::interpreter(&prefix, &descriptor));
     let entries = descriptor.files.entries;
     let stale = Stale::look(node, &descriptor)?;
     stale.warn(node, &descriptor, output);
-    Ok(Audited { version, entries, findings, stale: stale.files().to_vec() })
+    let (current, stale) = (node.current()?.as_ref() == Some(&version), stale.files().to_vec());
+    Ok(Audited { version, entries, findings, rendered: count, current, stale })
 }
 
 fn describe(verified: &Verified) -> String {

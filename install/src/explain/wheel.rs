@@ -4,17 +4,14 @@
 //! They were written on this node by what built the environment, and are held against the inventory
 //! like all else there; nothing is decided by them.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use cutover_formats::descriptor::Vendored;
 use cutover_formats::path::RelPath;
 
 use crate::audit::Inventory;
+use crate::build::record;
 use crate::disk::{DiskError, Folder};
-
-/// More bytes than any `RECORD` has.
-const LARGEST: u64 = 64 << 20;
 
 /// An installed distribution, as its folder `<name>-<version>.dist-info` is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,38 +50,15 @@ pub(super) fn distribution(
     let folder = Folder::open(prefix)?;
     let wanted = [Some(path.as_str().to_owned()), source_of(path.as_str())];
     for record in built.paths().filter(|path| path.file_name() == "RECORD") {
-        let Some((site, info)) = record.parent().and_then(|info| info.rsplit_once('/')) else {
-            continue;
-        };
+        let Some((site, info)) = record::place(record) else { continue };
         let Some(distribution) = Distribution::of(info) else { continue };
-        let mut text = String::new();
-        let file = folder.open_file(record)?.take(LARGEST);
-        let read = { file }.read_to_string(&mut text);
         // One that was spoiled says nothing; that it was, `install verify` says.
-        if read.is_ok() && text.lines().any(|line| wanted.contains(&resolve(site, line))) {
+        let Some(text) = record::text(&folder, record)? else { continue };
+        if text.lines().any(|line| wanted.contains(&record::resolve(site, line))) {
             return Ok(Some(distribution));
         }
     }
     Ok(None)
-}
-
-/// Which file a line of a `RECORD` means, as a path below the prefix; relative to its `site`.
-fn resolve(site: &str, line: &str) -> Option<String> {
-    let name = match line.strip_prefix('"') {
-        // A quote in a quoted field is doubled; no path that we look for has one.
-        Some(quoted) => quoted.split_once('"')?.0,
-        None => line.split(',').next()?,
-    };
-    let mut parts: Vec<&str> = site.split('/').collect();
-    for part in name.split('/') {
-        match part {
-            "" => return None,
-            "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 /// The source that a compiled file was compiled from, which not every installer records:
@@ -98,18 +72,6 @@ fn source_of(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_of_a_record() {
-        let site = "env/lib/python3.11/site-packages";
-        let resolved = |line| resolve(site, line);
-        let below = |path: &str| Some(format!("{site}/{path}"));
-        assert_eq!(resolved("kinto/app.py,sha256=abc,12"), below("kinto/app.py"));
-        assert_eq!(resolved("\"odd,name.py\",,"), below("odd,name.py"));
-        assert_eq!(resolved("../../../bin/kinto,sha256=x,1").as_deref(), Some("env/bin/kinto"));
-        assert_eq!(resolved("/usr/bin/x,,"), None);
-        assert_eq!(resolved("../../../../../x,,"), None);
-    }
 
     #[test]
     fn compiled_files_and_names() {

@@ -177,7 +177,8 @@ impl Launch {
                 folder: self.folder.clone(),
                 who: self.who.clone(),
                 limits: self.node.limits,
-                umask: self.node.umask.map(cutover_formats::node_toml::Umask::bits),
+                umask: (self.node.umask.map(cutover_formats::node_toml::Umask::bits))
+                    .or_else(crate::umask::inherited),
             },
         }
     }

@@ -13,6 +13,7 @@ use super::{Reached, UnderWay};
 use crate::configure::rendering;
 use crate::disk;
 use crate::gate::{ControlError, SwapFigures};
+use crate::integrity;
 use crate::plan::{Act, Origin, Step};
 use crate::prune;
 use crate::receipt::{Outcome, Receipt};
@@ -102,6 +103,9 @@ impl UnderWay<'_> {
         self.interruptible.bind();
         self.recorder.journal.back();
         let figures = self.walk_back()?;
+        if let (Some(from), Reached::Gate | Reached::Switch) = (&self.opening.from, self.reached) {
+            integrity::warn_of(self.node, from, self.output);
+        }
         if reason.blames_release {
             let to = self.opening.to.clone();
             self.remember(|standings| standings.failed(&to, &reason.words, Timestamp::now()));

@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::failure::StageError;
-use crate::audit::Inventory;
-use crate::build::{Builder, Site};
+use crate::audit::{Finding, Inventory};
+use crate::build::{BuildError, Builder, Site, record};
 use crate::configure::inputs::Inputs;
 use crate::configure::{self, Links};
 use crate::disk::{self, DiskError, Folder, Permissions};
@@ -107,7 +107,8 @@ impl Bring<'_> {
             }
             BuiltIn::Unpack => {
                 let (list, _) = brought.contents()?;
-                // What a crash may have left there.
+                unseal(root, &descriptor.version)?;
+                // What a crash may have left there, or what was damaged.
                 disk::remove_tree(&prefix)?;
                 let progress = Progress::bytes("unpack", Layout::new(list).total_len());
                 let bundle = &brought.fetched()?.path;
@@ -133,14 +134,29 @@ impl Bring<'_> {
         let descriptor = &self.release.descriptor;
         let Some(python) = &descriptor.python else { return Ok(None) };
         let prefix = root.prefix(&descriptor.version);
-        // What an earlier try may have left there.
-        disk::remove_tree(&prefix.join(python.env.as_path()))?;
         let builder = Builder::find();
         let limit = step.timeout.map(Period::as_duration);
-        builder.build(&Site { root, prefix: &prefix, id }, python, limit)?;
-        let built = Inventory::take(&prefix, &python.env, builder.name())?;
+        let site = Site { root, prefix: &prefix, id };
+        let build = || -> Result<(Inventory, Vec<Finding>), StageError> {
+            // What an earlier try may have left there.
+            disk::remove_tree(&prefix.join(python.env.as_path()))?;
+            builder.build(&site, python, limit)?;
+            let built = Inventory::take(&prefix, &python.env, builder.name())?;
+            let differing = record::differing(&built, &prefix)?;
+            Ok((built, differing))
+        };
+        let (mut built, mut differing) = build()?;
+        let mut words = format!("{} by {}", python.env, builder.name());
+        // What a builder keeps is nobody's word.
+        if !differing.is_empty() && builder.forget(root)? {
+            words.push_str(", once more without its cache, which was damaged");
+            (built, differing) = build()?;
+        }
+        if !differing.is_empty() {
+            return Err(BuildError::Differs(differing).into());
+        }
         disk::write_json(&root.built(&descriptor.version), &built)?;
-        Ok(Some(format!("{} by {}", python.env, builder.name())))
+        Ok(Some(words))
     }
 }
 
@@ -170,6 +186,13 @@ fn put_on_record(root: &Root, release: &Release, file_list: &[u8]) -> Result<(),
         disk::write_json(&root.signed_by(version), signed_by)?;
     }
     disk::write_file(&root.file_list(version), file_list, Permissions::Plain)
+}
+
+/// A release that was damaged and is brought again is none until it is sealed once more.
+fn unseal(root: &Root, version: &Version) -> Result<(), DiskError> {
+    disk::remove_file(&root.seal(version))?;
+    disk::remove_file(&root.built(version))?;
+    disk::sync_folder(&root.record(version))
 }
 
 /// From here on the prefix is whole: all that is in it is on disk before the seal is.

@@ -10,6 +10,8 @@ use super::failure::StageError;
 use crate::plan::Step;
 use crate::schema::{self, SchemaError};
 use crate::stage::Scene;
+use crate::standing::Standings;
+use crate::withdrawn;
 
 /// Refuses a release that does not work with the database as it is; the nearest that does is named,
 /// of those on the node and in its repository.
@@ -28,6 +30,12 @@ pub(crate) fn fits(
     if let Some(mirrors) = mirrors {
         others.extend(schema::published(scene.node, mirrors, to));
     }
+    // Nobody is sent to what runs, failed here or was withdrawn.
+    let (standings, seen) = (Standings::load(&scene.node.root)?, withdrawn::known(scene.node));
+    others.retain(|version, _| {
+        let withdrawn = seen.as_ref().is_ok_and(|seen| seen.contains_key(version));
+        from != Some(version) && standings.reason_against(version).is_none() && !withdrawn
+    });
     let nearest = schema::nearest(to, from, found, &others).cloned();
     let (version, accepted) = (to.clone(), wanted.accepted());
     Err(SchemaError::Refused { version, accepted, found, nearest }.into())

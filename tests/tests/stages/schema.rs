@@ -36,7 +36,7 @@ fn a_release_that_the_database_cannot_take_is_refused_before_anything_is_fetched
     let before = scene.node.inventory();
     let words = [
         "requires: the database is at schema 41, and 1.1.0 works with >=42",
-        "the nearest release that works with it is 1.0.0",
+        "no other release that is known here works with schema 41",
         "nothing was switched",
     ];
     scene.node.install(["1.1.0"]).refused(5, &words);
@@ -81,7 +81,7 @@ fn a_migration_brings_it_forward_and_there_is_no_way_back_behind_it() {
     assert_eq!(scene.database_is(), "42");
     let words = [
         "the database is at schema 42, and 1.0.0 works with =41",
-        "the nearest release that works with it is 1.1.0",
+        "no other release that is known here works with schema 42",
     ];
     scene.node.install(["rollback"]).refused(5, &words);
     scene.is_on_the_new();

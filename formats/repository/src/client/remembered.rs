@@ -75,6 +75,20 @@ impl Remembered {
         Ok(Self { roles, channels })
     }
 
+    /// Every release of a product that was withdrawn, as far as this folder has heard.
+    #[must_use]
+    pub fn withdrawals(&self, product: &Product) -> Vec<(Version, Withdrawal)> {
+        let marks = self.channels.iter().flat_map(|(channel, targets)| {
+            targets.targets.iter().map(move |(path, target)| (channel, path, target))
+        });
+        let marks = marks.filter_map(|(channel, path, target)| {
+            let (of, version) = layout::withdrawn_release(channel, path.as_str())?;
+            let withdrawal = Withdrawal::new(channel.clone(), target.custom.as_ref());
+            (of == *product).then_some((version, withdrawal))
+        });
+        marks.collect()
+    }
+
     /// Whether a release was withdrawn from a channel, as far as this folder has heard.
     #[must_use]
     pub fn withdrawn(&self, product: &Product, version: &Version) -> Option<Withdrawal> {

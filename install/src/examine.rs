@@ -1,0 +1,106 @@
+//! What an install would refuse, found by `install plan` and `--dry-run` without doing any of it.
+//!
+//! The stages that only look are gone through as an install goes through them: `requires` in full, of
+//! `verify` the file list and what the node would put beside its files, of `configure` the templates with
+//! the values of now. So a plan that is printed is one that an install begins with, and one that would be
+//! refused ends with the same exit status.
+
+use cutover_formats::filelist::FileList;
+use cutover_formats::stage::BuiltIn;
+use cutover_repository::mirrors::Mirrors;
+use cutover_terminal::{Failure, Output};
+
+use crate::configure::inputs::Inputs;
+use crate::configure::render::{Source, render, sources, sources_in};
+use crate::configure::{ConfigError, Links};
+use crate::disk::Folder;
+use crate::fetch;
+use crate::node::Node;
+use crate::plan::{Act, Plan, Step};
+use crate::requires;
+use crate::resolve::Release;
+use crate::stage::Scene;
+use crate::transaction::fits;
+
+/// A plan that is looked at.
+pub(crate) struct Examined<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) plan: &'a Plan,
+    pub(crate) release: &'a Release,
+    /// Where its contents come from; what is on the node already needs none.
+    pub(crate) mirrors: Option<&'a Mirrors<'a>>,
+    pub(crate) output: &'a Output,
+}
+
+impl Examined<'_> {
+    /// The first thing that would be refused, as the stage that would do so tells it. Nothing is
+    /// changed.
+    pub(crate) fn refuse(&self) -> Result<(), Failure> {
+        let mut inputs = None;
+        for step in &self.plan.steps {
+            self.step(step, &mut inputs).map_err(|failure| Failure {
+                message: format!("{}: {}", step.stage, failure.message),
+                ..failure
+            })?;
+        }
+        Ok(())
+    }
+
+    fn step(&self, step: &Step, inputs: &mut Option<Inputs>) -> Result<(), Failure> {
+        let descriptor = &self.release.descriptor;
+        match (&step.act, self.mirrors) {
+            (Act::BuiltIn(BuiltIn::Requires), _) => *inputs = Some(self.requires()?),
+            (Act::BuiltIn(BuiltIn::Verify), Some(mirrors)) => {
+                let (list, _) = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
+                Links::plan(&self.node.root, descriptor, &list)?;
+            }
+            (Act::BuiltIn(BuiltIn::Configure), _) if descriptor.renders() => {
+                let sources = self.sources()?;
+                if let Some(inputs) = inputs {
+                    render(&sources, inputs)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn requires(&self) -> Result<Inputs, Failure> {
+        let Self { node, plan, release, mirrors, output } = *self;
+        let inputs = requires::check_things(node, &release.descriptor)?;
+        if plan.brings() {
+            requires::check_space(&node.root, &release.descriptor)?;
+        }
+        let mut gate = node.gate()?;
+        let (from, to, id) = (plan.from.as_ref(), &plan.to, "plan");
+        let mut scene = Scene { node, from, to, id, output, gate: gate.as_mut(), alone: None };
+        fits(&release.descriptor, mirrors, &mut scene)?;
+        Ok(inputs)
+    }
+
+    fn sources(&self) -> Result<Vec<Source>, Failure> {
+        let (root, release) = (&self.node.root, &self.release.descriptor);
+        match self.mirrors.filter(|_| self.plan.brings()) {
+            Some(mirrors) => {
+                let (list, _) = mirrors.ask(|store| fetch::file_list(store, release))?;
+                sources_at(mirrors, &list, self.release)
+            }
+            None => {
+                let list = fetch::recorded_file_list(root, release)?;
+                Ok(sources_in(&Folder::open(&root.prefix(&release.version))?, release, &list)?)
+            }
+        }
+    }
+}
+
+/// The templates of a release that is not here: only they are fetched.
+fn sources_at(
+    mirrors: &Mirrors<'_>,
+    list: &FileList,
+    Release { descriptor, .. }: &Release,
+) -> Result<Vec<Source>, Failure> {
+    sources(descriptor, list, |path, most| {
+        let bytes = mirrors.ask(|store| fetch::member(store, descriptor, list, path, most))?;
+        bytes.ok_or_else(|| ConfigError::Changed(path.clone()).into())
+    })
+}

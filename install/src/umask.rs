@@ -1,0 +1,38 @@
+//! What the process' umask takes from the modes of new files.
+//!
+//! What a node is made of is as open as its documents say, whoever made it: an operator whose umask is
+//! 077 would shut the service out of its release, one with 000 would let everybody write to it. So the
+//! programs set a umask of their own at their start. Only a service that the gate starts gets the one
+//! that the gate was started with.
+
+use std::sync::OnceLock;
+
+use rustix::fs::Mode;
+use rustix::process::umask;
+
+/// Nobody but the owner writes.
+const OURS: u32 = 0o022;
+
+static INHERITED: OnceLock<u32> = OnceLock::new();
+
+/// Sets the umask of this process, and of whatever it starts, to 022. Called once, at the start of a
+/// program, before it has threads.
+pub fn settle() {
+    let inherited = umask(Mode::from_raw_mode(OURS)).as_raw_mode();
+    // A second call would only find what the first has set.
+    let _ = INHERITED.set(inherited);
+}
+
+/// Takes up the umask again that this process was started with: for one that makes nothing itself, and
+/// starts another of Cutover's programs in its place.
+pub(crate) fn give_back() {
+    if let Some(mask) = inherited() {
+        umask(Mode::from_raw_mode(mask));
+    }
+}
+
+/// The umask that this process was started with, where [`settle`] was called.
+#[must_use]
+pub(crate) fn inherited() -> Option<u32> {
+    INHERITED.get().copied()
+}

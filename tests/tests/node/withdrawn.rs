@@ -1,0 +1,53 @@
+//! A release that was withdrawn is not gone back to, and not forgotten.
+
+use std::fs;
+use std::process::Command;
+
+use cutover_tests::world::{Run, World};
+
+#[test]
+fn a_rollback_to_a_withdrawn_release_takes_a_word() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0", "1.1.0"]);
+    let node = world.node(None);
+    let _ = node.install(["1.0.0"]).ok();
+    let _ = world.pack(["withdraw", "1.0.0", "--reason", "eats the mail"]).ok();
+    let _ = node.install(["1.1.0"]).ok();
+    let words = ["tiny 1.0.0 was withdrawn from ", "eats the mail", "--accept-withdrawn"];
+    node.install(["rollback"]).refused(3, &words);
+    node.install(["rollback", "--dry-run"]).refused(3, &words);
+    assert_eq!(node.current().as_deref(), Some("1.1.0"));
+    let _ = node.install(["rollback", "--accept-withdrawn"]).ok();
+    assert_eq!(node.current().as_deref(), Some("1.0.0"));
+}
+
+/// The folder of trusted metadata is made anew, and the repository is one without the mark.
+#[test]
+fn what_was_withdrawn_once_stays_so_when_the_metadata_is_gone() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0", "1.1.0"]);
+    let copied =
+        Command::new("cp").arg("-a").args([world.repository(), world.path("before")]).status();
+    assert!(copied.unwrap().success());
+    let node = world.node(None);
+    let _ = node.install(["1.0.0"]).ok();
+    let _ = world.pack(["withdraw", "1.1.0", "--reason", "eats the mail"]).ok();
+    let words = ["tiny 1.1.0 was withdrawn from ", "eats the mail"];
+    node.install(["1.1.0"]).refused(3, &words);
+
+    fs::remove_dir_all(world.repository()).unwrap();
+    fs::rename(world.path("before"), world.repository()).unwrap();
+    let again = world.unmade_node(world.path("again"), None);
+    let _ = Run::of(&mut again.init()).ok();
+    fs::remove_dir_all(node.root.join("state/trust")).unwrap();
+    fs::rename(again.root.join("state/trust"), node.root.join("state/trust")).unwrap();
+    node.install(["1.1.0"]).refused(3, &words);
+    node.install(["plan", "1.1.0"]).refused(3, &words);
+    node.install(["stable"]).refused(3, &words);
+    let _ = node.install(["^1"]).ok();
+    assert_eq!(node.current().as_deref(), Some("1.0.0"));
+    // Nobody is sent there either, nor to what runs or failed.
+    let run = node.install(["1.1.1"]);
+    let _ = run.clone().refused(4, &["tiny has no release 1.1.1"]);
+    assert!(!run.stderr.contains("nearest"), "{run}");
+}
