@@ -125,6 +125,28 @@ pub fn ensure_open_folder(path: &Path) -> Result<(), DiskError> {
     Folder::open(path)?.let_others_in().map(drop)
 }
 
+/// Takes from a file, or from a folder and all below it, what lets others than the owner write there.
+/// Programs of others set such modes themselves. Where nothing is, nothing is done.
+pub fn shut(path: &Path) -> Result<(), DiskError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    const OTHERS: u32 = 0o022;
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.doing("read", path)?,
+    };
+    let mode = found.permissions().mode();
+    if (found.is_file() || found.is_dir()) && mode & OTHERS != 0 {
+        let shut = fs::Permissions::from_mode(mode & !OTHERS & 0o7777);
+        fs::set_permissions(path, shut).doing("set the mode of", path)?;
+    }
+    if found.is_dir() {
+        for entry in fs::read_dir(path).doing("read", path)? {
+            shut(&entry.doing("read", path)?.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Replaces a file whole, or creates it: after a power cut there is the old one or the new one.
 pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result<(), DiskError> {
     let temporary = temporary_of(path);

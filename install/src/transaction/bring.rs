@@ -141,6 +141,8 @@ impl Bring<'_> {
             // What an earlier try may have left there.
             disk::remove_tree(&prefix.join(python.env.as_path()))?;
             builder.build(&site, python, limit)?;
+            // Some builders leave files that everybody may write to, whatever the umask.
+            disk::shut(&prefix.join(python.env.as_path()))?;
             let built = Inventory::take(&prefix, &python.env, builder.name())?;
             let differing = record::differing(&built, &prefix)?;
             Ok((built, differing))
