@@ -53,11 +53,14 @@ fn each_stage_that_brings_a_release() {
     tree.write("etc/tiny.ini.j2", "version = {{ version }}\n");
     let plain = std::fs::read_to_string(tree.folder.join("release.toml")).unwrap();
     tree.write("release.toml", &format!("{plain}\n{RENDERED}"));
-    let node = world.node(None);
-    let settings = node.settings();
-    for (version, stage) in [("1.0.0", "requires"), ("1.1.0", "build"), ("1.2.0", "configure")] {
+    let stages = [("1.0.0", "requires"), ("1.1.0", "build"), ("1.2.0", "configure")];
+    for (version, _) in stages {
         tree.tag(version);
         let _ = world.pack(["release", "--source", "tree"]).ok();
+    }
+    let node = world.node(None);
+    let settings = node.settings();
+    for (version, stage) in stages {
         node.set(&format!("{settings}\n{}", noting(stage)));
         let _ = node.install([version]).ok();
         let log = std::fs::read_to_string(node.root.join("shared/log")).unwrap();
