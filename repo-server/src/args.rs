@@ -8,6 +8,7 @@ use clap::Parser;
 use cutover_terminal::Verbosity;
 
 use crate::pace::Rules;
+use crate::uncommitted::Bounds;
 
 /// Serve a Cutover repository over HTTP, and take releases from those who have a token
 ///
@@ -68,6 +69,12 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     pub coded_memory: u64,
 
+    /// Most bytes of uploads with one token that no commit has named yet
+    #[arg(long, value_name = "SIZE", default_value = "64GiB", value_parser = size)]
+    pub max_uncommitted: u64,
+    /// Days after which an upload that no commit has named is removed
+    #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u64).range(..=36500))]
+    pub keep_uncommitted: u64,
     /// Log only what needs attention, not every request
     #[arg(long)]
     pub quiet: bool,
@@ -87,6 +94,12 @@ impl Args {
     /// How fast a client has to be.
     pub(crate) fn rules(&self) -> Rules {
         Rules { patience: Duration::from_secs(self.stall), rate: self.min_rate }
+    }
+
+    /// What may wait for a commit.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let keep = Duration::from_secs(24 * 3600 * self.keep_uncommitted);
+        Bounds { bytes: self.max_uncommitted, keep }
     }
 
     /// What one client may have of connections.

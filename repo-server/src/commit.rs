@@ -25,6 +25,8 @@ use cutover_repository::client::caps;
 use cutover_repository::store::{Read, StoreError};
 use jiff::Timestamp as Time;
 
+use crate::visible::Visible;
+
 /// Most steps from one role to another.
 const MOST_EDGES: usize = 4096;
 
@@ -94,19 +96,21 @@ pub(crate) fn check_snapshot(
 }
 
 impl Commits {
-    /// Whether the timestamp `new` may take the place of `old`.
+    /// Whether the timestamp `new` may take the place of `old`; what it names that `old` did not.
     pub(crate) fn check(
         &self,
         store: &dyn Read,
         old: Option<&[u8]>,
         new: &[u8],
         now: Time,
-    ) -> Result<(), Objection> {
+    ) -> Result<Visible, Objection> {
         let before = Before::of(store, old);
         let trusted = settle(store, &before, new, now)?;
-        let walked = self.walk(store, &trusted, &before)?;
+        let mut named = Visible::default();
+        named.role(Snapshot::TYPE, trusted.snapshot().head.version);
+        let walked = self.walk(store, &trusted, &before, &mut named)?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = walked;
-        Ok(())
+        Ok(named)
     }
 
     /// Verifies every role that can be reached.
@@ -115,6 +119,7 @@ impl Commits {
         store: &dyn Read,
         trusted: &Trusted,
         before: &Before,
+        named: &mut Visible,
     ) -> Result<BTreeMap<Edge, Delegating>, Objection> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut walked = BTreeMap::new();
@@ -138,7 +143,7 @@ impl Commits {
                 Some(known) => known.clone(),
                 None => {
                     let is_new = !before.has(&role, version) || !before.has(&by, by_version);
-                    match look(store, trusted, delegator.as_deref(), &role, before) {
+                    match look(store, trusted, delegator.as_deref(), &role, before, named) {
                         Ok(found) => found,
                         Err(Objection::Untrusted { file, why }) if !is_new => {
                             tracing::warn!("{file}, which was there before, is not trusted: {why}");
@@ -232,7 +237,7 @@ fn settle(store: &dyn Read, before: &Before, new: &[u8], now: Time) -> Result<Tr
         let _ = snapshots.floor(snapshot);
     }
     let path = metadata(Snapshot::TYPE, snapshots.wanted().version);
-    let bytes = named(store, &path, caps::SNAPSHOT)?;
+    let bytes = needed(store, &path, caps::SNAPSHOT)?;
     snapshots.accept(&bytes).map_err(|refusal| untrusted(&path, &refusal))
 }
 
@@ -243,11 +248,12 @@ fn look(
     delegator: Option<&Verified<Targets>>,
     role: &str,
     before: &Before,
+    named: &mut Visible,
 ) -> Result<Delegating, Objection> {
     let delegator = delegator.map_or(Delegator::Root, Delegator::Role);
     let version = trusted.wanted(role).map_err(|refusal| untrusted(role, &refusal))?.version;
     let path = metadata(role, version);
-    let bytes = named(store, &path, caps::TARGETS)?;
+    let bytes = needed(store, &path, caps::TARGETS)?;
     let targets = match trusted.role(role, delegator, &bytes) {
         Ok(targets) => targets,
         // Time went by; that is none of this commit's doing.
@@ -256,11 +262,18 @@ fn look(
     };
     if !before.has(role, version) {
         let already = before.role(store, role).map(|role| role.targets).unwrap_or_default();
-        for (target, file) in &targets.targets {
-            let is_new = already.get(target).is_none_or(|one| one.hashes != file.hashes);
-            if let (true, Some(sha256)) = (is_new, file.hashes.sha256) {
+        let mut added = (*targets).clone();
+        added
+            .targets
+            .retain(|path, file| already.get(path).is_none_or(|one| one.hashes != file.hashes));
+        for (target, file) in &added.targets {
+            if let Some(sha256) = file.hashes.sha256 {
                 is_there(store, &layout::stored(target, sha256), file.length)?;
             }
+        }
+        named.role(role, version);
+        if let Err(error) = named.targets(store, &added) {
+            tracing::warn!("not all is known that this commit names: {error}");
         }
     }
     Ok((!targets.delegated().is_empty()).then(|| Arc::new(targets)))
@@ -283,7 +296,7 @@ fn is_there(store: &dyn Read, path: &str, length: u64) -> Result<(), Objection> 
 
 /// The chain of roots in the store.
 fn roots(store: &dyn Read) -> Result<Roots, Objection> {
-    let first = named(store, layout::FIRST_ROOT, caps::ROOT)?;
+    let first = needed(store, layout::FIRST_ROOT, caps::ROOT)?;
     let mut roots =
         Roots::pinned(&first).map_err(|refusal| untrusted(layout::FIRST_ROOT, &refusal))?;
     loop {
@@ -296,7 +309,7 @@ fn roots(store: &dyn Read) -> Result<Roots, Objection> {
     }
 }
 
-fn named(store: &dyn Read, path: &str, cap: u64) -> Result<Vec<u8>, Objection> {
+fn needed(store: &dyn Read, path: &str, cap: u64) -> Result<Vec<u8>, Objection> {
     store.get(path, cap).map_err(|error| match error {
         StoreError::NotFound { .. } => {
             Objection::Untrusted { file: path.to_owned(), why: "it is not there".to_owned() }

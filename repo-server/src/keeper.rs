@@ -1,5 +1,5 @@
-//! Looks after the repository's expiry, on a thread of its own: warns, and with the online keys signs
-//! snapshot and timestamp anew in time.
+//! Looks after the repository, on a thread of its own: warns before metadata expires, and with the online keys
+//! signs snapshot and timestamp anew in time; sweeps what was uploaded and never named.
 //!
 //! It is one more publisher: it meets others at the snapshot's create-if-absent and the timestamp's
 //! compare-and-swap, as they meet each other, also those that come over HTTP.
@@ -56,6 +56,7 @@ pub(crate) fn run(site: &Arc<Site>, keyring: Option<&Keyring>, stop: &Receiver<(
     let mut warned = None;
     loop {
         let now = Timestamp::now();
+        site.sweep();
         let wait = keyring.map_or(MOST, |keyring| look(site, keyring, now));
         if warned.is_none_or(|last: Timestamp| now.duration_since(last) >= REPEAT) {
             site.expiry.warnings(&site.store, now).iter().for_each(|line| tracing::warn!("{line}"));

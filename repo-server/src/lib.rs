@@ -28,4 +28,6 @@ pub mod serve;
 mod site;
 mod stall;
 mod tokens;
+mod uncommitted;
 mod upload;
+mod visible;

@@ -9,6 +9,7 @@ use hyper::{Method, Response, StatusCode};
 
 use crate::coding::Numbers;
 use crate::reply::{Content, Reply, With as _};
+use crate::uncommitted;
 
 /// Statuses that this server answers; all others are counted as `0`.
 const STATUSES: [u16; 23] = [
@@ -52,9 +53,15 @@ impl Metrics {
     }
 
     /// The page at `/metrics`.
-    pub(crate) fn page(&self, roles: &[RememberedRole], coder: Numbers, keeps: Keeps) -> Reply {
+    pub(crate) fn page(
+        &self,
+        roles: &[RememberedRole],
+        coder: Numbers,
+        waiting: uncommitted::Numbers,
+        keeps: Keeps,
+    ) -> Reply {
         let mut text = self.requests();
-        self.limits(&mut text, coder);
+        self.limits(&mut text, coder, waiting);
         self.repository(&mut text, roles, keeps);
         let reply = Response::new(Content::Whole(text.into()));
         let kind = "text/plain; version=0.0.4; charset=utf-8";
@@ -81,7 +88,7 @@ impl Metrics {
         text
     }
 
-    fn limits(&self, text: &mut String, coder: Numbers) {
+    fn limits(&self, text: &mut String, coder: Numbers, waiting: uncommitted::Numbers) {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut one = |name: &str, kind: &str, help: &str, value: u64| {
             family(text, name, kind, help);
@@ -94,6 +101,12 @@ impl Metrics {
         one(name, "counter", "Times that a file was compressed.", coder.made);
         let name = "cutover_coded_bypassed_total";
         one(name, "counter", "Answers sent as they are for want of memory.", coder.bypassed);
+        let name = "cutover_uncommitted_files";
+        one(name, "gauge", "Uploads that no commit has named.", waiting.files);
+        let name = "cutover_uncommitted_bytes";
+        one(name, "gauge", "Bytes of these.", waiting.bytes);
+        let name = "cutover_uncommitted_swept_total";
+        one(name, "counter", "Uploads removed because no commit has named them.", waiting.swept);
         let mut reasons = |name: &str, help: &str, counters: &[(&str, &AtomicU64)]| {
             family(text, name, "counter", help);
             for (why, counter) in counters {

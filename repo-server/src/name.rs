@@ -51,7 +51,7 @@ impl<'a> Name<'a> {
 }
 
 /// N and the role of `<N>.<role>.json`, where N has no leading zero.
-fn versioned(name: &str) -> Option<(u64, &str)> {
+pub(crate) fn versioned(name: &str) -> Option<(u64, &str)> {
     let (version, role) = name.strip_suffix(".json")?.split_once('.')?;
     let is_number = !version.starts_with('0') && version.bytes().all(|byte| byte.is_ascii_digit());
     let is_role = !role.is_empty() && !name.contains('/');

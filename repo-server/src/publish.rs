@@ -23,6 +23,7 @@ use crate::name::Name;
 use crate::reply::{Reply, With as _, empty, text};
 use crate::site::Site;
 use crate::tokens::Owner;
+use crate::uncommitted::Full;
 use crate::upload::{self, Ended, Shape, Upload};
 
 /// How long the rest of a refused body is taken, so that the client gets to read why.
@@ -44,7 +45,10 @@ pub(crate) async fn put(site: &Arc<Site>, request: Request<Incoming>) -> Reply {
 }
 
 /// What is to be done and by whom, or why not.
-async fn admit(site: &Site, request: &Request<Incoming>) -> Result<(Upload, Owner), Box<Reply>> {
+async fn admit(
+    site: &Arc<Site>,
+    request: &Request<Incoming>,
+) -> Result<(Upload, Owner), Box<Reply>> {
     let owner = authorise(site, request.headers())?;
     let no_place = || refused(StatusCode::NOT_FOUND, "files of a repository have other paths");
     let asked = Asked::parse(request.uri().path()).filter(|asked| asked.kind == Kind::File);
@@ -63,10 +67,15 @@ async fn admit(site: &Site, request: &Request<Incoming>) -> Result<(Upload, Owne
     if request.body().size_hint().lower() > limit {
         return Err(Box::new(too_large(limit)));
     }
-    if condition == Condition::Absent && site.files.get(&asked.path).await.is_ok() {
-        return Err(Box::new(exists()));
+    if condition == Condition::Absent {
+        let path = asked.path.clone().into_owned();
+        site.ask(move |site| site.uncommitted.renew(&path)).await;
+        if site.files.get(&asked.path).await.is_ok() {
+            return Err(Box::new(exists()));
+        }
     }
-    Ok((Upload { path: asked.path.into_owned(), condition, shape, limit }, owner))
+    let path = asked.path.into_owned();
+    Ok((Upload { path, owner: owner.name.clone(), condition, shape, limit }, owner))
 }
 
 fn authorise(site: &Site, headers: &HeaderMap) -> Result<Owner, Box<Reply>> {
@@ -142,6 +151,14 @@ fn explain(path: &str, owner: &str, ended: Ended) -> Reply {
             tracing::warn!("{path:?} from {owner} was not taken: {file}: {why}");
             let line = format!("readers would not trust {file}: {why}; nothing was changed");
             text(StatusCode::UNPROCESSABLE_ENTITY, &line)
+        }
+        Ended::Full(full) => {
+            let most = match full {
+                Full::Bytes(bytes) => format!("more than {bytes} bytes"),
+                Full::Versions(versions) => format!("{versions} versions of this role"),
+            };
+            let why = "were uploaded with this token and are in no commit; nothing was stored";
+            text(StatusCode::INSUFFICIENT_STORAGE, &format!("{most} {why}"))
         }
         Ended::Slow(rate) => text(
             StatusCode::REQUEST_TIMEOUT,

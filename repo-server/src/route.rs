@@ -56,8 +56,9 @@ pub(crate) async fn metrics(
 ) -> Result<Reply, Infallible> {
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/metrics") => {
-            let roles = site.ask(|site| site.expiry.roles(&site.store)).await;
-            site.metrics.page(&roles, site.coder.numbers(), site.keeps)
+            let asked = |site: &Site| (site.expiry.roles(&site.store), site.uncommitted.numbers());
+            let (roles, waiting) = site.ask(asked).await;
+            site.metrics.page(&roles, site.coder.numbers(), waiting, site.keeps)
         }
         _ => not_found(),
     })

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use cutover_formats::exit::Exit;
 use cutover_repository::file::FileStore;
@@ -17,6 +18,7 @@ use crate::expiry::Expiry;
 use crate::metrics::{Keeps, Metrics};
 use crate::pace::Rules;
 use crate::tokens::Tokens;
+use crate::uncommitted::Uncommitted;
 
 /// A repository and who may publish to it.
 pub(crate) struct Site {
@@ -38,6 +40,7 @@ pub(crate) struct Site {
     pub(crate) requests: Arc<Shares>,
     pub(crate) coder: Coder,
     pub(crate) commits: Commits,
+    pub(crate) uncommitted: Uncommitted,
     /// When its metadata expires.
     pub(crate) expiry: Expiry,
     pub(crate) metrics: Metrics,
@@ -80,10 +83,20 @@ impl Site {
             requests: shares(),
             coder: Coder::new(args.coded_memory),
             commits: Commits::default(),
+            uncommitted: Uncommitted::open(base, args.bounds()),
             expiry: Expiry::default(),
             metrics: Metrics::default(),
             keeps,
         })
+    }
+
+    /// Removes what has waited too long for a commit.
+    pub(crate) fn sweep(&self) {
+        match self.uncommitted.sweep(&self.store, SystemTime::now()) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!("removed {count} uploads that no commit has named"),
+            Err(error) => tracing::warn!("uploads that no commit has named stay: {error}"),
+        }
     }
 
     /// Does what may wait for the disk, elsewhere.

@@ -24,6 +24,8 @@ use crate::condition::Condition;
 use crate::pace::Pace;
 use crate::site::Site;
 use crate::tokens::Owner;
+use crate::uncommitted::{Full, Noted};
+use crate::visible::Visible;
 
 /// How long an upload waits for a place.
 const QUEUE: Duration = Duration::from_secs(60);
@@ -35,6 +37,8 @@ const PIECES: usize = 4;
 /// A file that may come.
 pub(crate) struct Upload {
     pub(crate) path: String,
+    /// With whose token it comes.
+    pub(crate) owner: String,
     pub(crate) condition: Condition,
     /// What it must be, by its name.
     pub(crate) shape: Shape,
@@ -79,6 +83,8 @@ pub(crate) enum Ended {
     },
     /// The client sent too little for too long; what it has to send, bytes a second.
     Slow(u64),
+    /// Too much waits for a commit already.
+    Full(Full),
     /// There was no place for it.
     Busy,
     Broken,
@@ -172,19 +178,33 @@ fn store(site: &Site, upload: &Upload, pieces: mpsc::Receiver<Piece>) -> Result<
     }
     let whole = || std::fs::read(temp.path()).map_err(|error| unreadable(&temp, error));
     match (upload.shape, upload.condition) {
+        (_, Condition::Is(expected)) => return swap(site, upload, expected, &whole()?),
+        (Shape::Timestamp, Condition::Absent) => return commit(site, upload, None, &whole()?),
         (Shape::Root(version), _) => commit::check_root(store, version, &whole()?)?,
         (Shape::Snapshot(version), _) => commit::check_snapshot(store, version, &whole()?)?,
-        (Shape::Timestamp, Condition::Absent) => {
-            site.commits.check(store, None, &whole()?, Timestamp::now())?;
-        }
         _ => {}
     }
-    match upload.condition {
-        Condition::Is(expected) => swap(site, upload, expected, &whole()?),
-        Condition::Absent => Ok(match store.create(&upload.path, Body::File(temp.path()))? {
-            Created::New => Ended::Made,
-            Created::Exists => Ended::Exists,
-        }),
+    let noted = note(site, upload, &temp)?;
+    let created = store.create(&upload.path, Body::File(temp.path()));
+    if noted == Noted::Now && !matches!(created, Ok(Created::New)) {
+        site.uncommitted.forget(&upload.path);
+    }
+    Ok(match created? {
+        Created::New => Ended::Made,
+        Created::Exists => Ended::Exists,
+    })
+}
+
+/// Notes that the file waits for a commit. Of a root nobody waits for one: it is one.
+fn note(site: &Site, upload: &Upload, temp: &NamedTempFile) -> Result<Noted, Ended> {
+    if matches!(upload.shape, Shape::Root(_)) {
+        return Ok(Noted::Before);
+    }
+    let size = temp.as_file().metadata().map_err(|error| unreadable(temp, error))?.len();
+    match site.uncommitted.note(&upload.path, &upload.owner, size) {
+        Ok(Noted::Full(full)) => Err(Ended::Full(full)),
+        Ok(noted) => Ok(noted),
+        Err(error) => Err(unwritable(temp, error)),
     }
 }
 
@@ -216,10 +236,20 @@ fn swap(site: &Site, upload: &Upload, expected: Digest, new: &[u8]) -> Result<En
         Err(error) if error.is_not_found() => return Ok(Ended::Changed),
         Err(error) => return Err(error.into()),
     };
-    site.commits.check(store, Some(&old), new, Timestamp::now())?;
-    Ok(match store.swap(&upload.path, Some(&old), new)? {
-        Swapped::Done => Ended::Replaced,
-        Swapped::Changed => Ended::Changed,
+    commit(site, upload, Some(&old), new)
+}
+
+/// Puts the timestamp `new` in the place of `old`, if what it makes visible verifies.
+fn commit(site: &Site, upload: &Upload, old: Option<&[u8]>, new: &[u8]) -> Result<Ended, Ended> {
+    site.uncommitted.commit(|| {
+        let named = site.commits.check(&site.store, old, new, Timestamp::now())?;
+        let swapped = site.store.swap(&upload.path, old, new)?;
+        Ok(match (swapped, old) {
+            (Swapped::Done, None) => (Ended::Made, named),
+            (Swapped::Done, Some(_)) => (Ended::Replaced, named),
+            (Swapped::Changed, None) => (Ended::Exists, Visible::default()),
+            (Swapped::Changed, Some(_)) => (Ended::Changed, Visible::default()),
+        })
     })
 }
 

@@ -68,6 +68,19 @@ impl FileStore {
         self.incoming().sweep()
     }
 
+    /// Removes a file that nothing names, durably; one that is not there is as good.
+    pub fn remove(&self, path: &str) -> Result<(), StoreError> {
+        let path: RelPath = path.parse()?;
+        let removed = self.tree.folder(path.parent().unwrap_or(".")).and_then(|folder| {
+            folder.remove(path.file_name())?;
+            folder.sync()
+        });
+        match removed {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|error| writing(&self.shown(&path), error)),
+        }
+    }
+
     fn incoming(&self) -> Incoming<'_> {
         Incoming::of(&self.base, &self.tree)
     }

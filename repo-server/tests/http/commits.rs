@@ -10,10 +10,13 @@ use cutover_formats::tuf::json::Object;
 use cutover_formats::tuf::metadata::Head;
 use cutover_formats::tuf::snapshot::{MetaFile, Snapshot};
 use cutover_formats::tuf::timestamp::Timestamp as Committed;
-use cutover_publish::keyring::KeyRole;
+use cutover_publish::init;
+use cutover_publish::keyring::{KeyRole, Keyring, Protection};
+use cutover_repository::open_write;
+use cutover_repository::secret::Secret;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::common::{Answer, Made, Server};
+use crate::common::{Answer, Made, Server, TOKEN, target, wait_until};
 
 const NEW: &str = "If-None-Match: *";
 const TIMESTAMP: &str = "/metadata/timestamp.json";
@@ -134,6 +137,58 @@ fn a_snapshot_is_signed_and_names_what_is_there() {
     assert_eq!(server.put("/metadata/3.snapshot.json", NEW, &keys.snapshot(&fewer)).status, 201);
     refused(&commit(3), &["3.snapshot.json", "channel-stable"]);
     assert_eq!(server.get(TIMESTAMP, &[]).body, now);
+}
+
+/// What no commit names is bounded while it waits, and goes after a while; what one names stays.
+#[test]
+fn what_no_commit_names_is_bounded_and_swept() {
+    let server = Server::start_by(|command| command.args(["--max-uncommitted", "1MiB"]));
+    let (folder, token) = (tempfile::tempdir().unwrap(), Secret::new(TOKEN.to_owned()));
+    let store = open_write(&server.url().parse().unwrap(), Some(token)).unwrap();
+    let secret = || Ok(Secret::new("open".to_owned()));
+    let keyring = Keyring::new(folder.path().join("keys"), Box::new(secret));
+    keyring.create(&Protection::None).unwrap();
+    init(&*store, &keyring, Timestamp::now()).unwrap();
+    let waiting = |server: &Server| server.metric("cutover_uncommitted_files");
+    assert_eq!(waiting(&server), Some(0), "all of it was named");
+    let junk = br#"{"signed":{"version":9},"signatures":[]}"#;
+    let path = |version: u32| format!("/metadata/{version}.channel-stable.json");
+    for version in 2..34 {
+        assert_eq!(server.put(&path(version), NEW, junk).status, 201);
+    }
+    let full = server.put(&path(34), NEW, junk);
+    assert_eq!((full.status, full.text().contains("32 versions")), (507, true), "{full:?}");
+    let large = vec![0; 1 << 20];
+    let large = server.put(&format!("/{}", target("a", "x", &large)), NEW, &large);
+    assert_eq!((large.status, large.text().contains("1048576 bytes")), (507, true), "{large:?}");
+    let small = format!("/{}", target("a", "x", b"small"));
+    assert_eq!(server.put(&small, NEW, b"small").status, 201);
+    assert_eq!(server.put(&small, NEW, b"small").status, 412);
+    assert_eq!(waiting(&server), Some(33));
+    let again = server.restarted_with(&["--keep-uncommitted", "0"]);
+    wait_until("it is swept", || again.metric("cutover_uncommitted_swept_total") == Some(33));
+    assert_eq!(waiting(&again), Some(0));
+    assert_eq!((again.get(&path(2), &[]).status, again.get(&small, &[]).status), (404, 404));
+    for named in ["timestamp", "1.root", "1.snapshot", "1.targets", "1.channel-stable"] {
+        assert_eq!(again.get(&format!("/metadata/{named}.json"), &[]).status, 200, "{named}");
+    }
+}
+
+/// A repository may be published to past the server, too: what is named then stays, though it was noted.
+#[test]
+fn what_is_named_by_others_is_not_swept() {
+    let made = Made::new(1, 0);
+    let server = Server::start();
+    for path in ["metadata/1.root.json", "metadata/2.snapshot.json", "metadata/1.targets.json"] {
+        assert_eq!(server.put(&format!("/{path}"), NEW, &made.file(path)).status, 201, "{path}");
+    }
+    assert_eq!(server.metric("cutover_uncommitted_files"), Some(2));
+    made.give(&server);
+    server.place("metadata/timestamp.json", &made.timestamps[1]);
+    let again = server.restarted_with(&["--keep-uncommitted", "0"]);
+    wait_until("it was looked", || again.metric("cutover_uncommitted_files") == Some(0));
+    assert_eq!(again.metric("cutover_uncommitted_swept_total"), Some(0));
+    assert_eq!(again.get("/metadata/2.snapshot.json", &[]).status, 200);
 }
 
 /// Readers follow whatever root comes next, so that a file with its name is a commit of its own.

@@ -60,9 +60,14 @@ impl Server {
 
     /// Another server for the same repository.
     pub(crate) fn restarted(&self) -> Self {
+        self.restarted_with(&[])
+    }
+
+    /// The same with other options.
+    pub(crate) fn restarted_with(&self, options: &[&str]) -> Self {
         let mut command = Command::new(SERVER);
         command.arg("--store").arg(self.store()).args(["--listen", "127.0.0.1:0"]);
-        command.arg("--tokens").arg(self.folder.path().join("tokens"));
+        command.arg("--tokens").arg(self.folder.path().join("tokens")).args(options);
         Self::run(command, self.folder.clone())
     }
 
@@ -284,11 +289,12 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The names in a folder, without the lock.
+/// The names in a folder, without what always is in `.incoming`.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
+    let kept = ["lock", "uncommitted"];
+    let mut names: Vec<_> = names.filter(|name| !kept.contains(&&**name)).collect();
     names.sort();
     names
 }

@@ -95,6 +95,11 @@ impl Folder {
         Ok(rustix::fs::renameat(CWD, from, &self.0, name)?)
     }
 
+    /// Takes the name of a file away.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
     /// Brings its names to the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fdatasync(&self.0)?)
