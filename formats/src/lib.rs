@@ -30,6 +30,7 @@ pub mod path;
 pub mod period;
 pub mod release_toml;
 pub mod schema;
+pub mod send_headers;
 pub mod size;
 pub mod spelling;
 pub mod stage;

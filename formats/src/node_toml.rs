@@ -31,7 +31,7 @@ pub use pool::{
     BackendServer, CommandPool, EtcdPool, HaproxyPool, InvalidBackendServer, InvalidRuntimeSocket,
     Lingering, Pool, RuntimeSocket, Then,
 };
-pub use service::{Journal, Limits, Liveness, Log, LogFiles, NodeService, Umask};
+pub use service::{Journal, Limits, Liveness, Log, LogFiles, NodeHealth, NodeService, Umask};
 
 /// A node's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,20 +1,23 @@
 //! Checks: what must hold before or after a stage. They look, and change nothing.
 
 mod http;
+mod limit;
 mod metric;
 mod tls;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::period::Period;
+use cutover_formats::send_headers::SendHeaders;
 use cutover_formats::stage::{
     Check, DEFAULT_PAUSE, FileCheck, HttpCheck, MetricCheck, Probe, Target, When,
 };
+
+use tokio::net::TcpStream;
 
 use crate::gate::ControlError;
 use crate::interrupt;
@@ -110,8 +113,10 @@ fn look(check: &Check, scene: &mut Scene<'_>) -> Result<(), Why> {
             let log = scene.node.root.run().join(format!("check-{}.log", check.stage));
             Ok(Job { line, log: &log, limit }.run(scene)?)
         }
-        Probe::Http(http) => answered(http, &get(&http.target, scene, limit)?),
-        Probe::Metric(metric) => measured(metric, &get(&metric.target, scene, limit)?),
+        Probe::Http(http) => answered(http, &get(&http.target, &http.send_headers, scene, limit)?),
+        Probe::Metric(metric) => {
+            measured(metric, &get(&metric.target, &SendHeaders::default(), scene, limit)?)
+        }
         Probe::Tcp(address) => {
             let address = fill(address, &scene.values()?);
             reachable(&address, limit).map_err(Why::Wrong)
@@ -123,17 +128,23 @@ fn look(check: &Check, scene: &mut Scene<'_>) -> Result<(), Why> {
     }
 }
 
-fn get(target: &Target, scene: &mut Scene<'_>, limit: Duration) -> Result<http::Answer, Why> {
+fn get(
+    target: &Target,
+    send: &SendHeaders,
+    scene: &mut Scene<'_>,
+    limit: Duration,
+) -> Result<http::Answer, Why> {
+    let question = http::Question { send, limit };
     let asked = match target {
         Target::Url { url, ca_file } => {
             let file = |path: &String| Ok::<_, Why>(fill(path, &scene.values()?).into());
-            http::get_url(url, ca_file.as_ref().map(file).transpose()?, limit)
+            question.to_url(url, ca_file.as_ref().map(file).transpose()?)
         }
         Target::Path(path) => match scene.answers()? {
             Some(Answers::Tcp(address) | Answers::Gate(address)) => {
-                http::get_tcp(&address.to_string(), path, limit)
+                question.to_tcp(&address.to_string(), path)
             }
-            Some(Answers::Unix(socket)) => http::get_unix(&socket, path, limit),
+            Some(Answers::Unix(socket)) => question.to_unix(&socket, path),
             None => return Err(Why::Wrong("no gate runs to ask".to_owned())),
         },
     };
@@ -179,15 +190,13 @@ fn measured(check: &MetricCheck, answer: &http::Answer) -> Result<(), Why> {
 }
 
 fn reachable(address: &str, limit: Duration) -> Result<(), String> {
-    let addresses = address.to_socket_addrs().map_err(|error| format!("{address}: {error}"))?;
-    let mut last = format!("{address} is no address");
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, limit.max(Duration::from_millis(1))) {
-            Ok(_) => return Ok(()),
-            Err(error) => last = format!("{address}: {error}"),
+    match limit::within(limit, TcpStream::connect(address)) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Err(format!("{address}: not reached within {}", Period::from(limit)))
         }
+        Err(error) => Err(format!("{address}: {error}")),
     }
-    Err(last)
 }
 
 fn stands(check: &FileCheck, path: &std::path::Path) -> Result<(), String> {

@@ -44,6 +44,7 @@ mod run;
 mod service;
 mod service_stream;
 mod session;
+mod slow;
 mod steward;
 mod stream;
 mod succession;

@@ -46,6 +46,7 @@ pub mod requires;
 pub mod resolve;
 pub mod root;
 pub mod schema;
+mod send_headers;
 pub mod service_log;
 pub mod stage;
 pub mod standing;

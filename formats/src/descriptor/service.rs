@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::signal::StopSignal;
 use crate::period::Period;
+use crate::send_headers::SendHeaders;
 
 /// How a node runs the release.
 ///
@@ -44,6 +45,9 @@ fn default_drain() -> Period {
 pub struct Health {
     /// Path and query.
     pub path: String,
+    /// Fields of the request beside, or in place of, those that it always has.
+    #[serde(skip_serializing_if = "SendHeaders::is_empty")]
+    pub send_headers: SendHeaders,
     /// How long it may take after the start.
     pub within: Period,
     /// How long it must stay so, serving already, before an install counts as done.
@@ -60,7 +64,8 @@ fn is_default_stay(stay: &Period) -> bool {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { path: "/".to_owned(), within: Period::seconds(30), stay: DEFAULT_STAY }
+        let send_headers = SendHeaders::default();
+        Self { path: "/".to_owned(), send_headers, within: Period::seconds(30), stay: DEFAULT_STAY }
     }
 }
 

@@ -16,6 +16,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::period::Period;
+use crate::size::Size;
 
 pub use access_log::AccessLog;
 pub use backoff::BackoffHeader;
@@ -62,6 +63,12 @@ pub struct Gate {
     /// How many of them may be one client's: an IPv4 address, or an IPv6 network of 64 bits.
     #[serde(default = "default_max_per_client")]
     pub max_per_client: usize,
+    /// How much of answers may lie unread by clients that take nothing at the moment.
+    #[serde(default = "default_max_unread")]
+    pub max_unread: Size,
+    /// How much of it may be one client's.
+    #[serde(default = "default_max_unread_per_client")]
+    pub max_unread_per_client: Size,
     /// Where the gate's numbers can be read, at `/metrics`; nowhere, where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_address")]
     pub metrics: Option<SocketAddr>,
@@ -99,6 +106,8 @@ impl Gate {
             upgrades: default_upgrades(),
             max_connections: default_max_connections(),
             max_per_client: default_max_per_client(),
+            max_unread: default_max_unread(),
+            max_unread_per_client: default_max_unread_per_client(),
             metrics: None,
             access_log: None,
         }
@@ -148,4 +157,13 @@ fn default_max_connections() -> usize {
 /// Half, so that nobody alone can keep all others out.
 fn default_max_per_client() -> usize {
     default_max_connections() / 2
+}
+
+fn default_max_unread() -> Size {
+    Size::mebibytes(1024)
+}
+
+/// Half, as of the connections.
+fn default_max_unread_per_client() -> Size {
+    Size::mebibytes(512)
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::manager::Manager;
 use crate::descriptor::{StopSignal, Swap};
 use crate::period::Period;
+use crate::send_headers::SendHeaders;
 use crate::size::Size;
 
 /// What the node adds to the release's own service settings.
@@ -17,6 +18,9 @@ pub struct NodeService {
     /// How to change over, whatever the release says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap: Option<Swap>,
+    /// What the node adds to the question for its health.
+    #[serde(skip_serializing_if = "NodeHealth::is_default")]
+    pub health: NodeHealth,
     /// What the service is sent first when it is to end, whatever the release says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<StopSignal>,
@@ -83,6 +87,20 @@ impl NodeService {
 
     /// Whether the node adds nothing.
     pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the node adds to the question for the service's health.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct NodeHealth {
+    /// Fields of the request; they win over the release's.
+    pub send_headers: SendHeaders,
+}
+
+impl NodeHealth {
+    fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::command::CommandLine;
 use crate::name::StageName;
 use crate::period::Period;
+use crate::send_headers::SendHeaders;
 
 /// On which side of its stage a check stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +103,8 @@ pub struct HttpCheck {
     pub contains: Option<String>,
     /// Headers that must be there, by name, and what each must contain.
     pub headers: BTreeMap<String, String>,
+    /// Fields of the request beside, or in place of, those that it always has.
+    pub send_headers: SendHeaders,
 }
 
 /// What a file must be.
@@ -347,6 +350,8 @@ struct RawHttp {
     contains: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "SendHeaders::is_empty")]
+    send_headers: SendHeaders,
 }
 
 impl TryFrom<RawHttp> for HttpCheck {
@@ -356,16 +361,17 @@ impl TryFrom<RawHttp> for HttpCheck {
         if let Some(status) = raw.expect.filter(|status| !(100..600).contains(status)) {
             return Err(refuse(format!("expect has {status}, which is no HTTP status")));
         }
-        let RawHttp { path, url, ca_file, expect, contains, headers } = raw;
-        Ok(Self { target: Target::new(path, url, ca_file)?, expect, contains, headers })
+        let RawHttp { path, url, ca_file, expect, contains, headers, send_headers } = raw;
+        let target = Target::new(path, url, ca_file)?;
+        Ok(Self { target, expect, contains, headers, send_headers })
     }
 }
 
 impl From<HttpCheck> for RawHttp {
     fn from(check: HttpCheck) -> Self {
-        let HttpCheck { target, expect, contains, headers } = check;
+        let HttpCheck { target, expect, contains, headers, send_headers } = check;
         let (path, url, ca_file) = target.parts();
-        Self { path, url, ca_file, expect, contains, headers }
+        Self { path, url, ca_file, expect, contains, headers, send_headers }
     }
 }
 

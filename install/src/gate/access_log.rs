@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,9 +20,6 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::log_files::LogFiles;
-
-/// Lines that may lie before the writer.
-const AHEAD: usize = 8192;
 
 /// Bytes that are written at once, about.
 const BATCH: usize = 64 * 1024;
@@ -40,11 +37,21 @@ const GONE: u16 = 499;
 #[derive(Debug)]
 pub(super) struct AccessLog {
     path: PathBuf,
-    lines: SyncSender<Message>,
+    lines: Sender<Message>,
     writer: JoinHandle<()>,
+    counts: Arc<Counts>,
+    /// Bytes that may wait at the most.
+    most: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
     /// Lines that lie before the writer, or that it has in its hands.
-    waiting: Arc<AtomicU64>,
-    lost: Arc<AtomicU64>,
+    lines: AtomicU64,
+    /// Their bytes.
+    bytes: AtomicU64,
+    /// Lines that were lost.
+    lost: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -55,26 +62,26 @@ enum Message {
 }
 
 impl AccessLog {
-    /// Opens the file and starts to write.
-    pub(super) fn start(files: LogFiles) -> io::Result<Arc<Self>> {
+    /// Opens the file and starts to write; `most` bytes may wait for that.
+    pub(super) fn start(files: LogFiles, most: u64) -> io::Result<Arc<Self>> {
         let files = files.open()?;
         let path = files.path.clone();
-        let (lines, arrivals) = sync_channel(AHEAD);
+        let (lines, arrivals) = channel();
         let builder = std::thread::Builder::new().name("access-log".to_owned());
-        let (waiting, lost) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
-        let mut writer = Writer { files, waiting: waiting.clone(), lost: lost.clone(), well: true };
+        let counts = Arc::<Counts>::default();
+        let mut writer = Writer { files, counts: counts.clone(), well: true };
         // After a panic, which costs the lines in hand, it goes on.
         let write = move || {
             while catch_unwind(AssertUnwindSafe(|| writer.write(&arrivals))).is_err() {}
         };
         let writer = builder.spawn(write)?;
-        Ok(Arc::new(Self { path, lines, writer, waiting, lost }))
+        Ok(Arc::new(Self { path, lines, writer, counts, most }))
     }
 
     /// Opens the file anew, for whoever has renamed it.
     pub(super) fn reopen(&self) {
-        if self.lines.try_send(Message::Reopen).is_err() {
-            tracing::error!("the access log is too busy to be opened anew");
+        if self.lines.send(Message::Reopen).is_err() {
+            tracing::error!("the access log has ended and is not opened anew");
         }
     }
 
@@ -82,11 +89,12 @@ impl AccessLog {
     /// still is no reason for a gate to go on. Later lines are lost.
     pub(super) fn end(&self) {
         let began = Instant::now();
-        let mut told = false;
+        // Fails where the writer has ended already.
+        drop(self.lines.send(Message::End));
         while !self.writer.is_finished() {
-            told = told || !matches!(self.lines.try_send(Message::End), Err(TrySendError::Full(_)));
             if began.elapsed() >= LAST_LINES {
-                let (path, lines) = (self.path.display(), self.waiting.load(Ordering::Relaxed));
+                let (path, lines) =
+                    (self.path.display(), self.counts.lines.load(Ordering::Relaxed));
                 tracing::error!(%path, lines, "the access log stands still: its last lines are lost");
                 return;
             }
@@ -96,24 +104,33 @@ impl AccessLog {
 
     /// Lays a line before the writer, if there is room.
     fn lay(&self, line: Option<String>) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        if line.is_none_or(|line| self.lines.try_send(Message::Line(line)).is_err()) {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        let Counts { lines, bytes, lost } = &*self.counts;
+        let length = line.as_ref().map_or(0, |line| line.len() as u64);
+        lines.fetch_add(1, Ordering::Relaxed);
+        let fits = bytes.fetch_add(length, Ordering::Relaxed) + length <= self.most;
+        let line = line.filter(|_| fits);
+        if line.is_none_or(|line| self.lines.send(Message::Line(line)).is_err()) {
+            lines.fetch_sub(1, Ordering::Relaxed);
+            bytes.fetch_sub(length, Ordering::Relaxed);
+            lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn waiting(&self) -> u64 {
+        self.counts.bytes.load(Ordering::Relaxed)
     }
 
     /// Lines that were lost.
     pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.counts.lost.load(Ordering::Relaxed)
     }
 }
 
 /// The thread that writes.
 struct Writer {
     files: LogFiles,
-    waiting: Arc<AtomicU64>,
-    lost: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     /// Whether the last lines could be written.
     well: bool,
 }
@@ -154,7 +171,9 @@ impl Writer {
         }
         let written = self.files.write(batch);
         let lines = batch.iter().filter(|byte| **byte == b'\n').count();
-        self.waiting.fetch_sub(lines as u64, Ordering::Relaxed);
+        self.counts.lines.fetch_sub(lines as u64, Ordering::Relaxed);
+        // Ends of lines were not counted.
+        self.counts.bytes.fetch_sub((batch.len() - lines) as u64, Ordering::Relaxed);
         batch.clear();
         let path = self.files.path.display();
         match &written {
@@ -166,7 +185,7 @@ impl Writer {
         }
         self.well = written.is_ok();
         let lost = written.map_or_else(|lost| lost.lines, |()| 0);
-        self.lost.fetch_add(lost, Ordering::Relaxed);
+        self.counts.lost.fetch_add(lost, Ordering::Relaxed);
     }
 }
 
@@ -252,19 +271,20 @@ mod tests {
 
     #[test]
     fn a_disk_that_stands_still_costs_lines_and_nothing_else() {
+        const LINES: u64 = 20_000;
         // A pipe that nobody reads takes 64 KiB; then the writer waits for ever.
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
         let _reader = std::fs::File::options().read(true).write(true).open(&path).unwrap();
-        let log = AccessLog::start(LogFiles::new(path, u64::MAX, 1)).unwrap();
-        for _ in 0..2 * AHEAD {
+        let log = AccessLog::start(LogFiles::new(path, u64::MAX, 1), 1 << 20).unwrap();
+        for _ in 0..LINES {
             let mut entry = Entry::new(log.clone(), request("/a\"\n\u{7f}"));
             entry.answered(StatusCode::OK, Some(HeaderValue::from_static("1.0.0")));
         }
-        assert!(log.lost() > 0 && log.lost() <= 2 * AHEAD as u64);
-        let waiting = log.waiting.load(Ordering::Relaxed);
-        assert!(waiting > 0 && waiting + log.lost() <= 2 * AHEAD as u64, "{waiting}");
+        let waiting = log.counts.lines.load(Ordering::Relaxed);
+        assert!(log.lost() > 0 && waiting > 0 && waiting + log.lost() <= LINES, "{waiting}");
+        assert!((1..=1 << 20).contains(&log.waiting()), "{}", log.waiting());
         let began = Instant::now();
         log.end();
         assert!(began.elapsed() >= LAST_LINES && !log.writer.is_finished());
@@ -283,7 +303,7 @@ mod tests {
     fn a_line_is_one_object_on_one_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let log = AccessLog::start(LogFiles::new(path.clone(), 1 << 20, 2)).unwrap();
+        let log = AccessLog::start(LogFiles::new(path.clone(), 1 << 20, 2), 1 << 20).unwrap();
         let mut entry = Entry::new(log.clone(), request("/a\"\n"));
         entry.answered(StatusCode::OK, Some(HeaderValue::from_static("1.0.0")));
         entry.sent(7);
@@ -297,7 +317,7 @@ mod tests {
         log.end();
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(text.lines().count(), 2);
-        assert_eq!(log.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!((log.counts.lines.load(Ordering::Relaxed), log.waiting()), (0, 0));
         assert!(text.contains("\"status\":499,\"bytes\":0"), "{text}");
     }
 }

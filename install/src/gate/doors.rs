@@ -84,7 +84,7 @@ impl Drop for Pass {
 }
 
 /// Whoever has one IPv6 address has the 2^64 beside it.
-fn key(peer: IpAddr) -> IpAddr {
+pub(super) fn key(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

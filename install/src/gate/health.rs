@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::launch::Asks;
 use super::process::Process;
 use super::upstream::Address;
+use crate::send_headers;
 
 /// The shortest and the longest pause between two questions.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
@@ -109,12 +110,15 @@ where
         Address::Tcp(address) => address.to_string(),
         Address::Unix(_) => "localhost".to_owned(),
     };
-    let request = Request::get(&process.launch.health.path)
+    let mut request = Request::get(&process.launch.health.path)
         .header(header::HOST, host)
         .header(header::USER_AGENT, concat!("cutover-gate/", env!("CARGO_PKG_VERSION")))
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;
+    let fields = request.headers_mut();
+    send_headers::set(fields, &process.launch.health.send_headers);
+    send_headers::set(fields, &process.launch.node.health.send_headers);
     let mut connection = std::pin::pin!(connection);
     let answer = sender.send_request(request);
     let mut answer = std::pin::pin!(answer);

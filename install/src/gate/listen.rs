@@ -326,7 +326,8 @@ impl Connections {
             Ok::<_, Infallible>(answer)
         });
         let refusals = Refusals::to(peer.ip(), &self.shared, self.lane);
-        let stream = Stream::new(stream, visit.pulse(), self.patience, refusals);
+        let limits = (refusals, self.shared.slow.clone(), peer.ip());
+        let stream = Stream::new(stream, visit.pulse(), self.patience, limits);
         let stream = TokioIo::new(stream);
         let connection = self.builder.serve_connection(stream, service);
         let mut connection = pin!(connection.with_upgrades());

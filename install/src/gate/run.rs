@@ -95,7 +95,7 @@ fn access_log(root: &Root, settings: &Gate) -> Result<Option<Arc<AccessLog>>, Ga
     let path = root.path().join(&settings.file);
     let files = LogFiles::new(path, settings.size.bytes(), settings.files.get());
     let failed = |why| GateError::Io { what: "the access log".to_owned(), why };
-    AccessLog::start(files).map(Some).map_err(failed)
+    AccessLog::start(files, settings.queue.bytes()).map(Some).map_err(failed)
 }
 
 /// What only one gate can have; and where it comes from another gate, that one.

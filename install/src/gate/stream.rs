@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -18,6 +19,7 @@ use tokio::time::Sleep;
 
 use super::joined::Joined;
 use super::refusal::Refusals;
+use super::slow::{SlowClient, SlowClients};
 use super::visit::Pulse;
 
 /// Most bytes that the system holds for a client that cannot be sent yet.
@@ -32,7 +34,9 @@ pub(super) struct Stream {
     tcp: Joined<TcpStream>,
     pulse: Arc<Pulse>,
     patience: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
+    slow: Arc<SlowClients>,
+    address: IpAddr,
+    stalled: Option<Box<Stalled>>,
     refusals: Refusals,
     /// Requests that are answered to their end, with nothing left to write.
     answered: u32,
@@ -42,13 +46,20 @@ pub(super) struct Stream {
     ended: bool,
 }
 
+/// What a client pays that takes nothing at the moment.
+#[derive(Debug)]
+struct Stalled {
+    end: Pin<Box<Sleep>>,
+    _counted: SlowClient,
+}
+
 impl Stream {
     /// The connection `tcp`, whose client may take nothing for at most `patience`.
     pub(super) fn new(
         tcp: TcpStream,
         pulse: Arc<Pulse>,
         patience: Duration,
-        refusals: Refusals,
+        (refusals, slow, address): (Refusals, Arc<SlowClients>, IpAddr),
     ) -> Self {
         // Both fail only on a connection that is gone already.
         drop(tcp.set_nodelay(true));
@@ -57,6 +68,8 @@ impl Stream {
             tcp: Joined(tcp),
             pulse,
             patience,
+            slow,
+            address,
             stalled: None,
             refusals,
             answered: 0,
@@ -89,9 +102,16 @@ impl Stream {
             self.pulse.stir();
             return written;
         }
-        let patience = self.patience;
-        let end = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        ready!(end.as_mut().poll(cx));
+        if self.stalled.is_none() {
+            let Some(counted) = self.slow.wait(self.address) else {
+                return Poll::Ready(Err(io::Error::other("too much lies unread by clients")));
+            };
+            let end = Box::pin(tokio::time::sleep(self.patience));
+            self.stalled = Some(Box::new(Stalled { end, _counted: counted }));
+        }
+        if let Some(stalled) = &mut self.stalled {
+            ready!(stalled.end.as_mut().poll(cx));
+        }
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
     }
 }

@@ -16,6 +16,7 @@ use super::assets::Assets;
 use super::doors::Doors;
 use super::meter::Meters;
 use super::protocol::{Maintenance, State};
+use super::slow::SlowClients;
 use super::upstream::Upstream;
 
 /// How often the thread that makes views shows that it goes on.
@@ -179,6 +180,8 @@ pub(super) struct Shared {
     pub(super) meters: Meters,
     /// Who is let in.
     pub(super) doors: Arc<Doors>,
+    /// Who takes answers slowly.
+    pub(super) slow: Arc<SlowClients>,
     /// What became of requests that were not simply served.
     pub(super) tally: Tally,
     /// Whether the thread that makes views goes on.
@@ -274,6 +277,7 @@ impl Shared {
             assets: Assets::default(),
             meters: Meters::new(lanes),
             doors: Doors::new(lanes, most, most_per_client),
+            slow: SlowClients::new(settings.max_unread, settings.max_unread_per_client),
             view: Arc::new(ArcSwap::from_pointee(view)),
             settings,
             changed: Notify::new(),

@@ -299,6 +299,7 @@ fn service(mode: Mode) -> Service {
         command,
         env: env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         health: Health {
+            send_headers: Default::default(),
             path: "/health".to_owned(),
             // Long enough for a machine with other things to do; one that is ill is asked to the end.
             within: if mode == Mode::Ill { "3s" } else { "30s" }.parse().unwrap(),

@@ -216,6 +216,29 @@ fn an_answer_that_is_framed_twice_is_passed_on_in_one_form() {
 }
 
 #[test]
+fn the_question_for_health_carries_what_it_is_told_to() {
+    let mut node = Node::new(
+        "[service]\nhealth = { send-headers = { host = \"site.example\", X-Node = \"1\" } }",
+    );
+    node.release("1.0.0", Mode::Record);
+    let path = node.root.descriptor(&crate::node::version("1.0.0"));
+    let mut descriptor: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    descriptor["service"]["health"]["send-headers"] =
+        serde_json::json!({ "Host": "the-node-wins", "X-Release": "2" });
+    std::fs::write(&path, descriptor.to_string()).unwrap();
+    node.switch("1.0.0");
+    node.start();
+    node.wait_open();
+    let record = std::fs::read_to_string(node.root.path().join("record")).unwrap();
+    let head = record.split("\r\n\r\n").next().unwrap().to_ascii_lowercase() + "\r\n";
+    for field in ["host: site.example", "x-node: 1", "x-release: 2", "connection: close"] {
+        assert!(head.contains(&format!("\r\n{field}\r\n")), "{head}");
+    }
+    assert_eq!(head.matches("host:").count(), 1, "{head}");
+}
+
+#[test]
 fn what_the_gate_adds_cannot_be_taken_off() {
     let node = Node::running("");
     let mut client = Client::connect(node.address);

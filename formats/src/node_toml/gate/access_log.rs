@@ -12,7 +12,7 @@ use crate::size::Size;
 #[serde(
     deny_unknown_fields,
     rename_all = "kebab-case",
-    expecting = "{ file = \"…\" }, perhaps with `size` and `files`"
+    expecting = "{ file = \"…\" }, perhaps with `size`, `files` and `queue`"
 )]
 pub struct AccessLog {
     /// The file that is written, absolute or relative to the node's root.
@@ -23,6 +23,13 @@ pub struct AccessLog {
     /// How many are kept, the one that is written among them.
     #[serde(default = "default_files")]
     pub files: NonZeroU32,
+    /// How much may wait to be written; further lines are lost.
+    #[serde(default = "default_queue")]
+    pub queue: Size,
+}
+
+fn default_queue() -> Size {
+    Size::mebibytes(8)
 }
 
 fn default_size() -> Size {

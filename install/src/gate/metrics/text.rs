@@ -25,6 +25,12 @@ pub(super) struct Numbers {
     pub(super) connections: u64,
     /// Connections that there was no room for.
     pub(super) turned_away: u64,
+    /// Connections whose clients take nothing now.
+    pub(super) slow: u64,
+    /// Connections that were ended because too much lay unread.
+    pub(super) slow_ended: u64,
+    /// Bytes that wait for the access log.
+    pub(super) lines_waiting: u64,
     /// Lines that are missing in the access log.
     pub(super) lines_lost: u64,
     /// Lines that are missing in the gate's own log.
@@ -50,6 +56,8 @@ pub(super) fn render(numbers: &Numbers) -> String {
         ("in_flight", "Requests that services are answering.", status.in_flight),
         ("waiting", "Requests that are held.", status.waiting),
         ("connections", "Connections of clients.", numbers.connections),
+        ("slow_clients", "Connections whose clients take nothing now.", numbers.slow),
+        ("access_log_waiting_bytes", "Lines that wait to be written.", numbers.lines_waiting),
     ] {
         text.single(name, "gauge", help, value);
     }
@@ -59,6 +67,7 @@ pub(super) fn render(numbers: &Numbers) -> String {
         ("resent_total", "Requests that only read, sent once more.", numbers.resent),
         ("failed_total", "Requests that a service broke off.", status.failed),
         ("connections_refused_total", "Connections without room.", numbers.turned_away),
+        ("slow_clients_ended_total", "Connections with too much unread.", numbers.slow_ended),
         ("access_log_lost_total", "Lines missing in the access log.", numbers.lines_lost),
         ("log_lost_total", "Lines missing in the gate's own log.", numbers.log_lines_lost),
         ("panics_total", "Panics in the gate: faults of its own.", numbers.panics),

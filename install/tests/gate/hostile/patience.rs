@@ -1,11 +1,11 @@
 //! Clients that keep the gate waiting, and clients that want too much.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
-use crate::node::{Node, until};
+use crate::node::{Node, free_address, until};
 
 const BEAT: Duration = Duration::from_millis(100);
 
@@ -91,6 +91,37 @@ fn a_client_that_reads_nothing_is_given_up() {
     let mut read = 0;
     beats(25, || read += slow.exactly(1 << 20).len());
     assert_eq!(slow.exactly((64 << 20) - read).len() + read, 64 << 20);
+}
+
+/// Whether an answer of `/large` comes to its end.
+fn is_whole(client: &Client) -> bool {
+    let (mut stream, mut room, mut read) = (client.writer(), vec![0; 1 << 20], 0);
+    while read < 64 << 20 {
+        match stream.read(&mut room) {
+            Ok(more) if more > 0 => read += more,
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[test]
+fn what_lies_unread_has_a_size() {
+    let address = free_address();
+    let node =
+        Node::running(&format!("max-unread-per-client = \"256KiB\"\nmetrics = \"{address}\""));
+    let deaf = [0, 1].map(|_| {
+        let mut client = Client::connect(node.address);
+        client.say("GET /large HTTP/1.1\r\nhost: s\r\n\r\n");
+        client
+    });
+    until("metrics", || TcpStream::connect(address).is_ok());
+    let told = |line: &str| Client::connect(address).get("/metrics").text().contains(line);
+    until("an end of one of them", || told("cutover_gate_slow_clients_ended_total 1\n"));
+    until("the other to wait", || told("cutover_gate_slow_clients 1\n"));
+    assert_eq!(node.status().failed, 0, "it is not the service's fault");
+    let whole = deaf.iter().filter(|client| is_whole(client)).count();
+    assert_eq!(whole, 1, "the other is served to its end");
 }
 
 #[test]
