@@ -113,7 +113,7 @@ fn golden() {
         .link("now", "bin/run");
     let written = bench.write(Options::default()).unwrap();
     let bundle = "697b125c1e2f2da2a765dca817e1df929f7cdc822b7437050b7ffa20cd620fcb";
-    let list = "4cf8dec9159dc3bac237e0d050fecaadd3aef1d5e040fe1a2566e708b2184ea5";
+    let list = "15b68578a5ccffe36153aa532b3f4c7f417f1bfb3fea95da5441dd8334915ee1";
     assert_eq!(written.sha256.to_string(), bundle);
     assert_eq!(Digest::of(&written.list.to_json()).to_string(), list);
 }

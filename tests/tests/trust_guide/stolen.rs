@@ -198,8 +198,10 @@ fn targets_stolen() {
     for role in ONLINE {
         keeper.rotates(role);
     }
-    let _ =
-        keeper.does("pack promote VERSION CHANNEL", &[("VERSION", "1.1.0"), ("CHANNEL", "stable")]);
+    let _ = keeper.does(
+        "pack promote VERSION CHANNEL",
+        &[("VERSION", "1.1.0 --older"), ("CHANNEL", "stable")],
+    );
     thief(&world, ["keys", "rotate", "releases", "--unencrypted"])
         .refused(3, &["targets needs 1 more"]);
     node.install(["6.6.6"]).refused(3, &["was withdrawn"]);
