@@ -27,7 +27,7 @@ fn pack(folder: &Path, passphrase: &str, args: &[&str]) -> (i32, String, String)
 fn keys_are_private_and_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let keys = folder.path().join("keys");
-    let (exit, stdout, stderr) = pack(folder.path(), "sesame", &["keys", "new"]);
+    let (exit, stdout, stderr) = pack(folder.path(), "open sesame, please", &["keys", "new"]);
     assert_eq!((exit, stderr.as_str()), (0, ""));
     assert_eq!(stdout.lines().count(), 8, "{stdout}");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -35,7 +35,8 @@ fn keys_are_private_and_never_overwritten() {
     let before = fs::read_to_string(keys.join("root.pem")).unwrap();
     assert_eq!(mode(&keys.join("root.pem")), 0o600);
     assert!(before.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
-    let (exit, _, stderr) = pack(folder.path(), "sesame", &["keys", "new", "--unencrypted"]);
+    let (exit, _, stderr) =
+        pack(folder.path(), "open sesame, please", &["keys", "new", "--unencrypted"]);
     assert_eq!(exit, 2);
     assert!(stderr.contains("keys/root.pem exists; keys are never overwritten"), "{stderr}");
     assert_eq!(fs::read_to_string(keys.join("root.pem")).unwrap(), before);
@@ -45,24 +46,24 @@ fn keys_are_private_and_never_overwritten() {
 fn a_repository_from_its_first_day() {
     let folder = tempfile::tempdir().unwrap();
     let run = |passphrase: &str, args: &[&str]| pack(folder.path(), passphrase, args);
-    let (exit, _, stderr) = run("sesame", &["repo", "init"]);
+    let (exit, _, stderr) = run("open sesame, please", &["repo", "init"]);
     assert_eq!(exit, 2, "{stderr}");
     assert!(stderr.contains("there is no folder of keys at keys"), "{stderr}");
 
-    run("sesame", &["keys", "new"]);
+    run("open sesame, please", &["keys", "new"]);
     let (exit, _, stderr) = run("wrong", &["repo", "init"]);
     assert_eq!(exit, 2);
     assert!(stderr.contains("keys/root.pem: wrong passphrase"), "{stderr}");
     assert!(!folder.path().join("repository/metadata").exists(), "nothing was made");
 
-    let (exit, stdout, stderr) = run("sesame", &["repo", "init"]);
+    let (exit, stdout, stderr) = run("open sesame, please", &["repo", "init"]);
     assert_eq!(exit, 0, "{stderr}");
     let root = fs::read(folder.path().join("repository/metadata/1.root.json")).unwrap();
     let digest = cutover_formats::digest::Digest::of(&root);
     assert_eq!(stdout, format!("{digest}  repository/metadata/1.root.json\n"));
     assert_eq!(fs::read(folder.path().join("keys/root.json")).unwrap(), root);
 
-    let (exit, _, stderr) = run("sesame", &["repo", "init"]);
+    let (exit, _, stderr) = run("open sesame, please", &["repo", "init"]);
     assert_eq!(exit, 2);
     assert!(stderr.contains("already holds a repository"), "{stderr}");
 
@@ -73,21 +74,21 @@ fn a_repository_from_its_first_day() {
     let listing: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(listing, serde_json::json!({"releases": [], "channels": []}));
 
-    let (exit, _, stderr) = run("sesame", &["promote", "1.0.0", "stable"]);
+    let (exit, _, stderr) = run("open sesame, please", &["promote", "1.0.0", "stable"]);
     assert_eq!(exit, 4);
     assert!(stderr.contains("the repository holds no release yet"), "{stderr}");
     let args = ["promote", "1.0.0", "stabel", "--product", "weave"];
-    let (exit, _, stderr) = run("sesame", &args);
+    let (exit, _, stderr) = run("open sesame, please", &args);
     assert_eq!(exit, 4);
     assert!(stderr.contains("the nearest: stable"), "{stderr}");
 
-    let (exit, stdout, _) = run("sesame", &["refresh"]);
+    let (exit, stdout, _) = run("open sesame, please", &["refresh"]);
     assert_eq!(exit, 0);
     assert_eq!(stdout, "snapshot 2 and its timestamp are signed anew\n");
 
     let missing = folder.path().join("keys/timestamp.pem");
     fs::remove_file(&missing).unwrap();
-    let (exit, _, stderr) = run("sesame", &["refresh"]);
+    let (exit, _, stderr) = run("open sesame, please", &["refresh"]);
     assert_eq!(exit, 2);
     assert!(stderr.contains("the timestamp key is missing: there is no keys/timestamp.pem"));
 }

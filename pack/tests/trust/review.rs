@@ -155,7 +155,7 @@ fn what_readers_would_not_see_is_not_called_published() {
     scene.pack(&["keys", "add", "channel-stable", &bert]).done();
     scene.signed_by(&["bert"], scene.pack(&["keys", "threshold", "channel-stable", "2"]));
     let waiting = |version| {
-        let file = scene.pending(scene.pack(&["promote", version, "stable"]));
+        let file = scene.pending(scene.pack(&["promote", version, "stable", "--older"]));
         scene.pack(&["keys", "sign", text(&file), "--keys", "bert"]).done();
         file
     };
