@@ -250,7 +250,9 @@ fn a_new_gate_that_dies_leaves_the_place_free() {
     let mut node = Node::running("");
     let service = pid_of_service(&node);
     let mut tunnel = Client::connect(node.address);
-    tunnel.say("GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+    tunnel.say(
+        "GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    );
     assert!(tunnel.head().starts_with("HTTP/1.1 101 "));
     let mut before = node.replace_gate();
     node.signal(Signal::KILL);

@@ -13,6 +13,7 @@ use cutover_publish::{PATIENCE, Repo, init, refresh};
 use cutover_repository::file::FileStore;
 use cutover_repository::secret::Secret;
 use jiff::{SignedDuration, Timestamp};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// The binary under test.
@@ -95,6 +96,18 @@ impl Server {
     /// What the server said so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Waits until the log says this; lines are written by a thread of their own.
+    pub(crate) fn logs(&self, words: &str) {
+        wait_until(&format!("the log says {words:?}"), || self.log().contains(words));
+    }
+
+    /// Everything that was logged, of a server that has been told to end and has ended.
+    pub(crate) fn whole_log(&mut self) -> String {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        self.log()
     }
 
     /// The repository's URL.
