@@ -255,6 +255,7 @@ fn what_was_rendered_is_audited_and_goes_with_its_release() {
     fs::write(&file, text).unwrap();
     let _ = node.install(["verify"]).ok();
     let link = node.root.join("releases/1.0.0/etc/own.ini");
+    let own = fs::read_link(&link).unwrap();
     fs::remove_file(&link).unwrap();
     node.install(["verify"]).refused(3, &["etc/own.ini is missing"]);
     std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
@@ -262,6 +263,8 @@ fn what_was_rendered_is_audited_and_goes_with_its_release() {
     fs::remove_file(&link).unwrap();
     fs::create_dir(&link).unwrap();
     node.install(["verify"]).refused(3, &["etc/own.ini is a folder, should be a link"]);
+    fs::remove_dir(&link).unwrap();
+    std::os::unix::fs::symlink(own, &link).unwrap();
 
     // A service that runs in a group reads its secrets through it.
     let file_of = |name: &str| node.root.join("config/1.0.0/current/files").join(name);
