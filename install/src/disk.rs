@@ -169,14 +169,25 @@ pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result
     }
 }
 
+/// Whose folder a download lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DownloadFolder {
+    /// The node's: a download may have a second name there, in a rehearsal.
+    Node,
+    /// Anybody's: a second name may be that of a file which nobody wants written to.
+    Any,
+}
+
 /// Opens a download that may have been begun before, for reading what is there and writing on.
 /// What it holds is not durable: it is hashed again whenever it is used. It may lie in a folder that
 /// others can write to: a link in its place is not followed, and a file that somebody else could change
 /// after it was verified is removed and begun anew.
-pub fn open_download(path: &Path) -> Result<File, DiskError> {
+pub fn open_download(path: &Path, folder: DownloadFolder) -> Result<File, DiskError> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::empty()).map(File::from) {
-        Ok(file) if is_ours_alone(&file.metadata().doing("read", path)?) => return Ok(file),
+        Ok(file) if is_ours_alone(&file.metadata().doing("read", path)?, folder) => {
+            return Ok(file);
+        }
         Err(Errno::NOENT) => {}
         Ok(_) | Err(Errno::LOOP | Errno::ACCESS | Errno::NXIO) => remove_file(path)?,
         Err(error) => return Err(error).doing("open", path),
@@ -185,11 +196,12 @@ pub fn open_download(path: &Path) -> Result<File, DiskError> {
     rustix::fs::open(path, made, Mode::from_raw_mode(0o644)).map(File::from).doing("create", path)
 }
 
-/// Whether nobody else can change a file by its name here: it is this user's, only this user may write to it,
-/// and it has no other name.
-fn is_ours_alone(found: &fs::Metadata) -> bool {
-    let is_private = found.nlink() == 1 && found.mode() & 0o022 == 0;
-    found.is_file() && found.uid() == rustix::process::geteuid().as_raw() && is_private
+/// Whether this user owns a file and nobody else may write to it, and whether it is a download for sure.
+fn is_ours_alone(found: &fs::Metadata, folder: DownloadFolder) -> bool {
+    let is_private =
+        found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0;
+    let is_download = folder == DownloadFolder::Node || found.nlink() == 1;
+    found.is_file() && is_private && is_download
 }
 
 /// Gives a file a second name, which is free. Not every file system can.

@@ -19,7 +19,7 @@ use cutover_repository::store::{Read, StoreError};
 use sha2::Digest as _;
 
 pub use self::member::member;
-use crate::disk::{self, DiskError};
+use crate::disk::{self, DiskError, DownloadFolder};
 use crate::root::Root;
 
 /// Read and written at once.
@@ -164,22 +164,33 @@ pub fn bundle(
     release: &Descriptor,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Fetched, FetchError> {
-    bundle_to(part(root, release), store, release, progress)
+    let destination = Destination { part: part(root, release), folder: DownloadFolder::Node };
+    bundle_to(destination, store, release, progress)
 }
 
-/// The release's bundle, in the file `part`. What an earlier try left there is used as far as it
+/// Where a bundle goes.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The file.
+    pub part: PathBuf,
+    /// Whose folder it lies in.
+    pub folder: DownloadFolder,
+}
+
+/// The release's bundle, in the file `destination.part`. What an earlier try left there is used as far as it
 /// goes, and hashed again; if the whole is then not what was signed, it is fetched once more from
 /// the start.
 pub fn bundle_to(
-    part: PathBuf,
+    destination: Destination,
     store: &dyn Read,
     release: &Descriptor,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Fetched, FetchError> {
+    let Destination { part, folder } = destination;
     let bundle = release.bundle();
     let from = layout::stored_bundle(&release.product, &release.version, bundle);
     let (size, sha256) = (bundle.size, bundle.sha256);
-    let download = Download { store, from, size, sha256, part, progress };
+    let download = Download { store, from, size, sha256, part, folder, progress };
     let resumed = download.part.exists();
     let transferred = match download.run() {
         Err(FetchError::Digest { .. }) if resumed => download.run()?,
@@ -194,13 +205,14 @@ struct Download<'a> {
     size: u64,
     sha256: Digest,
     part: PathBuf,
+    folder: DownloadFolder,
     progress: &'a (dyn Fn(u64) + Sync),
 }
 
 impl Download<'_> {
     /// Bytes that were transferred. A part that is not what was signed is removed.
     fn run(&self) -> Result<u64, FetchError> {
-        let mut file = disk::open_download(&self.part)?;
+        let mut file = disk::open_download(&self.part, self.folder)?;
         let mut hasher = sha2::Sha256::new();
         let present = self.take_in(&mut file, &mut hasher)?;
         let transferred = self.transfer(present, &mut file, &mut hasher)?;

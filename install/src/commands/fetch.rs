@@ -21,8 +21,8 @@ use serde::Serialize;
 
 use crate::audit::hash;
 use crate::cli::RootArgs;
-use crate::disk::{self, DiskError, Permissions};
-use crate::fetch::{self, Fetched};
+use crate::disk::{self, DiskError, DownloadFolder, Permissions};
+use crate::fetch::{self, Destination, Fetched};
 use crate::node::{Node, NodeError};
 use crate::places::{Places, locations};
 use crate::resolve::{Known, Release, resolve_anywhere};
@@ -345,8 +345,9 @@ fn bring(
 fn bundle(part: &Path, mirrors: &Mirrors<'_>, release: &Release) -> Result<Fetched, Failure> {
     let progress = Progress::bytes("fetch", release.descriptor.bundle().size);
     let (descriptor, add) = (&release.descriptor, |count| progress.add(count));
+    let destination = Destination { part: part.to_owned(), folder: DownloadFolder::Any };
     let fetched =
-        mirrors.ask(|store| fetch::bundle_to(part.to_owned(), store, descriptor, &add))?;
+        mirrors.ask(|store| fetch::bundle_to(destination.clone(), store, descriptor, &add))?;
     progress.finish();
     Ok(fetched)
 }

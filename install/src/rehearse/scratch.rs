@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use cutover_terminal::Failure;
 
-use crate::disk::{self, DiskError};
+use crate::disk::{self, DiskError, DownloadFolder};
 use crate::fetch;
 use crate::gate::end_left_behind;
 use crate::leftovers;
@@ -52,7 +52,7 @@ pub(super) fn make(node: &Node, release: &Release) -> Result<Node, NodeError> {
 /// Where that cannot be had, the bundle is fetched twice.
 fn share_download(real: &Root, root: &Root, release: &Release) {
     let [part, also] = [real, root].map(|root| fetch::part(root, &release.descriptor));
-    if disk::open_download(&part).is_ok() {
+    if disk::open_download(&part, DownloadFolder::Node).is_ok() {
         let _ = disk::name_also(&part, &also);
     }
 }

@@ -20,6 +20,7 @@ fn a_user_who_does_not_exist() {
     let world = World::new();
     let scene = Scene::new(&world, "", "[service]\nuser = 'nobody-of-that-name'\n");
     scene.node.install(["1.1.0"]).refused(2, &["nobody-of-that-name"]);
+    scene.node.change("user = 'nobody-of-that-name'", "");
     is_not_bad(&scene.node, "1.1.0");
 }
 
