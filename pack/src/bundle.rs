@@ -180,7 +180,7 @@ impl Explain for BundleError {
     }
 }
 
-/// Bytes of the tar of `contents`, before compression: what `progress` of [`write`] adds up to.
+/// Bytes of the tar of `contents`, before compression: what `progress` of [`write()`] adds up to.
 pub fn tar_len(contents: &Contents) -> Result<u64, BundleError> {
     let Contents { product, version, time, entries } = contents;
     let folders = plan::missing_folders(entries);
