@@ -237,7 +237,9 @@ fn connection(input: impl Read, mut output: impl Write + Send, mode: &str) -> Op
             // Answers before it has read the body, and closes.
             "/early" => {
                 let fields = "content-length: 3\r\nconnection: close";
-                write!(output, "HTTP/1.1 401 Unauthorized\r\n{fields}\r\n\r\nno\n").ok()?;
+                // In one piece: what waits for the first piece of several is lost with the connection.
+                let text = format!("HTTP/1.1 401 Unauthorized\r\n{fields}\r\n\r\nno\n");
+                output.write_all(text.as_bytes()).ok()?;
                 return None;
             }
             // Closes the second time on a connection, without a word; counts how often it was asked.
