@@ -2,7 +2,8 @@
 //!
 //! This crate is pure: bytes in, values out. It opens no file, reaches no network, reads no
 //! clock and starts no thread (but one to lend a [template] its stack); whoever needs one of these passes
-//! in what it read. The formats are specified in `formats/docs/*.md`, which are included in the modules that implement them.
+//! in what it read. The formats are specified in `formats/docs/*.md`, which are included in the modules that implement them;
+//! `formats/docs/glossary.md` has the words.
 //!
 //! The order in which the modules build on each other: names and digests, the
 //! [file list](filelist), the [bundle] that carries it, the [descriptor] that signs for both, the
