@@ -2,11 +2,15 @@
 //!
 #![doc = include_str!("../docs/bundle.md")]
 
+mod frame_table;
 mod header;
 mod layout;
 mod relay;
 mod seek_table;
 
+pub use frame_table::{
+    ExpectedFrames, FrameTable, InvalidFrameTable, SignedFrame, WrongFrame, frame_table_len,
+};
 pub use layout::{Layout, Part, Piece};
 pub use relay::Relay;
 pub use seek_table::{Frame, InvalidSeekTable, SeekTable, table_len};

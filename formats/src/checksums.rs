@@ -19,8 +19,9 @@ use crate::path::FileName;
 pub fn of(release: &Descriptor, sha256: Digest) -> String {
     let bundle = release.bundle();
     let descriptor = crate::layout::descriptor_name();
-    let files: [(&FileName, Digest); 3] = [
+    let files: [(&FileName, Digest); 4] = [
         (bundle.file, bundle.sha256),
+        (&bundle.frames.file, bundle.frames.sha256),
         (&release.files.file, release.files.sha256),
         (&descriptor, sha256),
     ];

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::ExpectedFrames;
 use crate::digest::Digest;
 use crate::exit::{Exit, Explain};
 use crate::filelist::Expected;
@@ -28,7 +29,7 @@ pub use service::{Health, Service, Swap};
 pub use signal::{InvalidStopSignal, StopSignal};
 
 /// The descriptor's format.
-pub const FORMAT: Format = Format { name: "cutover.release", major: 1, minor: 2 };
+pub const FORMAT: Format = Format { name: "cutover.release", major: 1, minor: 3 };
 
 /// Most bytes a descriptor may have.
 pub const LARGEST: u64 = 4 << 20;
@@ -36,7 +37,7 @@ pub const LARGEST: u64 = 4 << 20;
 /// A release, described. Equal releases have byte-identical descriptors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
-    /// `cutover.release/1.2`.
+    /// `cutover.release/1.3`.
     pub format: String,
     /// What is released.
     pub product: Product,
@@ -114,10 +115,23 @@ pub struct FileListRef {
     pub sha256: Digest,
     /// Bytes of the compressed list.
     pub size: u64,
+    /// Digest of the uncompressed list.
+    pub text_sha256: Digest,
     /// Number of entries.
     pub entries: u64,
     /// Sum of the sizes of all files, bytes.
     pub bytes: u64,
+}
+
+/// The frame table of a bundle, by digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameTableRef {
+    /// File name beside the descriptor (without the digest before it).
+    pub file: FileName,
+    /// Digest of the table.
+    pub sha256: Digest,
+    /// Bytes of the table.
+    pub size: u64,
 }
 
 /// A way to transport the contents.
@@ -132,6 +146,8 @@ pub enum Carrier {
         sha256: Digest,
         /// Bytes of the compressed bundle.
         size: u64,
+        /// Its frame table.
+        frames: FrameTableRef,
     },
     /// A carrier of a later minor version, which this program passes over.
     #[serde(other)]
@@ -223,6 +239,8 @@ pub struct BundleRef<'a> {
     pub sha256: Digest,
     /// Bytes of the compressed bundle.
     pub size: u64,
+    /// Its frame table.
+    pub frames: &'a FrameTableRef,
 }
 
 impl Descriptor {
@@ -252,8 +270,8 @@ impl Descriptor {
 
     fn bundle_carrier(&self) -> Option<BundleRef<'_>> {
         self.carriers.iter().find_map(|carrier| match carrier {
-            Carrier::Bundle { file, sha256, size } => {
-                Some(BundleRef { file, sha256: *sha256, size: *size })
+            Carrier::Bundle { file, sha256, size, frames } => {
+                Some(BundleRef { file, sha256: *sha256, size: *size, frames })
             }
             Carrier::Unknown => None,
         })
@@ -268,9 +286,20 @@ impl Descriptor {
             time: self.source.time,
             sha256: self.files.sha256,
             size: self.files.size,
+            text_sha256: self.files.text_sha256,
             entries: self.files.entries,
             bytes: self.files.bytes,
         }
+    }
+
+    /// What the bundle's frame table must be, for [`FrameTable::parse`](crate::bundle::FrameTable::parse).
+    ///
+    /// # Panics
+    /// As [`bundle`](Self::bundle).
+    #[must_use]
+    pub fn expected_frames(&self) -> ExpectedFrames {
+        let BundleRef { size: bundle, frames, .. } = self.bundle();
+        ExpectedFrames { sha256: frames.sha256, size: frames.size, bundle }
     }
 
     /// Whether any file is rendered for it on the node.

@@ -24,8 +24,8 @@ pub const LARGEST: u64 = 256 << 20;
 /// Most entries a file list may have.
 pub const MOST_ENTRIES: u64 = 1 << 22;
 
-/// Most bytes that all files together may have: 256 TiB, so that a seek table can hold the bundle.
-pub const MOST_BYTES: u64 = 1 << 48;
+/// Most bytes that all files together may have: 4 TiB, so that a frame table fits into memory.
+pub const MOST_BYTES: u64 = 1 << 42;
 
 /// Latest time that a tar header can hold (the year 2242).
 pub const LATEST: u64 = 0o777_7777_7777;
@@ -114,6 +114,8 @@ pub struct Expected<'a> {
     pub sha256: Digest,
     /// Bytes of the compressed list.
     pub size: u64,
+    /// Digest of the uncompressed list.
+    pub text_sha256: Digest,
     /// Number of entries.
     pub entries: u64,
     /// Sum of the sizes of all files.
@@ -283,6 +285,12 @@ pub fn folding_names<'a>(paths: impl IntoIterator<Item = &'a RelPath>) -> Vec<(&
     paths.into_iter().filter_map(pair).collect()
 }
 
+/// What is published of a list whose JSON is `text`.
+#[must_use]
+pub fn compress(text: &[u8]) -> Vec<u8> {
+    text::compress(text)
+}
+
 impl FileList {
     /// A list of `entries`, which must be in the order of their path bytes.
     pub fn new(
@@ -304,7 +312,7 @@ impl FileList {
     /// The bytes that are published: JSON, an entry a line, compressed. Equal lists have equal bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        text::compress(&self.to_json())
+        compress(&self.to_json())
     }
 
     /// The list as JSON, an entry a line.

@@ -6,7 +6,7 @@
 
 use semver::Version;
 
-use crate::descriptor::{BundleRef, FileListRef, Vendored};
+use crate::descriptor::{BundleRef, FileListRef, FrameTableRef, Vendored};
 use crate::digest::Digest;
 use crate::minisign;
 use crate::name::{Channel, Product};
@@ -77,6 +77,15 @@ pub fn file_list_name() -> FileName {
     "files.json.zst".parse().expect("it is one component")
 }
 
+/// File name of the frame table of a release's bundle.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn frame_table_name() -> FileName {
+    "frames.bin".parse().expect("it is one component")
+}
+
 /// File name of a release's descriptor.
 ///
 /// # Panics
@@ -114,6 +123,12 @@ pub fn stored(target_path: &str, sha256: Digest) -> String {
 #[must_use]
 pub fn stored_file_list(product: &Product, version: &Version, files: &FileListRef) -> String {
     stored(&release_file(product, version, &files.file), files.sha256)
+}
+
+/// Where the frame table that a descriptor names stands.
+#[must_use]
+pub fn stored_frame_table(product: &Product, version: &Version, frames: &FrameTableRef) -> String {
+    stored(&release_file(product, version, &frames.file), frames.sha256)
 }
 
 /// Where a release's `SHA256SUMS` stands: by its own digest, so that one that was left behind, or

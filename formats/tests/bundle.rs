@@ -1,13 +1,15 @@
-//! Bundles: the layout judged by the `tar` crate, random access, and the seek table.
+//! Bundles: the layout judged by the `tar` crate, random access, the seek table and the frame table.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::Read as _;
 
 use cutover_formats::bundle::{
-    BLOCK, FRAME, InvalidSeekTable, Layout, Piece, SeekTable, table_len,
+    BLOCK, ExpectedFrames, FRAME, FrameTable, InvalidFrameTable, InvalidSeekTable, Layout, Piece,
+    SeekTable, frame_table_len, table_len,
 };
 use cutover_formats::digest::Digest;
+use cutover_formats::exit::{Exit, Explain as _};
 use cutover_formats::filelist::{Entry, FileList, Kind};
 use cutover_formats::version::Version;
 use proptest::prelude::*;
@@ -164,6 +166,153 @@ fn seek_table() {
     for len in 0..bytes.len() {
         let refused = SeekTable::parse(&bytes[..len], size, &layout).unwrap_err();
         assert_eq!(refused, InvalidSeekTable::Missing { frames: 2 });
+    }
+}
+
+/// The bytes of a frame that stands for the one with this number.
+fn frame_bytes(number: u64) -> Vec<u8> {
+    vec![number as u8; 100 + number as usize]
+}
+
+/// The frame table of a layout whose frames are [`frame_bytes`].
+fn frame_table(layout: &Layout<'_>) -> FrameTable {
+    let mut table = FrameTable::default();
+    for number in 0..layout.frames() {
+        let (bytes, range) = (frame_bytes(number), layout.frame(number));
+        table.push(bytes.len() as u32, (range.end - range.start) as u32, Digest::of(&bytes));
+    }
+    table
+}
+
+/// What a descriptor says that signs for `bytes`, whatever they are.
+fn signed(bytes: &[u8], bundle: u64) -> ExpectedFrames {
+    ExpectedFrames { sha256: Digest::of(bytes), size: bytes.len() as u64, bundle }
+}
+
+#[test]
+fn frame_table_and_back() {
+    let list = list(vec![file("a", 9 << 20)]);
+    let layout = Layout::new(&list);
+    let table = frame_table(&layout);
+    let bytes = table.to_bytes();
+    assert_eq!(bytes.len() as u64, frame_table_len(3));
+    assert!(bytes.starts_with(b"cutover.frames/1.0\n\x64\0\0\0"));
+    let bundle = 303 + table_len(3);
+    assert_eq!(FrameTable::parse(&bytes, &signed(&bytes, bundle), &layout).unwrap(), table);
+    assert_eq!(table.frames()[2].at, 201);
+    let seek_table = SeekTable::parse(&table.seek_table(), bundle, &layout).unwrap();
+    assert_eq!(seek_table.frames().len(), 3);
+    let empty = self::list(Vec::new());
+    let (layout, table) = (Layout::new(&empty), frame_table(&Layout::new(&empty)));
+    let bytes = table.to_bytes();
+    let parsed = FrameTable::parse(&bytes, &signed(&bytes, 100 + table_len(1)), &layout);
+    assert_eq!(parsed.unwrap(), table);
+}
+
+#[test]
+fn a_frame_table_is_held_to_what_is_signed() {
+    let list = list(vec![file("a", 9 << 20)]);
+    let layout = Layout::new(&list);
+    let bytes = frame_table(&layout).to_bytes();
+    let good = signed(&bytes, 303 + table_len(3));
+    let refused = |bytes: &[u8], expected| {
+        let error = FrameTable::parse(bytes, &expected, &layout).unwrap_err();
+        assert_eq!(error.exit(), Exit::NotTrusted, "{error}");
+        error
+    };
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        assert!(matches!(refused(&flipped, good), InvalidFrameTable::Digest { .. }), "{at}");
+        assert!(matches!(refused(&bytes[..at], good), InvalidFrameTable::Digest { .. }), "{at}");
+    }
+    let size = ExpectedFrames { size: good.size + 36, ..good };
+    assert!(matches!(refused(&bytes, size), InvalidFrameTable::Length { frames: 3, .. }));
+    for bundle in [0, good.bundle - 1, good.bundle + 1, u64::MAX] {
+        let sum = refused(&bytes, ExpectedFrames { bundle, ..good });
+        assert!(matches!(sum, InvalidFrameTable::Sum { .. }), "{bundle}: {sum}");
+    }
+}
+
+#[test]
+fn frame_tables_that_a_signer_got_wrong() {
+    let list = list(vec![file("a", 9 << 20)]);
+    let layout = Layout::new(&list);
+    let bytes = frame_table(&layout).to_bytes();
+    let parse = |bytes: &[u8]| {
+        let expected = signed(bytes, 303 + table_len(3));
+        FrameTable::parse(bytes, &expected, &layout).map_err(|error| error.to_string())
+    };
+    let (line, entries) = bytes.split_at(bytes.len() - 3 * 36);
+    let of = |order: &[usize]| -> Vec<u8> {
+        let chosen = order.iter().flat_map(|at| entries[at * 36..][..36].to_vec());
+        line.iter().copied().chain(chosen).collect()
+    };
+    assert!(parse(&of(&[0, 1, 2])).is_ok());
+    for order in [&[0, 1][..], &[0, 1, 2, 2], &[]] {
+        let error = parse(&of(order)).unwrap_err();
+        assert!(error.contains("a table of 3 frames has 127"), "{error}");
+    }
+    // Repeated, so that the sum is another; repeated at no other sum, or reordered, it says what the
+    // bundle must be, and no frame at another's place is taken.
+    assert!(parse(&of(&[0, 0, 2])).unwrap_err().contains("add up to"));
+    let reordered = parse(&of(&[2, 1, 0])).unwrap();
+    assert!(reordered.verify(0, &frame_bytes(0)).is_err());
+    for (compressed, words) in [
+        (0, "frame 1 is listed with 0 bytes"),
+        (5 << 20, "frame 1 is listed with 5242880 bytes"),
+        (u32::MAX, "frame 1 is listed with 4294967295 bytes"),
+        (102, "add up to"),
+    ] {
+        let mut bytes = bytes.clone();
+        bytes[line.len() + 36..][..4].copy_from_slice(&compressed.to_le_bytes());
+        assert!(parse(&bytes).unwrap_err().contains(words), "{words}");
+    }
+    for (format, exit) in [("frames/2.0", Exit::Usage), ("files/1.0", Exit::Usage)] {
+        let bytes = [format!("cutover.{format}\n").as_bytes(), entries].concat();
+        let error = FrameTable::parse(&bytes, &signed(&bytes, 0), &layout).unwrap_err();
+        assert_eq!(error.exit(), exit, "{error}");
+        assert!(matches!(error, InvalidFrameTable::Format(_)), "{error}");
+    }
+}
+
+proptest! {
+    /// Whatever a signer signs is refused, or is a table that fits the list and the bundle.
+    #[test]
+    fn any_frame_table(
+        lengths in prop::collection::vec(0_u32..6 << 20, 2..4),
+        cut in 0_usize..3,
+        bundle in prop::option::of(0_u64..20 << 20),
+    ) {
+        let list = list(vec![file("a", 9 << 20)]);
+        let layout = Layout::new(&list);
+        let mut table = FrameTable::default();
+        lengths.iter().for_each(|len| table.push(*len, 1, Digest::of(&len.to_le_bytes())));
+        let mut bytes = table.to_bytes();
+        bytes.truncate(bytes.len() - cut);
+        let sum = lengths.iter().map(|len| u64::from(*len)).sum::<u64>() + table_len(3);
+        let bundle = bundle.unwrap_or(sum);
+        let parsed = FrameTable::parse(&bytes, &signed(&bytes, bundle), &layout);
+        let most = zstd::zstd_safe::compress_bound(FRAME as usize) as u32;
+        let good = lengths.len() == 3 && cut == 0 && bundle == sum
+            && lengths.iter().all(|len| (1..=most).contains(len));
+        prop_assert_eq!(parsed.is_ok(), good);
+        if let Ok(parsed) = parsed {
+            prop_assert_eq!(parsed.to_bytes(), bytes);
+            prop_assert_eq!(parsed.end() + table_len(3), bundle);
+        }
+    }
+
+    /// A frame is taken at its own place and as it was, nothing else is.
+    #[test]
+    fn any_frame(number in 0_u64..3, other in 0_u64..3, at in 0_usize..100, bit in 0_u32..8) {
+        let list = list(vec![file("a", 9 << 20)]);
+        let table = frame_table(&Layout::new(&list));
+        let mut bytes = frame_bytes(number);
+        prop_assert_eq!(table.verify(other, &bytes).is_ok(), number == other);
+        prop_assert!(table.verify(number, &bytes[..at]).is_err());
+        bytes[at] ^= 1 << bit;
+        prop_assert!(table.verify(number, &bytes).is_err());
     }
 }
 

@@ -58,6 +58,7 @@ fn parse(
         time: like.time(),
         sha256: Digest::of(bytes),
         size: bytes.len() as u64,
+        text_sha256: Digest::of(&zstd::decode_all(bytes).unwrap_or_default()),
         entries: like.entries().len() as u64,
         bytes: like.bytes(),
     };
@@ -87,10 +88,11 @@ fn bytes_and_back() {
 #[test]
 fn what_is_signed_is_held_to() {
     let (list, bytes) = (small(), small().to_bytes());
-    let changes: [(&str, Change); 5] = [
+    let changes: [(&str, Change); 6] = [
         ("time", |expected| expected.time += 1),
         ("sha256", |expected| expected.sha256 = Digest::of(b"other")),
         ("size", |expected| expected.size += 1),
+        ("text_sha256", |expected| expected.text_sha256 = Digest::of(b"other")),
         ("number of entries", |expected| expected.entries += 1),
         ("sum of file sizes", |expected| expected.bytes += 1),
     ];

@@ -8,7 +8,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cutover_formats::bundle::InvalidSeekTable;
+use cutover_formats::bundle::{FrameTable, InvalidFrameTable, Layout, WrongFrame, frame_table_len};
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
@@ -63,10 +63,13 @@ pub enum FetchError {
         /// What was signed.
         expected: Digest,
     },
-    /// The bundle is not laid out as the file list says.
+    /// The frame table is not acceptable.
     #[error(transparent)]
-    SeekTable(#[from] InvalidSeekTable),
-    /// A frame does not decode to what the seek table says.
+    FrameTable(#[from] InvalidFrameTable),
+    /// A frame is not the one that was signed.
+    #[error(transparent)]
+    WrongFrame(#[from] WrongFrame),
+    /// A frame does not decode to what the file list says.
     #[error("bundle: frame {frame} is corrupt")]
     Frame {
         /// Which one, from 0.
@@ -83,7 +86,8 @@ impl Blame for FetchError {
             Self::Store(_)
             | Self::Short { .. }
             | Self::Digest { .. }
-            | Self::SeekTable(_)
+            | Self::FrameTable(_)
+            | Self::WrongFrame(_)
             | Self::Frame { .. }
             | Self::FileList(_) => true,
             Self::Disk(_) => false,
@@ -104,7 +108,8 @@ impl Explain for FetchError {
             Self::Store(error) => error.exit(),
             Self::Disk(error) => error.exit(),
             Self::Short { .. } => Exit::Unreachable,
-            Self::Digest { .. } | Self::SeekTable(_) | Self::Frame { .. } => Exit::NotTrusted,
+            Self::Digest { .. } | Self::WrongFrame(_) | Self::Frame { .. } => Exit::NotTrusted,
+            Self::FrameTable(error) => error.exit(),
             Self::FileList(error) => error.exit(),
         }
     }
@@ -114,7 +119,11 @@ impl Explain for FetchError {
             Self::Store(error) => error.hints(),
             Self::Disk(error) => error.hints(),
             Self::Short { .. } => vec!["the next try goes on where this one ended".to_owned()],
-            Self::Digest { .. } | Self::SeekTable(_) | Self::Frame { .. } => {
+            Self::FrameTable(InvalidFrameTable::Format(error)) => error.hints(),
+            Self::Digest { .. }
+            | Self::FrameTable(_)
+            | Self::WrongFrame(_)
+            | Self::Frame { .. } => {
                 vec![
                     "the server or what stands before it sends other files than were released"
                         .to_owned(),
@@ -139,6 +148,19 @@ pub fn file_list(
     let path = layout::stored_file_list(&release.product, &release.version, signed);
     let bytes = store.get(&path, signed.size)?;
     Ok((parse_file_list(release, &bytes)?, bytes))
+}
+
+/// The frame table of the release's bundle, verified, and the exact bytes that were signed; `layout`
+/// is that of the release's file list.
+pub fn frame_table(
+    store: &dyn Read,
+    release: &Descriptor,
+    layout: &Layout<'_>,
+) -> Result<(FrameTable, Vec<u8>), FetchError> {
+    let path =
+        layout::stored_frame_table(&release.product, &release.version, release.bundle().frames);
+    let bytes = store.get(&path, frame_table_len(layout.frames()))?;
+    Ok((FrameTable::parse(&bytes, &release.expected_frames(), layout)?, bytes))
 }
 
 /// Reads a file list and holds it against its descriptor.

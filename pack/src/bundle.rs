@@ -15,7 +15,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
-use cutover_formats::bundle::{FRAME, Layout, Relay};
+use cutover_formats::bundle::{FRAME, FrameTable, Layout, Relay};
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::filelist::{self, FileList, InvalidFileList};
@@ -123,6 +123,8 @@ pub struct WrittenBundle {
     pub blake2b: [u8; 64],
     /// Bytes of the bundle.
     pub size: u64,
+    /// Its frame table.
+    pub frames: FrameTable,
 }
 
 /// A bundle that was not written.
@@ -211,9 +213,9 @@ pub fn write(
         progress,
     };
     let digests = run(&work, threads, plan.members.len())?;
-    let Ended { sha256, blake2b, size } = work.output.finish(layout.total_len())?;
+    let Ended { sha256, blake2b, size, frames } = work.output.finish(layout.total_len())?;
     let list = FileList::new(product.clone(), version.clone(), *time, plan.entries(&digests))?;
-    Ok(WrittenBundle { list, sha256, blake2b, size })
+    Ok(WrittenBundle { list, sha256, blake2b, size, frames })
 }
 
 /// How many threads stay below 256 MiB together, by what the compressor of one takes.

@@ -4,7 +4,7 @@
 //! `tests/fuzz` runs them with a fuzzer; `tests/tests/foreign.rs`, without one, over the corpus and some
 //! thousands of its mutations.
 
-use cutover_formats::bundle::{FRAME, Layout, SeekTable, table_len};
+use cutover_formats::bundle::{ExpectedFrames, FRAME, FrameTable, Layout, SeekTable, table_len};
 use cutover_formats::channel::Pointer;
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
@@ -43,13 +43,14 @@ pub struct Target {
 }
 
 /// All kinds.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "metadata", run: metadata },
     Target { name: "signed_metadata", run: signed_metadata },
     Target { name: "python_lock", run: python_lock },
     Target { name: "file_list", run: file_list },
     Target { name: "descriptor", run: descriptor },
     Target { name: "bundle", run: bundle },
+    Target { name: "frame_table", run: frame_table },
     Target { name: "channel", run: channel },
     Target { name: "minisig", run: minisig },
     Target { name: "release_toml", run: release_toml },
@@ -142,13 +143,13 @@ pub fn python_lock(bytes: &[u8]) {
 
 /// A file list: compressed, and as the JSON in it, under a descriptor that signs for it.
 pub fn file_list(bytes: &[u8]) {
-    read_list(bytes);
+    read_list(bytes, &zstd::bulk::decompress(bytes, 1 << 20).unwrap_or_default());
     if let Ok(compressed) = zstd::bulk::compress(bytes, 1) {
-        read_list(&compressed);
+        read_list(&compressed, bytes);
     }
 }
 
-fn read_list(compressed: &[u8]) {
+fn read_list(compressed: &[u8], text: &[u8]) {
     let (product, version) = weave();
     for entries in 0..6 {
         let expected = Expected {
@@ -157,13 +158,16 @@ fn read_list(compressed: &[u8]) {
             time: 1_700_000_000,
             sha256: Digest::of(compressed),
             size: compressed.len() as u64,
+            text_sha256: Digest::of(text),
             entries,
             bytes: 10,
         };
         if let Ok(list) = FileList::parse(compressed, &expected) {
             let bytes = list.to_bytes();
             let (sha256, size) = (Digest::of(&bytes), bytes.len() as u64);
-            let again = FileList::parse(&bytes, &Expected { sha256, size, ..expected });
+            let text_sha256 = Digest::of(&list.to_json());
+            let signed = Expected { sha256, size, text_sha256, ..expected };
+            let again = FileList::parse(&bytes, &signed);
             assert_eq!(again.ok().as_ref(), Some(&list));
             let layout = Layout::new(&list);
             let parts: u64 = layout.parts(0..layout.total_len()).map(|part| part.len).sum();
@@ -184,15 +188,34 @@ pub fn descriptor(bytes: &[u8]) {
     }
 }
 
-/// A bundle: the seek table at its end, and the frames that it names, for a list of two files.
-pub fn bundle(bytes: &[u8]) {
+/// A list of two files, which fill two frames.
+fn two_frames() -> FileList {
     let (product, version) = weave();
     let entry = |path: &str, size| Entry {
         path: path.parse().expect("it is a path"),
         kind: Kind::File { executable: false, size, sha256: Digest::of(b"") },
     };
     let entries = vec![entry("a", 1000), entry("b", FRAME)];
-    let list = FileList::new(product, version, 0, entries).expect("it is a good list");
+    FileList::new(product, version, 0, entries).expect("it is a good list")
+}
+
+/// A frame table, under a descriptor that signs for it, for a bundle of two frames.
+pub fn frame_table(bytes: &[u8]) {
+    let list = two_frames();
+    let layout = Layout::new(&list);
+    let (sha256, size, bundle) = (Digest::of(bytes), bytes.len() as u64, 3000 + table_len(2));
+    let expected = ExpectedFrames { sha256, size, bundle };
+    let Ok(table) = FrameTable::parse(bytes, &expected, &layout) else { return };
+    let entries =
+        |bytes: &[u8]| bytes.iter().position(|byte| *byte == b'\n').map(|at| bytes[at..].to_vec());
+    assert_eq!(entries(&table.to_bytes()), entries(bytes));
+    assert_eq!((table.frames().len(), table.end()), (2, 3000));
+    assert!(table.verify(1, bytes).is_err());
+}
+
+/// A bundle: the seek table at its end, and the frames that it names, for a list of two files.
+pub fn bundle(bytes: &[u8]) {
+    let list = two_frames();
     let layout = Layout::new(&list);
     let len = table_len(layout.frames()) as usize;
     let tail = &bytes[bytes.len().saturating_sub(len)..];

@@ -97,7 +97,7 @@ fn all_of_a_release_checks_itself() {
     let _ = Run::of(all.arg("--all").arg("--trust").arg(world.root_json())).ok();
     assert_eq!(
         person.names(),
-        ["SHA256SUMS", "files.json.zst", "release.json", "tiny-1.0.0.tar.zst"]
+        ["SHA256SUMS", "files.json.zst", "frames.bin", "release.json", "tiny-1.0.0.tar.zst"]
     );
     let mut check = Command::new("sha256sum");
     check.args(["-c", "--ignore-missing", "SHA256SUMS"]).current_dir(person.output());

@@ -288,8 +288,8 @@ fn fetch_takes_mirrors() {
     }
     let bundle = std::fs::read(world.path("dead").join("tiny-1.0.0.tar.zst")).unwrap();
 
-    // The bundle, or the list, of the first place is not what was signed.
-    for end in [".tar.zst", ".files.json.zst"] {
+    // The bundle, the list or the frame table of the first place is not what was signed.
+    for end in [".tar.zst", ".files.json.zst", ".frames.bin"] {
         let path = file_of(&world, end);
         let mut bytes = std::fs::read(world.repository().join(&path)).unwrap();
         bytes[10] ^= 1;
@@ -300,7 +300,7 @@ fn fetch_takes_mirrors() {
         assert!(fetched == bundle, "{end}");
         assert_eq!(
             std::fs::read_dir(world.path(end)).unwrap().count(),
-            4,
+            5,
             "{end}: no part is left"
         );
         fetch("tiny@1.0.0", &hostile.url(), &[], "none").refused(3, &[]);

@@ -95,15 +95,15 @@ fn a_release_is_verified_by_minisign_openssl_and_sha256sum_and_unpacked_by_tar()
 
     // All files of the release, under either name.
     let checked = downloads.run(r#"sha256sum -c --ignore-missing "$SUMS""#).ok();
-    assert_eq!(checked.stdout.lines().count(), 3, "{checked}");
+    assert_eq!(checked.stdout.lines().count(), 4, "{checked}");
     let renamed = downloads.run(
-        r#"mkdir plain; for file in [0-9a-f]*.{tar.zst,release.json,files.json.zst}; do
+        r#"mkdir plain; for file in [0-9a-f]*.{tar.zst,release.json,files.json.zst,frames.bin}; do
             cp "$file" "plain/${file#*.}"; done
         cd plain; sha256sum -c --ignore-missing "../$SUMS"; tar --zstd -xf tiny-1.0.0.tar.zst
         cat tiny-1.0.0/VERSION"#,
     );
     let renamed = renamed.ok();
-    assert_eq!(renamed.stdout.matches(": OK").count(), 3, "{renamed}");
+    assert_eq!(renamed.stdout.matches(": OK").count(), 4, "{renamed}");
     assert!(renamed.stdout.ends_with("1.0.0"), "{renamed}");
 }
 

@@ -128,7 +128,7 @@ impl SeekTable {
 
 /// Most bytes that zstd makes of one frame's tar.
 #[must_use]
-fn largest_frame() -> u64 {
+pub(super) fn largest_frame() -> u64 {
     zstd::zstd_safe::compress_bound(FRAME as usize) as u64
 }
 

@@ -1,7 +1,7 @@
 //! Between a file list and its bytes.
 //!
 //! The bytes are foreign until they are held to the digest that the descriptor signs, which
-//! happens first. After that a signer may still have been careless or coerced: decompression is
+//! happens first, and again once it is decompressed. After that a signer may still have been careless or coerced: decompression is
 //! one-shot into a buffer whose size follows from the number of entries that is signed, so neither
 //! a compression bomb nor a window of the sender's choice costs memory; JSON depth is bounded by
 //! the parser and repeated fields are refused.
@@ -60,6 +60,7 @@ pub(super) fn parse(
     same("size", compressed.len() as u64, expected.size)?;
     same("sha256", Digest::of(compressed), expected.sha256)?;
     let json = decompress(compressed, expected.entries)?;
+    same("text_sha256", Digest::of(&json), expected.text_sha256)?;
     let raw = read(&json)?;
     same("product", &raw.product, expected.product)?;
     same("version", &raw.version, expected.version)?;

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use cutover_formats::bundle::Layout;
 use cutover_formats::checksums;
 use cutover_formats::digest::Digest;
 use cutover_formats::layout;
@@ -54,7 +55,7 @@ pub struct Args {
     /// The folder that the files go to; made if it is missing
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub output: PathBuf,
-    /// Descriptor, file list and SHA256SUMS as well, not only the bundle
+    /// Descriptor, file list, frame table and SHA256SUMS as well, not only the bundle
     #[arg(long)]
     pub all: bool,
     /// Remember what was seen of --repo in this folder; a node has its own
@@ -255,11 +256,14 @@ fn items(args: &Args, mirrors: &Mirrors<'_>, release: &Release) -> Result<Vec<It
     let mut items = Vec::new();
     if args.all {
         let sha256 = Digest::of(&release.bytes);
-        let (_, list) = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
+        let (files, list) = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
+        let layout = Layout::new(&files);
+        let (_, frames) = mirrors.ask(|store| fetch::frame_table(store, descriptor, &layout))?;
         let sums = checksums::of(descriptor, sha256).into_bytes();
         for (name, bytes) in [
             (layout::descriptor_name(), release.bytes.clone()),
             (descriptor.files.file.clone(), list),
+            (bundle.frames.file.clone(), frames),
             (layout::checksums_name(), sums),
         ] {
             let (sha256, size) = (Digest::of(&bytes), bytes.len() as u64);

@@ -1,10 +1,10 @@
 //! One file of a release, without the rest: where it lies in the bundle follows from the file list,
-//! and which frames hold that from the bundle's seek table. What comes is hashed, so neither is trusted.
+//! and where those frames lie in the bundle from its frame table. Each frame is held to its digest before it is decoded.
 
 use std::io::Read as _;
 use std::ops::Range;
 
-use cutover_formats::bundle::{FRAME, Frame, Layout, SeekTable, table_len};
+use cutover_formats::bundle::{FRAME, FrameTable, Layout};
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{FileList, Kind};
@@ -12,7 +12,7 @@ use cutover_formats::layout;
 use cutover_formats::path::RelPath;
 use cutover_repository::store::{Read, StoreError};
 
-use super::FetchError;
+use super::{FetchError, frame_table};
 
 /// The contents of a regular file of the release; `None` where the list has no such file, or one
 /// that is larger than `most` bytes.
@@ -32,13 +32,13 @@ pub fn member(
         _ => return Ok(None),
     };
     let layout = Layout::new(list);
-    let bundle = Bundle {
-        store,
-        path: layout::stored_bundle(&release.product, &release.version, release.bundle()),
-        size: release.bundle().size,
+    let bytes = if size == 0 {
+        Vec::new()
+    } else {
+        let path = layout::stored_bundle(&release.product, &release.version, release.bundle());
+        let (table, _) = frame_table(store, release, &layout)?;
+        Bundle { store, path, table }.read(layout.contents(index))?
     };
-    let bytes =
-        if size == 0 { Vec::new() } else { bundle.read(&layout, layout.contents(index))? };
     match Digest::of(&bytes) {
         found if found == expected => Ok(Some(bytes)),
         found => Err(FetchError::Digest { what: path.to_string(), found, expected }),
@@ -49,27 +49,26 @@ pub fn member(
 struct Bundle<'a> {
     store: &'a dyn Read,
     path: String,
-    size: u64,
+    table: FrameTable,
 }
 
 impl Bundle<'_> {
     /// What the tar holds in `range`, which is not empty.
-    fn read(&self, layout: &Layout<'_>, range: Range<u64>) -> Result<Vec<u8>, FetchError> {
-        let len = table_len(layout.frames());
-        let tail = self.bytes(self.size.saturating_sub(len), len)?;
-        let table = SeekTable::parse(&tail, self.size, layout)?;
+    fn read(&self, range: Range<u64>) -> Result<Vec<u8>, FetchError> {
         let mut tar = Vec::new();
         let first = range.start / FRAME;
         for number in first..=(range.end - 1) / FRAME {
-            tar.extend(self.frame(number, table.frames()[number as usize])?);
+            tar.extend(self.frame(number)?);
         }
         let at = |place: u64| (place - first * FRAME) as usize;
         Ok(tar[at(range.start)..at(range.end)].to_vec())
     }
 
     /// Decoded into a buffer of its size: there are no more bytes than the layout asks for.
-    fn frame(&self, number: u64, frame: Frame) -> Result<Vec<u8>, FetchError> {
+    fn frame(&self, number: u64) -> Result<Vec<u8>, FetchError> {
+        let frame = self.table.frames()[number as usize];
         let packed = self.bytes(frame.at, u64::from(frame.compressed))?;
+        self.table.verify(number, &packed)?;
         let size = frame.decompressed as usize;
         match zstd::bulk::decompress(&packed, size) {
             Ok(tar) if tar.len() == size => Ok(tar),

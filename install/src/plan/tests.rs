@@ -12,10 +12,11 @@ use super::*;
 fn release(version: &str, swap: &str) -> Descriptor {
     let digest = "0".repeat(64);
     let json = format!(
-        r#"{{"format":"cutover.release/1.0","product":"weave","version":"{version}",
+        r#"{{"format":"cutover.release/1.3","product":"weave","version":"{version}",
         "source":{{"kind":"tree","time":0}},
-        "files":{{"file":"files.json.zst","sha256":"{digest}","size":1,"entries":1,"bytes":1}},
-        "carriers":[{{"kind":"bundle","file":"b","sha256":"{digest}","size":10}}],
+        "files":{{"file":"files.json.zst","sha256":"{digest}","size":1,"text_sha256":"{digest}","entries":1,"bytes":1}},
+        "carriers":[{{"kind":"bundle","file":"b","sha256":"{digest}","size":10,
+            "frames":{{"file":"f","sha256":"{digest}","size":1}}}}],
         "service":{{"command":["x"],"swap":"{swap}"}},
         "config":{{"a.ini":{{"from":"a.ini"}}}}}}"#
     );

@@ -8,8 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use cutover_formats::descriptor::{
-    Assets, Carrier, Descriptor, FORMAT, FileListRef, Health, Requires, Service, Source,
-    SourceKind, StopSignal, Swap,
+    Assets, Carrier, Descriptor, FORMAT, FileListRef, FrameTableRef, Health, Requires, Service,
+    Source, SourceKind, StopSignal, Swap,
 };
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{Entry, FileList, Kind};
@@ -141,6 +141,7 @@ impl Node {
         let bytes = list.to_bytes();
         descriptor.files.sha256 = Digest::of(&bytes);
         descriptor.files.size = bytes.len() as u64;
+        descriptor.files.text_sha256 = Digest::of(&list.to_json());
         descriptor.files.entries = list.entries().len() as u64;
         descriptor.files.bytes = list.bytes();
         descriptor.assets = Some(Assets {
@@ -257,6 +258,7 @@ fn descriptor(version: &Version, mode: Mode) -> Descriptor {
             file: "files.json.zst".parse().unwrap(),
             sha256: Digest::of(b""),
             size: 0,
+            text_sha256: Digest::of(b""),
             entries: 0,
             bytes: 0,
         },
@@ -264,6 +266,11 @@ fn descriptor(version: &Version, mode: Mode) -> Descriptor {
             file: file(".tar.zst"),
             sha256: Digest::of(b""),
             size: 0,
+            frames: FrameTableRef {
+                file: "frames.bin".parse().unwrap(),
+                sha256: Digest::of(b""),
+                size: 0,
+            },
         }],
         vendored: Vec::new(),
         requires: Requires::default(),

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use blake2::Blake2b512;
-use cutover_formats::bundle::{SeekTable, frames};
+use cutover_formats::bundle::{FrameTable, frames};
 use cutover_formats::digest::Digest;
 use sha2::{Digest as _, Sha256};
 
@@ -31,9 +31,12 @@ struct State<'a> {
     stopped: bool,
 }
 
-struct Packed {
-    bytes: Vec<u8>,
-    decompressed: u32,
+/// A finished frame.
+pub(super) struct Packed {
+    pub(super) bytes: Vec<u8>,
+    pub(super) sha256: Digest,
+    /// Bytes of tar in it.
+    pub(super) decompressed: usize,
 }
 
 /// What a whole bundle has.
@@ -41,6 +44,7 @@ pub(super) struct Ended {
     pub(super) sha256: Digest,
     pub(super) blake2b: [u8; 64],
     pub(super) size: u64,
+    pub(super) frames: FrameTable,
 }
 
 /// The bundle so far.
@@ -49,13 +53,13 @@ struct Sink<'a> {
     sha256: Sha256,
     blake2b: Blake2b512,
     size: u64,
-    table: SeekTable,
+    frames: FrameTable,
 }
 
 impl<'a> Output<'a> {
     pub(super) fn new(file: &'a mut File, ahead: u64) -> Self {
         let (sha256, blake2b) = (Sha256::new(), Blake2b512::new());
-        let sink = Sink { file, sha256, blake2b, size: 0, table: SeekTable::default() };
+        let sink = Sink { file, sha256, blake2b, size: 0, frames: FrameTable::default() };
         let state = State {
             next: 0,
             waiting: BTreeMap::new(),
@@ -73,18 +77,12 @@ impl<'a> Output<'a> {
     }
 
     /// Takes in a finished frame.
-    pub(super) fn put(
-        &self,
-        frame: u64,
-        bytes: Vec<u8>,
-        decompressed: usize,
-    ) -> Result<(), BundleError> {
-        let decompressed = u32::try_from(decompressed).expect("a frame has 4 MiB of tar");
+    pub(super) fn put(&self, frame: u64, packed: Packed) -> Result<(), BundleError> {
         let mut state = self.lock();
         while frame >= state.next + self.ahead && !state.stopped {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.waiting.insert(frame, Packed { bytes, decompressed });
+        state.waiting.insert(frame, packed);
         match state.sink.take() {
             Some(sink) => self.drain(state, sink).map_err(BundleError::Write),
             None => Ok(()),
@@ -104,7 +102,7 @@ impl<'a> Output<'a> {
                 return Ok(());
             };
             drop(state);
-            sink.table.push(packed.bytes.len() as u32, packed.decompressed);
+            sink.frames.push(packed.bytes.len() as u32, packed.decompressed as u32, packed.sha256);
             sink.write(&packed.bytes)?;
             packed.bytes.clear();
             state = self.lock();
@@ -125,10 +123,11 @@ impl<'a> Output<'a> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         assert_eq!(state.next, frames(total), "every frame has been written");
         let mut sink = state.sink.expect("nobody is writing any more");
-        let table = sink.table.to_bytes();
+        let table = sink.frames.seek_table();
         sink.write(&table).map_err(BundleError::Write)?;
         let sha256 = Digest::from(<[u8; 32]>::from(sink.sha256.finalize()));
-        Ok(Ended { sha256, blake2b: sink.blake2b.finalize().into(), size: sink.size })
+        let blake2b = sink.blake2b.finalize().into();
+        Ok(Ended { sha256, blake2b, size: sink.size, frames: sink.frames })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<'a>> {

@@ -12,7 +12,7 @@ use cutover_formats::digest::Digest;
 use sha2::{Digest as _, Sha256};
 use zstd::bulk::Compressor;
 
-use super::output::Output;
+use super::output::{Output, Packed};
 use super::plan::Plan;
 use super::{BundleError, FRAME_LEN};
 
@@ -93,7 +93,8 @@ impl<'a, 'w> Worker<'a, 'w> {
             if let Some(head) = head {
                 self.go_on(frame, head);
             }
-            self.work.output.put(frame, packed, len)?;
+            let sha256 = Digest::of(&packed);
+            self.work.output.put(frame, Packed { bytes: packed, sha256, decompressed: len })?;
             (self.work.progress)(len as u64);
         }
     }

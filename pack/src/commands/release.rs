@@ -21,7 +21,7 @@ use crate::repository::{self, Opened, location, notes};
 use crate::source::{Forbidden, SourceTree};
 use crate::vendor::{self, Cache, Fetched};
 use assemble::Assembled;
-use files::{Bundle, Files};
+use files::{Bundle, Files, Tables};
 use report::{Report, Stages};
 
 /// What `pack release` takes.
@@ -160,9 +160,9 @@ fn publish(
         bundle::write(&assembled.contents, options, file.as_file_mut(), &add)
     })?;
     assemble::hold_to_lock(&written.list, fetched)?;
-    let list = written.list.to_bytes();
-    let descriptor = assemble::descriptor(tree, fetched, &written, &list);
-    let files = Files::new(repo, &descriptor, Bundle { file, written }, &list, fetched)?;
+    let tables = Tables::of(&written);
+    let descriptor = assemble::descriptor(tree, fetched, &written, &tables);
+    let files = Files::new(repo, &descriptor, Bundle { file, written }, &tables, fetched)?;
     let published = stages.time("publish", || publish::release(repo, &files.release, args.moves()));
     let published = repository::published(published)?;
     Ok(Report::new(&descriptor, &files.release, &published, stages))

@@ -77,17 +77,18 @@ fn synthetic(number: u64) -> Result<ReleaseFiles, Box<dyn std::error::Error>> {
     });
     let bundle = format!("{product}-{version}.tar.zst");
     let descriptor = json!({
-        "format": "cutover.release/1.0", "product": "weave", "version": version.to_string(),
+        "format": "cutover.release/1.3", "product": "weave", "version": version.to_string(),
         "source": {
             "kind": "git", "commit": digest("commit").to_string()[..40], "tag": format!("v{version}"),
             "time": 1_700_000_000 + 3600 * number,
         },
         "files": {
             "file": "files.json.zst", "sha256": digest("list").to_string(), "size": 90_000,
-            "entries": 1_900, "bytes": 31_000_000,
+            "text_sha256": digest("text").to_string(), "entries": 1_900, "bytes": 31_000_000,
         },
         "carriers": [{
             "kind": "bundle", "file": bundle, "sha256": digest("bundle").to_string(), "size": 12_000_000,
+            "frames": { "file": "frames.bin", "sha256": digest("frames").to_string(), "size": 307 },
         }],
         "vendored": vendored.collect::<Vec<_>>(),
         "requires": { "commands": ["python3.11"] },

@@ -102,6 +102,7 @@ fn signed(list: &FileList) -> FileList {
         time: list.time(),
         sha256: Digest::of(&bytes),
         size: bytes.len() as u64,
+        text_sha256: Digest::of(&list.to_json()),
         entries: list.entries().len() as u64,
         bytes: list.bytes(),
     };

@@ -1,6 +1,6 @@
 //! Hostile bundles, each under the digest that is signed for it.
 
-use cutover_formats::bundle::{BLOCK, FRAME, SeekTable};
+use cutover_formats::bundle::{BLOCK, FRAME, FrameTable, SeekTable};
 use cutover_formats::filelist::FileList;
 use cutover_tests::world::World;
 
@@ -22,19 +22,19 @@ fn refuse(rows: &[Row<'_>]) {
     }
 }
 
-fn closed(mut frames: Vec<u8>, table: &SeekTable) -> Vec<u8> {
-    frames.extend(table.to_bytes());
+fn closed(mut frames: Vec<u8>, seek_table: &[u8]) -> Vec<u8> {
+    frames.extend(seek_table);
     frames
 }
 
-/// The table of these pairs of lengths.
-fn table(pairs: impl IntoIterator<Item = (u32, u32)>) -> SeekTable {
+/// The seek table of these pairs of lengths.
+fn table(pairs: impl IntoIterator<Item = (u32, u32)>) -> Vec<u8> {
     let mut table = SeekTable::default();
     pairs.into_iter().for_each(|(packed, tar)| table.push(packed, tar));
-    table
+    table.to_bytes()
 }
 
-fn pairs(table: &SeekTable) -> Vec<(u32, u32)> {
+fn pairs(table: &FrameTable) -> Vec<(u32, u32)> {
     table.frames().iter().map(|frame| (frame.compressed, frame.decompressed)).collect()
 }
 
@@ -45,7 +45,7 @@ fn contents_other_than_listed() {
             let mut tar = tar(list);
             tar[at] ^= 1;
             let (frames, table) = bundle(&tar);
-            closed(frames, &table)
+            closed(frames, &table.seek_table())
         }
     };
     // The top folder's header and the file's own come first.
@@ -107,7 +107,7 @@ fn frames_that_hold_something_else() {
         let (_, honest) = bundle(&tar(list));
         let frames =
             vec![0xff; honest.frames().iter().map(|frame| frame.compressed as usize).sum()];
-        closed(frames, &honest)
+        closed(frames, &honest.seek_table())
     };
     refuse(&[
         ("a bomb", &bomb, &["frame 0 is corrupt"]),
@@ -121,7 +121,7 @@ fn frames_that_hold_something_else() {
 fn garbage_around_the_frames() {
     let honest = |list: &FileList| {
         let (frames, table) = bundle(&tar(list));
-        closed(frames, &table)
+        closed(frames, &table.seek_table())
     };
     let after = |list: &FileList| [honest(list), b"garbage".to_vec()].concat();
     let before = |list: &FileList| [b"garbage".to_vec(), honest(list)].concat();
@@ -149,6 +149,6 @@ fn tar_headers_are_not_believed() {
     tar[header + 100..header + 107].copy_from_slice(b"0006777");
     tar[header + 156] = b'2';
     let (frames, table) = bundle(&tar);
-    evil.set_bundle(closed(frames, &table));
+    evil.set_frames(frames, &table);
     scene.harmless(&evil);
 }

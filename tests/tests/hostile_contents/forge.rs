@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use cutover_formats::bundle::{FRAME, Layout, Piece, SeekTable};
+use cutover_formats::bundle::{FRAME, FrameTable, Layout, Piece};
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{Entry, FileList, Kind};
 use cutover_formats::version::Version;
@@ -56,6 +56,8 @@ pub(crate) struct Evil {
     /// The compressed list.
     pub(crate) list: Vec<u8>,
     pub(crate) bundle: Vec<u8>,
+    /// The frame table.
+    pub(crate) frames: Vec<u8>,
     pub(crate) descriptor: Value,
 }
 
@@ -63,11 +65,13 @@ impl Evil {
     /// Signs for exactly the list and the bundle that there are.
     pub(crate) fn agree(&mut self) {
         let named = |bytes: &[u8]| (json!(bytes.len()), json!(Digest::of(bytes).to_string()));
-        let (files, bundle) = (named(&self.list), named(&self.bundle));
+        let (files, bundle, frames) = (named(&self.list), named(&self.bundle), named(&self.frames));
         self.descriptor["files"]["size"] = files.0;
         self.descriptor["files"]["sha256"] = files.1;
         self.descriptor["carriers"][0]["size"] = bundle.0;
         self.descriptor["carriers"][0]["sha256"] = bundle.1;
+        self.descriptor["carriers"][0]["frames"]["size"] = frames.0;
+        self.descriptor["carriers"][0]["frames"]["sha256"] = frames.1;
     }
 
     /// The list, uncompressed, as text that says what `entries` say.
@@ -81,6 +85,7 @@ impl Evil {
     /// Puts another list in, as JSON.
     pub(crate) fn set_list(&mut self, json: &[u8]) {
         self.list = zstd::bulk::compress(json, 1).unwrap();
+        self.descriptor["files"]["text_sha256"] = json!(Digest::of(json).to_string());
         self.agree();
     }
 
@@ -88,6 +93,12 @@ impl Evil {
     pub(crate) fn set_bundle(&mut self, bundle: Vec<u8>) {
         self.bundle = bundle;
         self.agree();
+    }
+
+    /// Puts these frames in, with the tables that belong to them.
+    pub(crate) fn set_frames(&mut self, frames: Vec<u8>, table: &FrameTable) {
+        self.frames = table.to_bytes();
+        self.set_bundle([frames, table.seek_table()].concat());
     }
 
     /// What was changed in the descriptor.
@@ -111,12 +122,12 @@ pub(crate) fn tar(list: &FileList) -> Vec<u8> {
     tar
 }
 
-/// The bundle of a tar: frames and the seek table.
-pub(crate) fn bundle(tar: &[u8]) -> (Vec<u8>, SeekTable) {
-    let (mut bytes, mut table) = (Vec::new(), SeekTable::default());
+/// The bundle of a tar: frames, and what lists them.
+pub(crate) fn bundle(tar: &[u8]) -> (Vec<u8>, FrameTable) {
+    let (mut bytes, mut table) = (Vec::new(), FrameTable::default());
     for frame in tar.chunks(FRAME as usize) {
         let packed = zstd::bulk::compress(frame, 1).unwrap();
-        table.push(packed.len() as u32, frame.len() as u32);
+        table.push(packed.len() as u32, frame.len() as u32, Digest::of(&packed));
         bytes.extend(packed);
     }
     (bytes, table)
@@ -160,14 +171,15 @@ impl<'a> Scene<'a> {
         let sizes = entries.iter().filter_map(|entry| entry["size"].as_u64());
         let bytes = sizes.fold(0, u64::saturating_add).min(1 << 20);
         let descriptor = json!({
-            "format": "cutover.release/1.0", "product": "tiny", "version": version.to_string(),
+            "format": "cutover.release/1.3", "product": "tiny", "version": version.to_string(),
             "source": { "kind": "tree", "time": TIME },
             "files": { "file": "files.json.zst", "entries": entries.len(), "bytes": bytes },
-            "carriers": [{ "kind": "bundle", "file": format!("tiny-{version}.tar.zst") }],
+            "carriers": [{ "kind": "bundle", "file": format!("tiny-{version}.tar.zst"),
+                           "frames": { "file": "frames.bin" } }],
         });
         let list = serde_json::to_vec(&Evil::list_of(&version, entries)).unwrap();
-        let bundle = b"no bundle".to_vec();
-        let mut evil = Evil { version, list: Vec::new(), bundle, descriptor };
+        let (bundle, frames) = (b"no bundle".to_vec(), b"no frames".to_vec());
+        let mut evil = Evil { version, list: Vec::new(), bundle, frames, descriptor };
         evil.set_list(&list);
         evil
     }
@@ -178,9 +190,8 @@ impl<'a> Scene<'a> {
         let mut evil = self.evil(&entries);
         let list = honest(&evil.version, files);
         evil.describe("/files/bytes", json!(list.bytes()));
-        let (mut bytes, table) = bundle(&tar(&list));
-        bytes.extend(table.to_bytes());
-        evil.set_bundle(bytes);
+        let (frames, table) = bundle(&tar(&list));
+        evil.set_frames(frames, &table);
         (evil, list)
     }
 
@@ -197,9 +208,8 @@ impl<'a> Scene<'a> {
         let mut whole = tar(&list);
         let at = Layout::new(&list).contents(0);
         whole[at.start as usize..at.end as usize].copy_from_slice(text.as_bytes());
-        let (mut bytes, table) = bundle(&whole);
-        bytes.extend(table.to_bytes());
-        evil.set_bundle(bytes);
+        let (frames, table) = bundle(&whole);
+        evil.set_frames(frames, &table);
         evil
     }
 
@@ -223,7 +233,11 @@ impl<'a> Scene<'a> {
             }
         };
         let bundle = format!("tiny-{}.tar.zst", evil.version);
-        let uploads = vec![upload("files.json.zst", &evil.list), upload(&bundle, &evil.bundle)];
+        let uploads = vec![
+            upload("files.json.zst", &evil.list),
+            upload("frames.bin", &evil.frames),
+            upload(&bundle, &evil.bundle),
+        ];
         let files = ReleaseFiles {
             product: "tiny".parse().unwrap(),
             version: evil.version.clone(),

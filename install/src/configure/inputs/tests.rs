@@ -91,10 +91,11 @@ fn stand_ins_take_the_place_of_secrets() {
 fn release() -> Descriptor {
     let digest = "0".repeat(64);
     let json = format!(
-        r#"{{"format":"cutover.release/1.0","product":"weave","version":"1.0.0",
+        r#"{{"format":"cutover.release/1.3","product":"weave","version":"1.0.0",
         "source":{{"kind":"tree","time":0}},
-        "files":{{"file":"f","sha256":"{digest}","size":1,"entries":1,"bytes":1}},
-        "carriers":[{{"kind":"bundle","file":"b","sha256":"{digest}","size":10}}]}}"#
+        "files":{{"file":"f","sha256":"{digest}","size":1,"text_sha256":"{digest}","entries":1,"bytes":1}},
+        "carriers":[{{"kind":"bundle","file":"b","sha256":"{digest}","size":10,
+            "frames":{{"file":"f","sha256":"{digest}","size":1}}}}]}}"#
     );
     Descriptor::parse(json.as_bytes()).unwrap()
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use cutover_formats::descriptor::{
-    self, Carrier, Descriptor, FileListRef, Python, Requires, Vendored,
+    self, Carrier, Descriptor, FileListRef, FrameTableRef, Python, Requires, Vendored,
 };
 use cutover_formats::digest::Digest;
 use cutover_formats::exit::{Exit, Explain};
@@ -16,6 +16,7 @@ use cutover_formats::release_toml::ReleaseToml;
 use cutover_formats::template::TemplateError;
 use cutover_pack::bundle::{self, Contents, Source, SourceEntry, WrittenBundle};
 
+use super::files::Tables;
 use super::templates;
 use crate::source::{Exclude, SourceError, SourceTree};
 use crate::vendor::Fetched;
@@ -259,7 +260,7 @@ pub(super) fn descriptor(
     tree: &SourceTree,
     fetched: &[Fetched],
     written: &WrittenBundle,
-    list: &[u8],
+    tables: &Tables,
 ) -> Descriptor {
     let manifest = &tree.manifest;
     Descriptor {
@@ -269,8 +270,9 @@ pub(super) fn descriptor(
         source: tree.origin.clone(),
         files: FileListRef {
             file: layout::file_list_name(),
-            sha256: Digest::of(list),
-            size: list.len() as u64,
+            sha256: Digest::of(&tables.list),
+            size: tables.list.len() as u64,
+            text_sha256: tables.list_text_sha256,
             entries: written.list.entries().len() as u64,
             bytes: written.list.bytes(),
         },
@@ -278,6 +280,11 @@ pub(super) fn descriptor(
             file: layout::bundle_name(&tree.product, &tree.version),
             sha256: written.sha256,
             size: written.size,
+            frames: FrameTableRef {
+                file: layout::frame_table_name(),
+                sha256: Digest::of(&tables.frames),
+                size: tables.frames.len() as u64,
+            },
         }],
         vendored: fetched.iter().map(|it| it.record.clone()).collect(),
         requires: requires(manifest),

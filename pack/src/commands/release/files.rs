@@ -5,6 +5,7 @@ use std::io::Write as _;
 use cutover_formats::checksums;
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
+use cutover_formats::filelist;
 use cutover_formats::layout;
 use cutover_formats::path::FileName;
 use cutover_pack::bundle::WrittenBundle;
@@ -21,27 +22,50 @@ pub(super) struct Bundle {
     pub(super) written: WrittenBundle,
 }
 
+/// What hangs off the descriptor beside the bundle, as it is published.
+pub(super) struct Tables {
+    /// The file list, compressed.
+    pub(super) list: Vec<u8>,
+    /// Digest of the list before it was compressed.
+    pub(super) list_text_sha256: Digest,
+    /// The frame table.
+    pub(super) frames: Vec<u8>,
+}
+
+impl Tables {
+    pub(super) fn of(written: &WrittenBundle) -> Self {
+        let text = written.list.to_json();
+        Self {
+            list: filelist::compress(&text),
+            list_text_sha256: Digest::of(&text),
+            frames: written.frames.to_bytes(),
+        }
+    }
+}
+
 /// What a release puts into the repository.
 pub(super) struct Files {
     pub(super) release: ReleaseFiles,
     /// They go with this.
-    _temporary: [NamedTempFile; 3],
+    _temporary: [NamedTempFile; 4],
 }
 
 impl Files {
-    /// The files of the release that `descriptor` describes; `list` is its file list.
+    /// The files of the release that `descriptor` describes.
     pub(super) fn new(
         repo: &Repo<'_>,
         descriptor: &Descriptor,
         Bundle { file, written }: Bundle,
-        list: &[u8],
+        tables: &Tables,
         fetched: &[Fetched],
     ) -> Result<Self, Failure> {
         let (product, version) = (&descriptor.product, &descriptor.version);
         let bytes = descriptor.to_bytes();
         let sums = checksums::of(descriptor, Digest::of(&bytes));
         let path = layout::stored_file_list(product, version, &descriptor.files);
-        let (list, list_file) = small(repo, path, list)?;
+        let (list, list_file) = small(repo, path, &tables.list)?;
+        let path = layout::stored_frame_table(product, version, descriptor.bundle().frames);
+        let (frames, frames_file) = small(repo, path, &tables.frames)?;
         let path = layout::stored_checksums(product, version, Digest::of(sums.as_bytes()));
         let (sums_upload, sums_file) = small(repo, path, sums.as_bytes())?;
         let bundle = Upload {
@@ -69,9 +93,12 @@ impl Files {
                     &layout::checksums_name(),
                 ),
             ],
-            uploads: [bundle, list, sums_upload].into_iter().chain(vendor_area(fetched)).collect(),
+            uploads: [bundle, frames, list, sums_upload]
+                .into_iter()
+                .chain(vendor_area(fetched))
+                .collect(),
         };
-        Ok(Self { release, _temporary: [file, list_file, sums_file] })
+        Ok(Self { release, _temporary: [file, frames_file, list_file, sums_file] })
     }
 }
 

@@ -56,7 +56,8 @@ impl Plan {
         let file = |name| layout::release_file(product, version, name);
         let signed = [file(&bundle), file(&sums)];
         let signatures = signed.iter().map(|path| layout::stored_signature(path));
-        let rest = [file(&layout::file_list_name()), layout::descriptor(product, version)];
+        let tables = [layout::frame_table_name(), layout::file_list_name()];
+        let rest = tables.iter().map(file).chain([layout::descriptor(product, version)]);
         let own = signed.iter().cloned().chain(rest).chain(signatures);
         Self {
             product: product.clone(),
