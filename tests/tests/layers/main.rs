@@ -1,7 +1,10 @@
-//! The arrows between the crates: each uses only what stands below it, and the three programs never
-//! each other.
+//! The arrows between the crates, and between the modules of each: each uses only what stands below it,
+//! and the three programs never each other.
+
+mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::Command;
 
 use cutover_tests::world::source;
@@ -55,17 +58,38 @@ fn no_program_is_started_with_our_secrets() {
     assert!(starts.is_empty(), "start these by `child::command`: {starts:#?}");
 }
 
-#[test]
-fn no_arrow_points_upwards() {
+/// What cargo says of each crate of ours.
+fn packages() -> Vec<Value> {
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(source(".."))
         .output()
         .expect("cargo runs");
-    let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("cargo prints JSON");
-    let text = |value: &Value| value.as_str().expect("a name").to_owned();
+    let mut metadata: Value = serde_json::from_slice(&metadata.stdout).expect("cargo prints JSON");
+    std::mem::take(metadata["packages"].as_array_mut().expect("packages"))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a name").to_owned()
+}
+
+/// What is shipped: each library and program by its name, and the source of its root.
+fn shipped() -> Vec<(String, PathBuf)> {
+    let packages = packages().into_iter().filter(|package| package["name"] != "cutover-tests");
+    let targets = packages.flat_map(|mut package| {
+        std::mem::take(package["targets"].as_array_mut().expect("targets"))
+    });
+    let is_shipped = |target: &Value| {
+        ["lib", "bin"].into_iter().any(|kind| target["kind"] == serde_json::json!([kind]))
+    };
+    let shipped = targets.filter(is_shipped);
+    shipped.map(|target| (text(&target["name"]), text(&target["src_path"]).into())).collect()
+}
+
+#[test]
+fn no_arrow_points_upwards() {
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for package in metadata["packages"].as_array().expect("packages") {
+    for package in packages() {
         let dependencies = package["dependencies"].as_array().expect("dependencies");
         // `kind` is null for what is shipped; tests may look at anything.
         let shipped = dependencies.iter().filter(|one| one["kind"].is_null());
