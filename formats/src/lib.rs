@@ -31,6 +31,7 @@ pub mod path;
 pub mod period;
 pub mod release_toml;
 pub mod schema;
+pub mod secret;
 pub mod send_headers;
 pub mod size;
 pub mod spelling;

@@ -18,7 +18,6 @@ pub mod cli;
 pub mod commands;
 pub mod configure;
 pub mod disk;
-pub mod etcd;
 mod examine;
 pub mod explain;
 pub mod fetch;

@@ -12,6 +12,7 @@ mod here;
 use std::ops::Bound::{Excluded, Included};
 use std::time::Duration;
 
+use cutover_etcd::{Etcd, EtcdError};
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::name::{Product, StageName};
 use cutover_formats::version::Version;
@@ -19,7 +20,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
-use crate::etcd::{Etcd, EtcdError};
 use crate::node::{Node, NodeError};
 
 /// What runs once: a stage of a release.

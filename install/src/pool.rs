@@ -18,12 +18,12 @@ mod ready;
 
 use std::fmt;
 
+use cutover_etcd::Etcd;
 use cutover_formats::node_toml;
 
 pub use error::PoolError;
 pub use memory::{Depooled, Places};
 
-use crate::etcd::Etcd;
 use crate::leftovers;
 use crate::node::Node;
 use memory::Memory;

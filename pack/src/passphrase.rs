@@ -1,8 +1,8 @@
 //! Where passphrases come from: `CUTOVER_PASSPHRASE`, else the terminal.
 
 use cutover_formats::exit::Exit;
+use cutover_formats::secret::Secret;
 use cutover_publish::keyring::{AskPassphrase, NewPassphrase};
-use cutover_repository::secret::Secret;
 use cutover_terminal::Failure;
 
 /// The variable that stands in for typing.

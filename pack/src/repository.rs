@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use cutover_formats::exit::Exit;
 use cutover_formats::name::Product;
+use cutover_formats::secret::Secret;
 use cutover_formats::tuf::pending::Pending;
 use cutover_publish::keyring::{Keyring, TrustFolder};
 use cutover_publish::{PATIENCE, PublishError, Repo, View};
 use cutover_repository::location::Location;
 use cutover_repository::open_write;
 use cutover_repository::patience::Patient;
-use cutover_repository::secret::Secret;
 use cutover_repository::store::{Read, Swap};
 use cutover_terminal::{Failure, Output, OutputArgs};
 use jiff::Timestamp;

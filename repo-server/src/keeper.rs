@@ -11,10 +11,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use cutover_formats::exit::{Exit, Explain as _};
+use cutover_formats::secret::Secret;
 use cutover_publish::keyring::Keyring;
 use cutover_publish::online::{Looked, check_keys, keep};
 use cutover_publish::{PATIENCE, PublishError, Repo};
-use cutover_repository::secret::Secret;
 use cutover_terminal::Failure;
 use jiff::{SignedDuration, Timestamp};
 

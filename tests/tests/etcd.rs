@@ -4,11 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use cutover_etcd::{Compare, Created, Etcd, EtcdError, Held, Op, Revision, Swapped, Txn, Waited};
 use cutover_formats::exit::{Exit, Explain as _};
 use cutover_formats::node_toml;
-use cutover_install::etcd::{
-    Compare, Created, Etcd, EtcdError, Held, Op, Revision, Swapped, Txn, Waited,
-};
 use cutover_tests::parts::authority::{Authority, VALID};
 use cutover_tests::parts::etcd::Cluster;
 use cutover_tests::world::wait_until;

@@ -23,9 +23,9 @@ use cutover_formats::keys::file::{
     Salt, is_encrypted, read_encrypted, read_plain, write_encrypted, write_plain,
 };
 use cutover_formats::keys::pointer::Pointer;
+use cutover_formats::secret::Secret;
 use cutover_repository::client::Client;
 use cutover_repository::private;
-use cutover_repository::secret::Secret;
 
 pub use self::holder::{Holder, Signing};
 pub use self::passphrase::{NewPassphrase, SHORTEST_PASSPHRASE, WeakPassphrase};

@@ -15,7 +15,6 @@ pub mod location;
 pub mod mirrors;
 pub mod patience;
 pub mod private;
-pub mod secret;
 pub mod store;
 mod temporary;
 

@@ -9,8 +9,8 @@ use reqwest::Url;
 
 use crate::file::FileStore;
 use crate::http::{HttpPublisher, HttpStore};
-use crate::secret::Secret;
 use crate::store::{Read, StoreError, Swap};
+use cutover_formats::secret::Secret;
 
 /// The address of a repository. Shown without credentials.
 #[derive(Clone, PartialEq, Eq)]

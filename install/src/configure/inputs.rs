@@ -261,7 +261,7 @@ fn read(
     name: &InputName,
     kind: Kind,
     source: &SecretSource,
-) -> Result<cutover_repository::secret::Secret, InputProblem> {
+) -> Result<cutover_formats::secret::Secret, InputProblem> {
     let text = secret::read(root, source)
         .map_err(|error| InputProblem::Unreadable { name: name.clone(), error })?;
     if kind.accepts_text(text.reveal()) {

@@ -7,8 +7,8 @@ use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{FileList, Kind};
 use cutover_formats::input::BUILT_IN;
 use cutover_formats::path::RelPath;
+use cutover_formats::secret::Secret;
 use cutover_formats::template::{LARGEST, Template};
-use cutover_repository::secret::Secret;
 
 use super::inputs::Inputs;
 use super::{ConfigError, entry};

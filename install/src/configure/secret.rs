@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use cutover_formats::node_toml::SecretSource;
 use cutover_formats::period::Period;
+use cutover_formats::secret::Secret;
 use cutover_repository::child;
-use cutover_repository::secret::Secret;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process_group};
 

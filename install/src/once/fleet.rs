@@ -6,11 +6,11 @@
 
 use std::time::{Duration, Instant};
 
+use cutover_etcd::{Created, Etcd, Held, KeyValue, Lease};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Key, Once, OnceError, Record, Turn, Worked};
-use crate::etcd::{Created, Etcd, Held, KeyValue, Lease};
 
 /// How long a node that died is waited for before another takes over.
 const TTL: Duration = Duration::from_secs(15);

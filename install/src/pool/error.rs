@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use cutover_etcd::EtcdError;
 use cutover_formats::exit::{Exit, Explain};
 
 use crate::disk::DiskError;
-use crate::etcd::EtcdError;
 
 /// The pool did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

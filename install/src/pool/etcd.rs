@@ -4,11 +4,11 @@
 //! Only `pooled` is changed, from `yes` to `no` and back, and only by compare-and-swap: a change
 //! that somebody makes in between is seen and kept.
 
+use cutover_etcd::{Etcd, KeyValue, Swapped};
 use cutover_formats::node_toml::EtcdPool;
 use serde_json::{Map, Value};
 
 use super::{Driver, Places, PoolError};
-use crate::etcd::{Etcd, KeyValue, Swapped};
 
 const IN: &str = "yes";
 const OUT: &str = "no";

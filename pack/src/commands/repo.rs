@@ -4,9 +4,9 @@ mod apply;
 mod status;
 
 use cutover_formats::layout;
+use cutover_formats::secret::Secret;
 use cutover_publish as publish;
 use cutover_repository::open_new;
-use cutover_repository::secret::Secret;
 use cutover_terminal::{Failure, Output};
 use jiff::Timestamp;
 use serde::Serialize;

@@ -8,11 +8,11 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use cutover_formats::exit::{Exit, Explain as _};
+use cutover_formats::secret::Secret;
 use cutover_repository::http::{HttpPublisher, HttpStore, Patience};
 use cutover_repository::location::Location;
 use cutover_repository::mirrors::Blame as _;
 use cutover_repository::patience::Patient;
-use cutover_repository::secret::Secret;
 use cutover_repository::store::{Body, Create as _, Created, Read, StoreError, Swap, Swapped};
 use cutover_repository::{open_read, open_write};
 

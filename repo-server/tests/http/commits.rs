@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use cutover_formats::digest::Digest;
 use cutover_formats::keys::file::read_plain;
 use cutover_formats::keys::{Signer, sign};
+use cutover_formats::secret::Secret;
 use cutover_formats::tuf::draft::Draft;
 use cutover_formats::tuf::json::Object;
 use cutover_formats::tuf::metadata::Head;
@@ -13,7 +14,6 @@ use cutover_formats::tuf::timestamp::Timestamp as Committed;
 use cutover_publish::init;
 use cutover_publish::keyring::{KeyRole, Keyring, Protection};
 use cutover_repository::open_write;
-use cutover_repository::secret::Secret;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::common::{Answer, Made, Server, TOKEN, target, wait_until};

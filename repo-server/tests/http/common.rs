@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cutover_formats::digest::Digest;
+use cutover_formats::secret::Secret;
 use cutover_publish::keyring::{Keyring, Protection};
 use cutover_publish::{PATIENCE, Repo, init, refresh};
 use cutover_repository::file::FileStore;
-use cutover_repository::secret::Secret;
 use jiff::{SignedDuration, Timestamp};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;

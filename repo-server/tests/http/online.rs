@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use cutover_formats::secret::Secret;
 use cutover_publish::keyring::{KeyRole, Keyring, NewPassphrase, Protection};
 use cutover_publish::{PATIENCE, Repo, init, refresh};
 use cutover_repository::client::Client;
 use cutover_repository::file::FileStore;
 use cutover_repository::open_write;
-use cutover_repository::secret::Secret;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 //! Passphrases that new keys are encrypted with.
 
-use cutover_repository::secret::Secret;
+use cutover_formats::secret::Secret;
 
 /// Least characters of a passphrase for new keys. Key derivation makes each guess cost a fraction of
 /// a second; what is shorter is guessed all the same.

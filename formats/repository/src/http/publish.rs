@@ -11,8 +11,8 @@ use tempfile::NamedTempFile;
 use super::upload::{self, Answer};
 use super::{HttpStore, Patience, answer};
 use crate::location::shown;
-use crate::secret::Secret;
 use crate::store::{Body, Create, Created, Read, StoreError, Swap, Swapped};
+use cutover_formats::secret::Secret;
 
 /// From this size on it pays to ask first whether a file is there already.
 const LARGE: u64 = 1 << 20;

@@ -1,10 +1,9 @@
 //! How etcd fails.
 
 use std::io;
+use std::path::PathBuf;
 
 use cutover_formats::exit::{Exit, Explain};
-
-use crate::disk::DiskError;
 
 /// etcd did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +38,13 @@ pub enum EtcdError {
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
     /// A file cannot be read.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
+    #[error("cannot read {}: {error}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
     /// The system did not provide something.
     #[error("cannot have {what}: {error}")]
     Setup {
@@ -52,13 +56,13 @@ pub enum EtcdError {
 }
 
 /// gRPC's numbers, as far as they matter here.
-pub(super) mod code {
-    pub(in crate::etcd) const INVALID_ARGUMENT: u32 = 3;
-    pub(in crate::etcd) const NOT_FOUND: u32 = 5;
-    pub(in crate::etcd) const PERMISSION_DENIED: u32 = 7;
-    pub(in crate::etcd) const FAILED_PRECONDITION: u32 = 9;
-    pub(in crate::etcd) const OUT_OF_RANGE: u32 = 11;
-    pub(in crate::etcd) const UNAUTHENTICATED: u32 = 16;
+pub(crate) mod code {
+    pub(crate) const INVALID_ARGUMENT: u32 = 3;
+    pub(crate) const NOT_FOUND: u32 = 5;
+    pub(crate) const PERMISSION_DENIED: u32 = 7;
+    pub(crate) const FAILED_PRECONDITION: u32 = 9;
+    pub(crate) const OUT_OF_RANGE: u32 = 11;
+    pub(crate) const UNAUTHENTICATED: u32 = 16;
 }
 
 impl Explain for EtcdError {
@@ -73,8 +77,7 @@ impl Explain for EtcdError {
                 _ => Exit::Unexpected,
             },
             Self::PlainPassword { .. } | Self::Tls(_) => Exit::Usage,
-            Self::Disk(error) => error.exit(),
-            Self::Setup { error, .. } => Exit::of_io(error),
+            Self::File { error, .. } | Self::Setup { error, .. } => Exit::of_io(error),
         }
     }
 
@@ -89,7 +92,7 @@ impl Explain for EtcdError {
             Self::PlainPassword { .. } => {
                 vec!["give `https` endpoints in `[etcd]` of node.toml".to_owned()]
             }
-            Self::Disk(error) => error.hints(),
+            Self::File { error, .. } => Exit::hints_of_io(error),
             _ => Vec::new(),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use cutover_formats::node_toml::{self, EtcdEndpoint, EtcdLogin};
-use cutover_repository::secret::Secret;
+use cutover_formats::secret::Secret;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Certificate, Client, Identity, Response, Url};
 use serde::de::DeserializeOwned;
@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::error::{EtcdError, code};
 use super::wire::Refusal;
 use super::{ANSWER, Etcd};
-use crate::disk::read;
 
 const AGENT: &str = concat!("cutover/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_secs(2);
@@ -65,6 +64,11 @@ impl Login {
         let password = Secret::new(text.lines().next().unwrap_or_default().to_owned());
         Ok(Self { user: login.user.clone(), password })
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, EtcdError> {
+    let failed = |error| EtcdError::File { path: path.to_owned(), error };
+    std::fs::read(path).map_err(failed)
 }
 
 /// A client that knows the certificates of the settings.
