@@ -34,10 +34,30 @@ pub(super) struct Guard {
     seen: AtomicU64,
 }
 
+/// Somebody else than the service is behind its address.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a process of user {user} listens on {address}, and the service runs as user {service}: that \
+     process was faster, or the service changes its user by itself, which needs `user` in [service] \
+     of node.toml instead"
+)]
+pub(super) struct Rival {
+    user: u32,
+    address: String,
+    service: u32,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Owners {
     service: u32,
     gate: u32,
+}
+
+impl Rival {
+    /// Whether that is why a connection failed.
+    pub(super) fn is_behind(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
 }
 
 impl Guard {
@@ -103,11 +123,8 @@ impl Owners {
         if user == self.service || user == self.gate {
             return Ok(());
         }
-        let service = self.service;
-        let why = format!(
-            "a process of user {user} listens on {address}, and the service runs as user {service}"
-        );
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+        let rival = Rival { user, address: address.to_string(), service: self.service };
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, rival))
     }
 }
 
@@ -141,10 +158,12 @@ mod tests {
             }
             let error = anothers().tcp(at).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{address}: {error}");
+            assert!(Rival::is_behind(&error), "{address}: {error}");
             Guard::of_manager().tcp(at).await.unwrap();
             drop(listener);
             assert!(guard.tcp(at).await.is_err(), "{address}: nobody listens");
-            assert!(mine().tcp(at).await.is_err(), "{address}: nobody listens");
+            let error = mine().tcp(at).await.unwrap_err();
+            assert!(!Rival::is_behind(&error), "{address}: nobody listens");
         }
     }
 

@@ -1,6 +1,8 @@
 //! Whether a service answers well.
 
+use std::fmt;
 use std::io;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use cutover_formats::node_toml::Liveness;
@@ -12,8 +14,10 @@ use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::guard::Rival;
 use super::launch::Asks;
-use super::process::Process;
+use super::not_started::NotStarted;
+use super::process::{Exited, Process};
 use super::upstream::Address;
 use crate::send_headers;
 
@@ -23,29 +27,66 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_m
 /// How long one question may stay open; a service that warms up may take a while.
 const QUESTION: Duration = Duration::from_secs(10);
 
-/// Waits until the service answers well; else says what the matter was.
-pub(super) async fn wait(process: &Process) -> Result<Duration, String> {
+/// What is wrong with a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ill {
+    /// It does not answer, not well, or has ended.
+    Service(String),
+    /// It has nothing to do with it: somebody else is behind its address.
+    Displaced(NotStarted),
+}
+
+impl fmt::Display for Ill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(why) => f.write_str(why),
+            Self::Displaced(why) => why.fmt(f),
+        }
+    }
+}
+
+/// Waits until the service answers well; else says what the matter was. Where somebody else is behind
+/// its address it says so at once: the service cannot come there any more.
+pub(super) async fn wait(process: &Process) -> Result<Duration, Ill> {
     let started = Instant::now();
     let within = process.launch.health.within.as_duration();
     let mut last = "it was not asked".to_owned();
     let asking = async {
         loop {
             match look(process).await {
-                Ok(()) => return,
-                Err(reason) => last = reason,
+                Ok(()) => return Ok(()),
+                Err(Ill::Service(reason)) => last = reason,
+                Err(displaced) => return Err(displaced),
             }
             sleep(pause(started.elapsed())).await;
         }
     };
     tokio::select! {
         biased;
-        exited = process.ended() => Err(exited.to_string()),
+        exited = process.ended() => Err(ended(process, &exited)),
         healthy = timeout(within, asking) => match healthy {
-            Ok(()) => Ok(started.elapsed()),
-            Err(_) => Err(format!(
+            Ok(healthy) => healthy.map(|()| started.elapsed()),
+            Err(_) => Err(Ill::Service(format!(
                 "not within {} ({last})", process.launch.health.within
-            )),
+            ))),
         },
+    }
+}
+
+/// A process may end because somebody else took the port that was free a moment before.
+fn ended(process: &Process, exited: &Exited) -> Ill {
+    let address = &process.launch.address;
+    match address {
+        Address::Tcp(port) => match TcpListener::bind(port) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let why = format!(
+                    "{port}, which was free for it, was taken by another process meanwhile"
+                );
+                Ill::Displaced(NotStarted::displaced(address, why))
+            }
+            _ => Ill::Service(exited.to_string()),
+        },
+        Address::Unix(_) => Ill::Service(exited.to_string()),
     }
 }
 
@@ -56,13 +97,16 @@ fn pause(waited: Duration) -> Duration {
 }
 
 /// Asks once; else says what the matter is.
-pub(super) async fn look(process: &Process) -> Result<(), String> {
+pub(super) async fn look(process: &Process) -> Result<(), Ill> {
     let path = &process.launch.health.path;
     match ask(process, QUESTION).await {
         Ok(_) if process.launch.asks == Asks::ForAnyAnswer => Ok(()),
         Ok(status) if (200..400).contains(&status.as_u16()) => Ok(()),
-        Ok(status) => Err(format!("GET {path} gave {status}")),
-        Err(error) => Err(format!("GET {path}: {error}")),
+        Ok(status) => Err(Ill::Service(format!("GET {path} gave {status}"))),
+        Err(error) if Rival::is_behind(&error) => {
+            Err(Ill::Displaced(NotStarted::displaced(&process.launch.address, error)))
+        }
+        Err(error) => Err(Ill::Service(format!("GET {path}: {error}"))),
     }
 }
 

@@ -8,6 +8,7 @@ use cutover_formats::version::Version;
 use serde::{Deserialize, Serialize};
 
 use super::protocol::Fault;
+use super::upstream::Address;
 
 /// Why a service could not be started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,16 @@ impl NotStarted {
     /// What the release has for a program cannot be run.
     pub(super) fn of_release(why: impl fmt::Display) -> Self {
         Self { why: why.to_string(), node: None }
+    }
+
+    /// Somebody else has the address that was free for it a moment before. It has another one at its
+    /// next start, but for a unix socket, whose place only its own user can take.
+    pub(super) fn displaced(address: &Address, why: impl fmt::Display) -> Self {
+        let exit = match address {
+            Address::Tcp(_) => Exit::Busy,
+            Address::Unix(_) => Exit::Usage,
+        };
+        Self::of_node(exit, why)
     }
 
     /// For whoever asked for `version`.
@@ -69,5 +80,9 @@ mod tests {
         assert_eq!(code(system(98)), Some(6), "a port that is taken");
         assert_eq!(code(system(5)), Some(1), "a disk that fails");
         assert_eq!(NotStarted::of_release("no such program").node, None);
+        let port = Address::Tcp(([127, 0, 0, 1], 80).into());
+        let (port, socket) = (port, Address::Unix("/run/s.sock".into()));
+        assert_eq!(NotStarted::displaced(&port, "a rival").node, Some(6));
+        assert_eq!(NotStarted::displaced(&socket, "a rival").node, Some(2));
     }
 }

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use cutover_formats::exit::Exit;
 use cutover_formats::format::Format;
 use cutover_formats::version::Version;
 use jiff::Timestamp;
@@ -168,6 +169,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Whether somebody else has the port that was free for the service.
+    pub(super) fn is_displaced(&self) -> bool {
+        matches!(self, Self::CannotStart { node: Some(code), .. } if *code == Exit::Busy.code())
+    }
+
     /// The last words of a service that did not become healthy.
     pub(super) fn log_tail(&self) -> &[String] {
         match self {

@@ -19,7 +19,7 @@ use cutover_formats::version::Version;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
-use super::health;
+use super::health::{self, Ill};
 use super::identity::Record;
 use super::launch::{Asks, LONGEST_SOCKET, Launch, Recipe};
 use super::minder::Who;
@@ -35,6 +35,9 @@ use crate::root::Root;
 /// Pauses before a service that ended by itself is started again: the first and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
+/// How often it is started in all where somebody takes the port that was free for it.
+const STARTS: usize = 4;
+
 /// A service that was healthy for so long has its next pause start over.
 const STABLE: Duration = Duration::from_secs(60);
 
@@ -46,6 +49,8 @@ pub(super) struct Service {
     process: RefCell<Option<Rc<Process>>>,
     /// Held while a process is being started, which nobody calls off.
     starting: Arc<Mutex<()>>,
+    /// Nothing is started any more.
+    ended: Cell<bool>,
     /// The task that starts it again, for the running service.
     pub(super) keeper: RefCell<Option<AbortHandle>>,
 }
@@ -121,6 +126,7 @@ impl Service {
             phase: RefCell::new(Phase::Starting),
             process: RefCell::default(),
             starting: Arc::default(),
+            ended: Cell::default(),
             keeper: RefCell::default(),
         }))
     }
@@ -192,6 +198,9 @@ impl Service {
             "starting the service"
         );
         let starting = self.starting.clone().lock_owned().await;
+        if self.ended.get() {
+            return Err(Fault::OutOfTurn(format!("{} is being ended", self.version())));
+        }
         let (service, root) = (self.clone(), ground.root.clone());
         let started = tokio::task::spawn_local(async move {
             let process = Process::start(launch, &root).await?;
@@ -234,9 +243,38 @@ impl Service {
                 }
                 Ok(took)
             }
-            Err(reason) => match taken(&process) {
-                Some(taken) => Err(taken.fault(&version)),
-                None => Err(Fault::Unhealthy { version, reason, log_tail: process.log_tail() }),
+            Err(ill) => Err(self.fault(&process, ill, "")),
+        }
+    }
+
+    /// Waits until it is healthy. Where somebody else took the port that was free for it, it is
+    /// started again on another one.
+    pub(super) async fn come_up(self: &Rc<Self>, ground: &Ground) -> Result<Duration, Fault> {
+        for _ in 1..STARTS {
+            match self.wait_healthy(ground).await {
+                // One that serves has its place.
+                Err(fault) if fault.is_displaced() && self.upstream().is_none() => {
+                    tracing::warn!("{fault}; it is started again on another port");
+                    if let Some(process) = self.process() {
+                        process.stop().await;
+                    }
+                    self.start(ground).await?;
+                }
+                healthy => return healthy,
+            }
+        }
+        self.wait_healthy(ground).await
+    }
+
+    /// What it is to whoever asked that its process is ill, which it was not `before`.
+    fn fault(&self, process: &Process, ill: Ill, before: &str) -> Fault {
+        let version = self.version().clone();
+        match ill {
+            Ill::Displaced(why) => why.fault(&version),
+            Ill::Service(reason) => Fault::Unhealthy {
+                version,
+                reason: format!("{before}{reason}"),
+                log_tail: process.log_tail(),
             },
         }
     }
@@ -259,18 +297,14 @@ impl Service {
         let stay = process.launch.health.stay.as_duration();
         let broken = tokio::select! {
             biased;
-            exited = process.ended() => Some(exited.to_string()),
+            exited = process.ended() => Some(Ill::Service(exited.to_string())),
             () = tokio::time::sleep(stay.saturating_sub(since.elapsed())) => {
                 health::look(process).await.err()
             }
         };
         match broken {
             None => Ok(()),
-            Some(reason) => Err(Fault::Unhealthy {
-                version: self.version().clone(),
-                reason: format!("it was healthy at first, and then: {reason}"),
-                log_tail: process.log_tail(),
-            }),
+            Some(ill) => Err(self.fault(process, ill, "it was healthy at first, and then: ")),
         }
     }
 
@@ -286,6 +320,7 @@ impl Service {
 
     /// Lets requests in flight finish, then ends the process. No view may show it any more.
     pub(super) async fn end(&self) -> Option<Arc<Upstream>> {
+        self.ended.set(true);
         if let Some(keeper) = self.keeper.borrow_mut().take() {
             keeper.abort();
         }
@@ -354,16 +389,6 @@ fn replaces_health(stages: &Stages) -> bool {
 fn node_replaces_health(root: &Root) -> bool {
     let text = fs::read_to_string(root.node_toml()).unwrap_or_default();
     NodeToml::parse(&text).is_ok_and(|settings| replaces_health(&settings.stage))
-}
-
-/// A process that ended because somebody else took the port that was free a moment before.
-fn taken(process: &Process) -> Option<NotStarted> {
-    let Address::Tcp(address) = process.launch.address else { return None };
-    process.exited()?;
-    let error = TcpListener::bind(address).err()?;
-    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
-    let why = format!("{address}, which was free for it, was taken by another process meanwhile");
-    is_taken.then(|| NotStarted::of_node(Exit::Busy, why))
 }
 
 /// A folder that a service's own user may make its socket in; `run/` itself is the gate's alone.

@@ -43,7 +43,7 @@ impl Trial {
 
     /// Waits until it is healthy.
     pub fn wait_healthy(&mut self) -> Result<(), ControlError> {
-        self.runtime.block_on(self.service.wait_healthy(&self.ground))?;
+        self.runtime.block_on(self.service.come_up(&self.ground))?;
         self.healthy = Some(Instant::now());
         Ok(())
     }

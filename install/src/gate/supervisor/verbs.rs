@@ -77,7 +77,7 @@ impl Supervisor {
         let (shared, root) = (self.shared.clone(), self.ground.root.clone());
         // Its pages ask for its assets as soon as it serves.
         let stocking = tokio::task::spawn_blocking(move || shared.assets.restock(&root));
-        let (healthy, _) = tokio::join!(newcomer.wait_healthy(&self.ground), stocking);
+        let (healthy, _) = tokio::join!(newcomer.come_up(&self.ground), stocking);
         healthy
     }
 
