@@ -115,7 +115,7 @@ fn look(check: &Check, scene: &mut Scene<'_>) -> Result<(), Why> {
         }
         Probe::Http(http) => answered(http, &get(&http.target, &http.send_headers, scene, limit)?),
         Probe::Metric(metric) => {
-            measured(metric, &get(&metric.target, &SendHeaders::default(), scene, limit)?)
+            measured(metric, &get(&metric.target, &metric.send_headers, scene, limit)?)
         }
         Probe::Tcp(address) => {
             let address = fill(address, &scene.values()?);

@@ -136,6 +136,8 @@ pub struct MetricCheck {
     pub min: Option<Bound>,
     /// The most that is good.
     pub max: Option<Bound>,
+    /// Fields of the request beside, or in place of, those that it always has.
+    pub send_headers: SendHeaders,
 }
 
 /// A finite number.
@@ -391,24 +393,27 @@ struct RawMetric {
     min: Option<Bound>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max: Option<Bound>,
+    #[serde(default, skip_serializing_if = "SendHeaders::is_empty")]
+    send_headers: SendHeaders,
 }
 
 impl TryFrom<RawMetric> for MetricCheck {
     type Error = InvalidCheck;
 
     fn try_from(raw: RawMetric) -> Result<Self, InvalidCheck> {
-        let RawMetric { path, url, ca_file, name, labels, min, max } = raw;
+        let RawMetric { path, url, ca_file, name, labels, min, max, send_headers } = raw;
         if min.is_none() && max.is_none() {
             return Err(refuse("a metric needs min, max or both"));
         }
-        Ok(Self { target: Target::new(path, url, ca_file)?, name, labels, min, max })
+        let target = Target::new(path, url, ca_file)?;
+        Ok(Self { target, name, labels, min, max, send_headers })
     }
 }
 
 impl From<MetricCheck> for RawMetric {
     fn from(check: MetricCheck) -> Self {
-        let MetricCheck { target, name, labels, min, max } = check;
+        let MetricCheck { target, name, labels, min, max, send_headers } = check;
         let (path, url, ca_file) = target.parts();
-        Self { path, url, ca_file, name, labels, min, max }
+        Self { path, url, ca_file, name, labels, min, max, send_headers }
     }
 }

@@ -8,14 +8,17 @@ use cutover_tests::world::{World, free_address};
 
 use crate::common::Scene;
 
-/// A server that gives the same answer to whoever asks, for as long as the test runs.
-fn server(answer: &'static str) -> String {
+/// A server that gives the same answer to whoever asks with `word` in the request, and 403 to all
+/// others, for as long as the test runs.
+fn server(word: &'static str, answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
+            let read = stream.read(&mut request).unwrap_or_default();
+            let asked = String::from_utf8_lossy(&request[..read]);
+            let answer = if asked.contains(word) { answer } else { "HTTP/1.1 403 No\r\n\r\n" };
             let length = answer.split("\r\n\r\n").nth(1).map_or(0, str::len);
             let head = answer.replacen("\r\n", &format!("\r\nContent-Length: {length}\r\n"), 1);
             let _ = stream.write_all(head.as_bytes());
@@ -31,7 +34,9 @@ const METRICS: &str = "HTTP/1.1 200 OK\r\nServer: exporter/1\r\n\r\n\
 fn each_kind_holds_and_fails() {
     let world = World::new();
     let scene = Scene::new(&world, "", "");
-    let (metrics, nobody) = (server(METRICS), free_address());
+    let (metrics, nobody) = (server("", METRICS), free_address());
+    let guarded = server("Bearer of-the-node", METRICS);
+    let token = "send-headers = { Authorization = 'Bearer of-the-node' }";
     let root = &scene.node.root;
     let secret = root.join("shared/secret");
     std::fs::write(&secret, "key = 1\n").unwrap();
@@ -81,6 +86,16 @@ fn each_kind_holds_and_fails() {
             ),
             format!("metric = {{ url = 'http://{metrics}/', name = 'errors', max = 39.5 }}"),
             "errors is 40, not at most 39.5",
+        ),
+        (
+            format!("http = {{ url = 'http://{guarded}/', {token} }}"),
+            format!("http = {{ url = 'http://{guarded}/' }}"),
+            "it gave 403",
+        ),
+        (
+            format!("metric = {{ url = 'http://{guarded}/', name = 'errors', max = 40, {token} }}"),
+            format!("metric = {{ url = 'http://{guarded}/', name = 'errors', max = 40 }}"),
+            "gave 403",
         ),
     ];
     let plain = scene.node.settings();
