@@ -48,6 +48,12 @@ impl DiskError {
     pub fn new(doing: &'static str, path: &Path, source: io::Error) -> Self {
         Self { doing, path: path.to_owned(), source }
     }
+
+    /// Whether the file is there and can be read, and makes no sense.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    }
 }
 
 impl Explain for DiskError {

@@ -139,7 +139,7 @@ impl Installer {
         let places = Places::of(&self.node.settings, output)?;
         let tell = |line: &str| output.warn(line);
         let mirrors = places.mirrors(&tell);
-        let release = resolve_wanted(&self.node, &mirrors, wanted)?;
+        let release = resolve_wanted(&self.node, &mirrors, wanted, tell)?;
         let prepared = self.prepare(Operation::Install, release, &self.wishes(swap))?;
         self.examined(prepared, Some(&mirrors), output)
     }
@@ -158,7 +158,7 @@ impl Installer {
         let places = Places::of(&self.node.settings, output)?;
         let tell = |line: &str| output.warn(line);
         let mirrors = places.mirrors(&tell);
-        let release = resolve_wanted(&self.node, &mirrors, wanted)?;
+        let release = resolve_wanted(&self.node, &mirrors, wanted, tell)?;
         let resolved = StageTime {
             stage: BuiltIn::Resolve.name(),
             seconds: clock.elapsed().as_secs_f64(),
@@ -184,7 +184,7 @@ impl Installer {
         let places = Places::of(&self.node.settings, output)?;
         let tell = |line: &str| output.warn(line);
         let mirrors = places.mirrors(&tell);
-        let release = resolve_wanted(&self.node, &mirrors, wanted)?;
+        let release = resolve_wanted(&self.node, &mirrors, wanted, tell)?;
         let situation = self.node.situation(self.node.gate()?.as_mut())?;
         let wishes = self.wishes(swap);
         rehearse(&self.node, &situation, &release, &wishes, &mirrors, output)
@@ -199,7 +199,7 @@ impl Installer {
         swap: Option<Swap>,
         output: &Output,
     ) -> Result<Plan, Failure> {
-        let release = self.earlier(to, withdrawn)?;
+        let release = self.earlier(to, withdrawn, output)?;
         let prepared = self.prepare(Operation::Rollback, release, &self.wishes(swap))?;
         self.examined(prepared, None, output)
     }
@@ -214,7 +214,7 @@ impl Installer {
     ) -> Result<Done, Failure> {
         let _lock = self.lock("install rollback", output)?;
         let wishes = self.wishes(swap);
-        let release = self.earlier(to, withdrawn)?;
+        let release = self.earlier(to, withdrawn, output)?;
         let prepared = self.prepare(Operation::Rollback, release, &wishes)?;
         let what = format!("{}, on this node", prepared.plan.to);
         let resolved = StageTime { stage: BuiltIn::Resolve.name(), seconds: 0.0, what };
@@ -316,8 +316,13 @@ impl Installer {
     }
 
     /// The release that a rollback goes to.
-    fn earlier(&self, to: Option<&Version>, withdrawn: OfWithdrawn) -> Result<Release, Failure> {
-        let version = self.destination(to)?;
+    fn earlier(
+        &self,
+        to: Option<&Version>,
+        withdrawn: OfWithdrawn,
+        output: &Output,
+    ) -> Result<Release, Failure> {
+        let version = self.destination(to, output)?;
         let withdrawal = withdrawn::known(&self.node)?.remove(&version);
         match (withdrawal, withdrawn) {
             (Some(withdrawal), OfWithdrawn::Refuse) => {
@@ -413,8 +418,9 @@ impl Installer {
         Ok(Release { descriptor, bytes, signed_by })
     }
 
-    fn destination(&self, to: Option<&Version>) -> Result<Version, Failure> {
-        let previous = Standings::load(&self.node.root)?.previous;
+    fn destination(&self, to: Option<&Version>, output: &Output) -> Result<Version, Failure> {
+        let tell = |line: &str| output.warn(line);
+        let previous = Standings::load_or_forget(&self.node.root, tell)?.previous;
         let to = to.cloned().or(previous).ok_or_else(|| {
             Failure::new(Exit::NotFound, "no release ran before the one that runs")
                 .hint("nothing was changed; `install list` shows what is on this node")
@@ -432,6 +438,7 @@ pub(crate) fn resolve_wanted(
     node: &Node,
     mirrors: &Mirrors<'_>,
     wanted: Option<&Wanted>,
+    tell: impl FnOnce(&str),
 ) -> Result<Release, Failure> {
     let channel = node.settings.channel.clone().map(Wanted::Channel);
     let wanted = wanted.cloned().or(channel).ok_or_else(|| {
@@ -440,7 +447,7 @@ pub(crate) fn resolve_wanted(
     })?;
     let mut client = Client::open_any(mirrors.clone(), node.root.trust(), Timestamp::now())?;
     client.refresh()?;
-    let standings = Standings::load(&node.root)?;
+    let standings = Standings::load_or_forget(&node.root, tell)?;
     let (seen, current) = (withdrawn::known(node)?, node.current()?);
     let copy = |version: &Version| std::fs::read(node.root.descriptor(version)).ok();
     let (withdrawn, current) = (&seen, current.as_ref());

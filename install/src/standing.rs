@@ -42,6 +42,21 @@ impl Standings {
         Ok(disk::read_json(&root.standings())?.unwrap_or_default())
     }
 
+    /// The same, for whoever goes on without: where the file is damaged, nothing is remembered, and
+    /// `tell` hears so. Withdrawals are not among what is lost: they are kept elsewhere.
+    pub fn load_or_forget(root: &Root, tell: impl FnOnce(&str)) -> Result<Self, DiskError> {
+        match Self::load(root) {
+            Err(error) if error.is_damage() => {
+                tell(&format!(
+                    "{error}: which releases ran well or failed on this node is not known any more; \
+                     the next install or `install rollback --to VERSION` begins it anew"
+                ));
+                Ok(Self::default())
+            }
+            loaded => loaded,
+        }
+    }
+
     /// Writes it durably.
     pub fn save(&self, root: &Root) -> Result<(), DiskError> {
         disk::write_json(&root.standings(), self)

@@ -63,7 +63,7 @@ impl Found {
         let places = Places::of(&node.settings, output)?;
         let tell = |line: &str| output.warn(line);
         let release =
-            resolve_wanted(node, &places.mirrors(&tell), args.wanted.as_ref())?.descriptor;
+            resolve_wanted(node, &places.mirrors(&tell), args.wanted.as_ref(), tell)?.descriptor;
         let here = sealed.contains(&release.version);
         Ok(Self { release, places: (!here).then_some(places) })
     }

@@ -30,7 +30,7 @@ struct Row {
 pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
     let node = root.node()?;
     let current = node.current()?;
-    let standings = Standings::load(&node.root)?;
+    let standings = Standings::load_or_forget(&node.root, |words| output.warn(words))?;
     let mut releases = Vec::new();
     for version in node.sealed()? {
         let descriptor = node.descriptor(&version)?;

@@ -27,7 +27,17 @@ struct Pruned {
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
     let node = root.node()?;
     let _lock = lock(&node, "install prune", output)?;
-    let standings = Standings::load(&node.root)?;
+    let standings = Standings::load(&node.root).map_err(|error| {
+        let is_damage = error.is_damage();
+        let failed = Failure::from(error);
+        if !is_damage {
+            return failed;
+        }
+        failed.hint(
+            "nothing was removed, since what ran well here is not known; the next install or \
+             `install rollback --to VERSION` begins that file anew",
+        )
+    })?;
     let Tidied { removed, problems } = if args.dry_run {
         let used = used(&node, &standings)?;
         let removed = superfluous(&node.sealed()?, &used, &standings, node.settings.keep);

@@ -98,13 +98,14 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
         days_left: role.days_left(now),
         expires_soon: role.expires_soon(now),
     });
+    let standings = Standings::load_or_forget(&node.root, |words| output.warn(words));
     let status = Status {
         product: node.settings.product.clone(),
         repository: node.settings.repository.clone(),
         mirrors: node.settings.mirrors.clone(),
         damage: current.as_ref().map(|version| damage(&node, version)).unwrap_or_default(),
         current,
-        previous: seen(Standings::load(&node.root), &mut unseen)?.and_then(|it| it.previous),
+        previous: seen(standings, &mut unseen)?.and_then(|it| it.previous),
         releases: node.sealed()?.into_iter().collect(),
         gate,
         changing,

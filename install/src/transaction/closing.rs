@@ -53,6 +53,18 @@ impl UnderWay<'_> {
         let root = &self.node.root;
         let mut standings = match Standings::load(root) {
             Ok(standings) => standings,
+            Err(error) if error.is_damage() => {
+                let mut standings = Standings::default();
+                change(&mut standings);
+                if let Err(error) = standings.save(root) {
+                    self.unrecorded(&error);
+                }
+                // Else what is kept to go back to would go now, because nothing is known of it.
+                self.warn(format!(
+                    "{error}: it is begun anew; no old release is removed this time"
+                ));
+                return None;
+            }
             Err(error) => {
                 self.unrecorded(&error);
                 return None;

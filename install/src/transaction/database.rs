@@ -31,7 +31,9 @@ pub(crate) fn fits(
         others.extend(schema::published(scene.node, mirrors, to));
     }
     // Nobody is sent to what runs, failed here or was withdrawn.
-    let (standings, seen) = (Standings::load(&scene.node.root)?, withdrawn::known(scene.node));
+    // That they are not known any more was said when the release was looked for.
+    let standings = Standings::load_or_forget(&scene.node.root, |_| {})?;
+    let seen = withdrawn::known(scene.node);
     others.retain(|version, _| {
         let withdrawn = seen.as_ref().is_ok_and(|seen| seen.contains_key(version));
         from != Some(version) && standings.reason_against(version).is_none() && !withdrawn

@@ -96,6 +96,35 @@ fn what_cannot_be_put_on_record_is_put_there_later() {
     scene.is_as_before();
 }
 
+/// What is remembered of releases is of use, and no reason to stand still.
+#[test]
+fn a_damaged_memory_of_releases_stops_nothing() {
+    let world = World::new();
+    let scene = Scene::new(&world, "", "");
+    let _ = scene.node.install(["1.1.0"]).ok();
+    let memory = scene.node.root.join("state/standings.json");
+    let words = "which releases ran well or failed on this node is not known any more";
+    let damage = || std::fs::write(&memory, "{\"previous\": \"1.0").unwrap();
+    damage();
+    for arguments in [&["status"][..], &["list"], &["plan", "stable"], &["rehearse", "1.0.0"]] {
+        let run = scene.node.install(arguments.iter().copied()).ok();
+        assert!(run.stderr.contains(words), "{run}");
+    }
+    scene.node.install(["prune"]).refused(1, &["cannot understand", "nothing was removed"]);
+    scene.node.install(["rollback"]).refused(4, &[words, "no release ran before"]);
+    let run = scene.node.install(["rollback", "--to", "1.0.0"]).ok();
+    assert!(run.stderr.contains("it is begun anew; no old release is removed"), "{run}");
+    scene.is_as_before();
+    damage();
+    let run = scene.node.install(["stable"]).ok();
+    assert!(run.stderr.contains(words), "{run}");
+    scene.is_on_the_new();
+    assert_eq!(scene.node.status()["previous"], "1.0.0");
+    let _ = scene.node.install(["prune"]).ok();
+    let _ = scene.node.install(["rollback"]).ok();
+    scene.is_as_before();
+}
+
 /// A stage may start what is to run on. Only what the stage left that was cut off is ended.
 #[test]
 fn what_a_finished_stage_started_runs_on() {
