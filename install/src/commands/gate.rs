@@ -84,6 +84,9 @@ fn replace_in_background(node: &Node) -> Result<(), Failure> {
             command.env_clear().envs(variables);
         }
     }
+    // The manager's watchdog is for the main process, which the new gate becomes, and not for the one
+    // that this variable names.
+    command.env_remove("WATCHDOG_PID");
     let mut gate = command
         .args(["--replace", "--detached"])
         .arg("--root")
