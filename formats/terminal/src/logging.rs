@@ -87,8 +87,10 @@ fn count_panic(info: &PanicHookInfo<'_>) {
     let why = info.payload_as_str().unwrap_or("no message");
     let at = info.location().map_or_else(String::new, |location| format!(" at {location}"));
     if let Some(log) = LOG.get() {
-        let now = jiff::Timestamp::now();
-        log.add(format!("{now:.6} ERROR thread `{thread}` panicked{at}: {why}\n").as_bytes());
+        // A second panic in here would be the end of the program. A clock may say anything.
+        let now = jiff::Timestamp::try_from(std::time::SystemTime::now());
+        let now = now.map_or_else(|_| "-".to_owned(), |now| format!("{now:.6}"));
+        log.add(format!("{now} ERROR thread `{thread}` panicked{at}: {why}\n").as_bytes());
     }
     if thread == "main" {
         // This may be the program's end.
