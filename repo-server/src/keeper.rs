@@ -74,6 +74,7 @@ fn look(site: &Site, keyring: &Keyring, now: Timestamp) -> Duration {
     let repo = Repo { store: &site.store, keyring, now, patience: PATIENCE, note: &note };
     match keep(&repo) {
         Ok(Looked::NotDue(due)) => {
+            tracing::debug!("snapshot and timestamp are not due before {due}");
             let left = Duration::try_from(due.duration_since(now)).unwrap_or_default();
             // Not before it is due, whatever the clock rounds.
             (left + Duration::from_secs(1)).min(MOST)

@@ -13,7 +13,7 @@ use crate::world::{NodeDir, assert_same, get};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a gate may take to write a small file.
-const WRITTEN: Duration = Duration::from_secs(10);
+const WRITTEN: Duration = Duration::from_secs(60);
 
 /// A node as it was before something happened to it.
 #[derive(Debug)]

@@ -184,7 +184,7 @@ fn a_release_that_dies_after_the_switch_is_undone() {
     let _ = node.install(["1.0.0"]).ok();
     let mut gate = node.start_gate();
     tree.replace("release.toml", "within = \"10s\"", "within = \"10s\", for = \"20s\"");
-    tree.replace("release.toml", "env = { ", "env = { TINY_CRASH = \"1\", ");
+    tree.replace("release.toml", "env = { ", "env = { TINY_CRASH = \"3\", ");
     tree.tag("1.1.0");
     let _ = world.pack(["release", "--source", "tree", "--channel", "stable"]).ok();
     let starts = || {

@@ -123,7 +123,7 @@ fn some_paths_are_always_open_where_a_service_runs() {
 
 #[test]
 fn readiness_is_told_in_every_state() {
-    let mut node = Node::running("");
+    let mut node = Node::running_one("", Mode::Patient);
     let mut client = Client::connect(node.address);
     let mut told = |ready: u16| {
         assert_eq!(client.get("/.cutover/alive").status(), 200);
@@ -148,8 +148,8 @@ fn readiness_is_told_in_every_state() {
     drop(session);
 
     // Draining: what is in flight keeps the gate alive; a request on its connection meets the end.
-    let mut slow = Client::connect(node.address);
-    slow.say("GET /slow HTTP/1.1\r\nhost: s\r\n\r\n");
+    let mut held = Client::connect(node.address);
+    held.say("GET /held HTTP/1.1\r\nhost: s\r\n\r\n");
     let mut late = Client::connect(node.address);
     late.say("GET /.cutover/rea");
     until("a request in flight", || node.status().in_flight == 1);
@@ -158,7 +158,8 @@ fn readiness_is_told_in_every_state() {
     late.say("dy HTTP/1.1\r\nhost: s\r\n\r\n");
     let rest = String::from_utf8(late.rest()).unwrap();
     assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 503"), "{rest}");
-    assert_eq!(slow.answer().text(), "1.0.0");
+    node.answer_held();
+    assert_eq!(held.answer().text(), "1.0.0");
     assert!(node.wait_end().success());
 }
 

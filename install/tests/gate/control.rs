@@ -97,14 +97,16 @@ fn an_install_that_breaks_off_after_the_switch_leaves_the_new() {
 
 #[test]
 fn ending_lets_requests_finish() {
-    let mut node = Node::running("");
+    let mut node = Node::running_one("", Mode::Patient);
     let service = node.status().running.unwrap().pid.unwrap();
     let mut idle = Client::connect(node.address);
     assert_eq!(idle.get("/version").status(), 200);
     let mut client = Client::connect(node.address);
-    client.say("GET /slow HTTP/1.1\r\nhost: s\r\n\r\n");
+    client.say("GET /held HTTP/1.1\r\nhost: s\r\n\r\n");
     until("a request in flight", || node.status().in_flight == 1);
     node.signal(Signal::TERM);
+    until("the drain", || std::net::TcpStream::connect(node.address).is_err());
+    node.answer_held();
     let answer = client.answer();
     assert_eq!((answer.text(), answer.field("connection")), ("1.0.0", Some("close")));
     assert_eq!(idle.rest(), b"");

@@ -31,7 +31,9 @@ pub(crate) enum Mode {
     Sickens,
     /// It takes no SIGTERM.
     Stubborn,
-    /// Its requests have four seconds to end in, not one.
+    /// Its requests have two minutes to end in, not one second.
+    Patient,
+    /// Its requests have four seconds.
     Lasting,
     /// Both.
     Enduring,
@@ -207,6 +209,11 @@ impl Node {
         until("an open gate", || self.status().state == State::Open);
     }
 
+    /// Has `/held` answer.
+    pub(crate) fn answer_held(&self) {
+        fs::write(self.root.path().join("answer"), "").unwrap();
+    }
+
     pub(crate) fn session(&self) -> Session {
         Session::connect(&self.root).unwrap().expect("a gate is running")
     }
@@ -301,6 +308,7 @@ fn service(mode: Mode) -> Service {
         ("TEST_SERVICE_LISTEN", listen.to_owned()),
         ("TEST_SERVICE_MODE", format!("{mode:?}")),
         ("TEST_SERVICE_RECORD", "{root}/record".to_owned()),
+        ("TEST_SERVICE_ANSWER", "{root}/answer".to_owned()),
     ];
     Service {
         command,
@@ -309,14 +317,14 @@ fn service(mode: Mode) -> Service {
             send_headers: Default::default(),
             path: "/health".to_owned(),
             // Long enough for a machine with other things to do; one that is ill is asked to the end.
-            within: if mode == Mode::Ill { "3s" } else { "30s" }.parse().unwrap(),
+            within: if mode == Mode::Ill { "6s" } else { "30s" }.parse().unwrap(),
             stay: "300ms".parse().unwrap(),
         },
         swap: Swap::BlueGreen,
-        drain: if matches!(mode, Mode::Lasting | Mode::Enduring | Mode::Signals) {
-            "4s"
-        } else {
-            "1s"
+        drain: match mode {
+            Mode::Lasting | Mode::Enduring => "4s",
+            Mode::Patient | Mode::Signals => "2m",
+            _ => "1s",
         }
         .parse()
         .unwrap(),

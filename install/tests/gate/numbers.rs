@@ -91,7 +91,7 @@ fn each_request_is_a_line() {
     client.get("/slow");
     client.get("/break");
     let mut gone = Client::connect(node.address);
-    gone.say("GET /slow HTTP/1.1\r\nhost: s\r\n\r\n");
+    gone.say("GET /held HTTP/1.1\r\nhost: s\r\n\r\n");
     until("a request in flight", || node.status().in_flight == 1);
     drop(gone);
     let lines_of = lines(&node, "access.log", 4);
@@ -103,7 +103,7 @@ fn each_request_is_a_line() {
     assert!(first["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     assert!(lines_of[1]["ms"].as_f64().unwrap() >= 300.0);
     assert_eq!((&lines_of[2]["status"], &lines_of[2]["version"]), (&502.into(), &().into()));
-    assert_eq!((&lines_of[3]["status"], &lines_of[3]["path"]), (&499.into(), &"/slow".into()));
+    assert_eq!((&lines_of[3]["status"], &lines_of[3]["path"]), (&499.into(), &"/held".into()));
 
     // Whoever renames the file says so.
     let path = node.root.path().join("access.log");

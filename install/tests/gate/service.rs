@@ -199,6 +199,14 @@ fn connection(input: impl Read, mut output: impl Write + Send, mode: &str) -> Op
                 std::thread::sleep(Duration::from_millis(300));
                 answer(&mut output, "200 OK", &version)
             }
+            // Answers when the test says so.
+            "/held" => {
+                let word = std::env::var("TEST_SERVICE_ANSWER").unwrap();
+                while !std::fs::exists(&word).unwrap() {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                answer(&mut output, "200 OK", &version)
+            }
             "/upgrade" => {
                 let fields = "connection: Upgrade\r\nupgrade: websocket";
                 write!(output, "HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n\r\n").ok()?;

@@ -76,9 +76,14 @@ fn a_gate_that_ends_stops_its_service_in_the_same_way() {
 #[test]
 fn what_is_killed_has_answered_its_requests_first() {
     let node = running(Mode::Signals, StopSignal::Kill, "");
-    let slow = ask(&node, "/slow");
-    stop(&node);
-    assert_eq!(slow.join().unwrap().text(), "1.0.0");
+    let held = ask(&node, "/held");
+    std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| stop(&node));
+        until("the end to begin", || node.status().running.is_none());
+        node.answer_held();
+        stopping.join().unwrap()
+    });
+    assert_eq!(held.join().unwrap().text(), "1.0.0");
     assert_eq!(signals(&node), "", "it was not asked");
 }
 

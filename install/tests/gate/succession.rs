@@ -1,7 +1,7 @@
 //! One gate takes another's place, and nobody is the worse for it.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cutover_install::gate::Session;
@@ -47,11 +47,12 @@ fn what_the_old_gate_has_it_finishes() {
         "GET /upgrade HTTP/1.1\r\nhost: s\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
     );
     assert!(tunnel.head().starts_with("HTTP/1.1 101 "));
-    let mut slow = Client::connect(node.address);
-    slow.say("GET /slow HTTP/1.1\r\nhost: s\r\n\r\n");
+    let mut held = Client::connect(node.address);
+    held.say("GET /held HTTP/1.1\r\nhost: s\r\n\r\n");
     until("requests in flight", || node.status().in_flight == 2);
     let mut before = node.replace_gate();
-    let answer = slow.answer();
+    node.answer_held();
+    let answer = held.answer();
     assert_eq!((answer.text(), answer.field("connection")), ("1.0.0", Some("close")));
     let answer = idle.get("/version");
     assert_eq!((answer.text(), answer.field("connection")), ("1.0.0", Some("close")));
@@ -68,6 +69,16 @@ fn what_the_old_gate_has_it_finishes() {
     until("the end of the old gate", || before.try_wait().unwrap().is_some());
     session.finish().unwrap();
     assert_eq!(Client::connect(node.address).get("/version").text(), "1.0.0");
+}
+
+/// A gate that was replaced while it had a request, with the gate before it and the request's client.
+fn replaced_with_a_request() -> (Node, Child, Client) {
+    let mut node = Node::running_one("", Mode::Patient);
+    let mut held = Client::connect(node.address);
+    held.say("GET /held HTTP/1.1\r\nhost: s\r\n\r\n");
+    until("a request in flight", || node.status().in_flight == 1);
+    let before = node.replace_gate();
+    (node, before, held)
 }
 
 #[test]
@@ -146,16 +157,23 @@ fn the_manager_hears_who_the_main_process_is() {
     let mut node = Node::new("");
     let path = node.root.path().join("notify");
     let manager = crate::manager::Manager::at(&path);
+    // As systemd has it: its watchdog looks at this process.
     node.start_with(|command| {
-        command.env("NOTIFY_SOCKET", &path);
+        let gate = std::mem::replace(command, Command::new("sh"));
+        command.args(["-c", "WATCHDOG_PID=$$ exec \"$@\"", "sh"]).arg(gate.get_program());
+        command.args(gate.get_args()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
     });
     manager.hears("READY=1");
+    manager.hears("WATCHDOG=1");
     let mut command = node.gate_command();
     command.args(["--replace", "--background"]).env("NOTIFY_SOCKET", &path);
     assert!(command.status().unwrap().success());
     assert!(node.wait_end().success(), "the old one has ended");
     let pid = node.status().pid;
     assert_eq!(manager.hears("MAINPID="), format!("MAINPID={pid}\nREADY=1"));
+    manager.forget(&path);
+    manager.hears("WATCHDOG=1");
     signal(pid, Signal::TERM);
     manager.hears("STOPPING=1");
     until("its end", || !lives(pid));
@@ -163,14 +181,11 @@ fn the_manager_hears_who_the_main_process_is() {
 
 #[test]
 fn ending_after_a_replacement_ends_everything() {
-    let mut node = Node::running_one("", Mode::Lasting);
+    let (mut node, mut before, mut held) = replaced_with_a_request();
     let service = pid_of_service(&node);
-    let mut slow = Client::connect(node.address);
-    slow.say("GET /slow HTTP/1.1\r\nhost: s\r\n\r\n");
-    until("a request in flight", || node.status().in_flight == 1);
-    let mut before = node.replace_gate();
     node.signal(Signal::TERM);
-    assert_eq!(slow.answer().text(), "1.0.0", "the old gate's last request has its service");
+    node.answer_held();
+    assert_eq!(held.answer().text(), "1.0.0", "the old gate's last request has its service");
     assert!(before.wait().unwrap().success() && node.wait_end().success());
     assert!(!lives(service));
 }
@@ -226,15 +241,12 @@ fn a_gate_that_ends_before_it_is_replaced_ends_its_service_itself() {
 /// Both are told to end, each after the other has decided.
 #[test]
 fn one_gate_ends_all_where_both_are_told_to() {
-    let mut node = Node::running_one("", Mode::Lasting);
+    let (mut node, mut before, mut held) = replaced_with_a_request();
     let service = pid_of_service(&node);
-    let mut slow = Client::connect(node.address);
-    slow.say("GET /slow HTTP/1.1\r\nhost: s\r\n\r\n");
-    until("a request in flight", || node.status().in_flight == 1);
-    let mut before = node.replace_gate();
     signal(before.id(), Signal::TERM);
+    node.answer_held();
     // It is the new gate's service, and its socket.
-    assert_eq!(slow.answer().text(), "1.0.0");
+    assert_eq!(held.answer().text(), "1.0.0");
     assert!(before.wait().unwrap().success());
     assert!(lives(service) && node.root.control().exists());
     assert_eq!(Client::connect(node.address).get("/version").text(), "1.0.0");

@@ -139,7 +139,7 @@ fn url(text: &str) -> cutover_repository::http::Url {
 }
 
 fn hurried() -> Patience {
-    let soon = Duration::from_millis(200);
+    let soon = Duration::from_secs(2);
     Patience { connect: soon, stall: soon, store: soon }
 }
 
@@ -159,7 +159,7 @@ fn a_stalled_server_is_given_up() {
         if number > 0 {
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234").unwrap();
         }
-        std::thread::sleep(Duration::from_secs(20));
+        std::thread::sleep(Duration::from_secs(600));
     });
     let store = HttpPublisher::open_with(&url(&address), None, hurried()).unwrap();
     let begun = Instant::now();
@@ -171,7 +171,7 @@ fn a_stalled_server_is_given_up() {
     let error = StoreError::from_stream("x", error);
     assert_eq!((error.exit(), &bytes[..]), (Exit::Unreachable, &b"01234"[..]), "{error}");
     assert_eq!(count.load(Ordering::SeqCst), 2, "waiting once is enough");
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(100));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn an_upload_that_nobody_takes_is_given_up() {
             write!(stream, "HTTP/1.1 404 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
                 .unwrap();
         } else {
-            std::thread::sleep(Duration::from_secs(20));
+            std::thread::sleep(Duration::from_secs(600));
         }
     });
     let store = HttpPublisher::open_with(&url(&address), None, hurried()).unwrap();

@@ -3,11 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{Answer, SERVER, Server, names, target};
+use crate::common::{Answer, SERVER, Server, names, target, wait_until};
 
 fn start(arguments: &[&str]) -> Output {
     Command::new(SERVER).args(arguments).output().unwrap()
@@ -50,8 +49,7 @@ fn stops_when_requests_have_ended() {
         stream.read_exact(&mut first).unwrap();
         let idle = TcpStream::connect(&server.address).unwrap();
         kill_process(Pid::from_child(server.child()), stop).unwrap();
-        std::thread::sleep(Duration::from_millis(100));
-        assert!(TcpStream::connect(&server.address).is_err(), "no new connections");
+        wait_until("no new connections", || TcpStream::connect(&server.address).is_err());
         // Read to the end; the server closes the connection then.
         let answer = {
             let mut bytes = Vec::new();

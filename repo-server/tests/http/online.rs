@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use cutover_formats::secret::Secret;
 use cutover_publish::keyring::{KeyRole, Keyring, NewPassphrase, Protection};
@@ -100,9 +99,11 @@ fn signs_anew_in_time_and_when_it_is_too_late() {
         drop(server);
         let signed = scene.timestamp();
         fs::copy(scene.path("keys/root.pem"), scene.path("online/root.pem")).unwrap();
-        let server = scene.serve(scene.online());
+        let mut talkative = scene.online();
+        talkative.env("CUTOVER_LOG", "debug");
+        let server = scene.serve(talkative);
         server.logs("the root key, which does not belong");
-        std::thread::sleep(Duration::from_millis(300));
+        server.logs("snapshot and timestamp are not due before");
         assert_eq!(server.metric("cutover_online_signed_total"), Some(0));
         assert_eq!(scene.timestamp(), signed);
     }

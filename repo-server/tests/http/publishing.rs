@@ -6,7 +6,7 @@ use std::sync::Barrier;
 
 use cutover_formats::digest::Digest;
 
-use crate::common::{Answer, Made, Server, TOKEN, names, target};
+use crate::common::{Answer, Made, Server, TOKEN, names, target, wait_until};
 
 const NEW: &str = "If-None-Match: *";
 
@@ -191,13 +191,7 @@ fn a_broken_upload_leaves_nothing() {
     stream.shutdown(Shutdown::Both).unwrap();
     let again = server.put(&format!("/{path}"), NEW, b"never");
     assert_eq!(again.status, 201);
-    for _ in 0..100 {
-        if names(&server.store().join(".incoming")).is_empty() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    panic!("{:?}", names(&server.store().join(".incoming")));
+    wait_until("nothing is left", || names(&server.store().join(".incoming")).is_empty());
 }
 
 #[test]

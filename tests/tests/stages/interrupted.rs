@@ -14,6 +14,12 @@ fn slow(place: &str, seconds: u64) -> String {
     )
 }
 
+/// A stage that says that it began, and lasts until the test lets it end.
+fn waiting(place: &str) -> String {
+    let wait = "while ! test -e {root}/shared/go; do sleep 0.02; done";
+    format!("[stage.slow]\n{place}\nrun = \"echo begun >> {{root}}/shared/log; {wait}\"\n")
+}
+
 /// An install that is in its slow stage.
 fn begun(scene: &Scene<'_>) -> Running {
     let install = scene.node.begin(["1.1.0"]);
@@ -69,8 +75,8 @@ fn the_release_is_not_to_blame() {
 #[test]
 fn after_the_switch_it_comes_to_its_end() {
     let world = World::new();
-    let scene = Scene::new(&world, &slow("after = 'switch'", 2), "");
-    let install = begun(&scene);
+    let scene = Scene::new(&world, &waiting("after = 'switch'"), "");
+    let mut install = begun(&scene);
     let status = scene.node.status();
     assert_eq!(status["changing"]["pid"], install.0.id(), "{status}");
     assert_eq!(status["unfinished"]["stage"], "slow", "{status}");
@@ -79,9 +85,12 @@ fn after_the_switch_it_comes_to_its_end() {
         said.stdout.contains("under way   install of 1.1.0, at slow: `install 1.1.0`"),
         "{said}"
     );
+    let errors = install.0.stderr.take().expect("it is piped");
     install.signal("INT");
-    let run = install.ended().ok();
-    assert!(run.stderr.contains("comes to its end"), "{run}");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(errors));
+    assert!(lines.any(|line| line.unwrap().contains("comes to its end")));
+    std::fs::write(scene.node.root.join("shared/go"), "").unwrap();
+    assert_eq!(install.wait(), Some(0), "{:?}", lines.collect::<Vec<_>>());
     assert_eq!(scene.node.current().as_deref(), Some("1.1.0"));
     assert_eq!(scene.served(), "1.1.0");
 }

@@ -7,12 +7,13 @@ use cutover_tests::world::{Running, World, wait_until};
 
 use crate::common::{Scene, noting};
 
-/// A stage that lasts until the test lets it go on.
+/// A command that lasts until the test lets it go on.
+const WAITS: &str =
+    "'touch {root}/shared/waits; while ! test -e {root}/shared/go; do sleep 0.02; done'";
+
+/// A stage that does.
 fn waiting(place: &str) -> String {
-    format!(
-        "[stage.wait]\n{place}\n\
-         run = 'touch {{root}}/shared/waits; while ! test -e {{root}}/shared/go; do sleep 0.02; done'\n"
-    )
+    format!("[stage.wait]\n{place}\nrun = {WAITS}\n")
 }
 
 /// Begins an install of 1.1.0; when it is at its stage `wait`, `meanwhile` happens; then it goes on.
@@ -25,7 +26,9 @@ fn install_while(scene: &mut Scene<'_>, swap: &str, meanwhile: impl FnOnce(&mut 
     meanwhile(scene);
     std::fs::write(go, "").unwrap();
     let run = install.ended().ok();
-    assert!(run.stdout.contains("tiny 1.1.0 runs (was 1.0.0)"), "{run}");
+    // It `is current` where no gate was planned for, and is served all the same.
+    let words = ["tiny 1.1.0 runs (was 1.0.0)", "tiny 1.1.0 is current (was 1.0.0)"];
+    assert!(words.iter().any(|words| run.stdout.contains(words)), "{run}");
     scene.is_on_the_new();
 }
 
@@ -64,6 +67,29 @@ fn it_comes_up_when_the_change_over_has_begun() {
     is_down(&mut scene);
     install_while(&mut scene, "hold", comes_up);
     assert_eq!(scene.log(), ["first", "last"]);
+}
+
+/// It was looked for, and then it comes up, before the name changes: nothing stands between the two but
+/// this check. It may read the old name, and its service may not be healthy yet.
+#[test]
+fn it_comes_up_in_the_very_moment_of_the_switch() {
+    let world = World::new();
+    let check = format!(
+        "[[check]]\nstage = 'switch'\nwhen = 'before'\ncommand = {WAITS}\ntimeout = '100s'\n"
+    );
+    let mut scene = Scene::new(&world, &check, "");
+    let is_starting = |scene: &mut Scene<'_>| scene.gate = scene.node.start_gate();
+    for swap in ["blue-green", "hold", "backoff"] {
+        for at in [comes_up, is_starting] {
+            is_down(&mut scene);
+            install_while(&mut scene, swap, at);
+            for mark in ["waits", "go"] {
+                std::fs::remove_file(scene.node.root.join("shared").join(mark)).unwrap();
+            }
+            let _ = scene.node.install(["1.0.0"]).ok();
+            scene.is_as_before();
+        }
+    }
 }
 
 #[test]

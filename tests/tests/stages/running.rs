@@ -45,12 +45,12 @@ fn our_own_secrets_are_not_theirs() {
 #[test]
 fn what_takes_too_long_is_ended_with_all_it_started() {
     let world = World::new();
-    let release = "[stage.slow]\nafter = 'unpack'\ntimeout = '1s'\n\
+    let release = "[stage.slow]\nafter = 'unpack'\ntimeout = '3s'\n\
                    run = 'sleep 600 & echo $! > {root}/shared/pid; echo words; wait'\n";
     let scene = Scene::new(&world, release, "");
     let began = Instant::now();
     let run = scene.node.install(["1.1.0"]);
-    run.refused(5, &["slow: `sleep 600", "did not end within 1s", "| words", "stage-slow.log"]);
+    run.refused(5, &["slow: `sleep 600", "did not end within 3s", "| words", "stage-slow.log"]);
     assert!(began.elapsed() < Duration::from_secs(60));
     let pid = std::fs::read_to_string(scene.node.root.join("shared/pid")).unwrap();
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));

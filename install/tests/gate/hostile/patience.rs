@@ -25,7 +25,7 @@ fn a_head_that_comes_too_slowly_ends_the_connection() {
     while slow.write_all(b"x").is_ok() {
         sent += 1;
         std::thread::sleep(BEAT);
-        assert!(began.elapsed() < Duration::from_secs(30), "it is let go on after {sent} bytes");
+        assert!(began.elapsed() < Duration::from_secs(100), "it is let go on after {sent} bytes");
         assert_eq!(Client::connect(node.address).get("/version").status(), 200);
     }
     let (had, second) = (began.elapsed(), Duration::from_secs(1));
@@ -39,7 +39,7 @@ fn a_body_that_comes_in_drops_is_given_up() {
     slow.say("POST /count HTTP/1.1\r\nhost: s\r\ncontent-length: 1000\r\n\r\n");
     let mut dropping = slow.writer();
     let drops = std::thread::spawn(move || {
-        (0..100)
+        (0..900)
             .take_while(|_| {
                 std::thread::sleep(BEAT);
                 dropping.write_all(b"x").is_ok()
@@ -49,9 +49,9 @@ fn a_body_that_comes_in_drops_is_given_up() {
     let began = Instant::now();
     let answer = slow.answer();
     assert_eq!((answer.status(), answer.field("connection")), (408, Some("close")));
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
     drop(slow);
-    assert!(drops.join().unwrap() < 100);
+    assert!(drops.join().unwrap() < 900);
     until("nothing in flight", || node.status().in_flight == 0);
     assert_eq!(node.status().failed, 0, "it is not the service's fault");
     assert_eq!(Client::connect(node.address).get("/version").status(), 200);
@@ -59,14 +59,15 @@ fn a_body_that_comes_in_drops_is_given_up() {
 
 #[test]
 fn a_slow_line_and_a_slow_service_are_waited_for() {
-    let node = Node::running("patience = \"1s\"");
-    // 5 kB/s, for three times the patience.
+    let node = Node::running("patience = \"4s\"");
+    // 5 kB/s, for longer than the patience.
     let mut slow = Client::connect(node.address);
     slow.say("POST /count HTTP/1.1\r\nhost: s\r\ntransfer-encoding: chunked\r\n\r\n");
-    beats(30, || slow.say(format!("1f4\r\n{}\r\n", "x".repeat(500))));
+    beats(50, || slow.say(format!("1f4\r\n{}\r\n", "x".repeat(500))));
     slow.say("0\r\n\r\n");
-    assert_eq!(slow.answer().text(), "15000");
+    assert_eq!(slow.answer().text(), "25000");
 
+    let node = Node::running("patience = \"1s\"");
     // More than fits into all the buffers on the way, while the service sleeps.
     let length = 32 << 20;
     let mut client = Client::connect(node.address);
@@ -85,11 +86,12 @@ fn a_client_that_reads_nothing_is_given_up() {
     assert_eq!(node.status().failed, 0, "it is not the service's fault");
 
     // One that reads a little every now and then is not deaf.
+    let node = Node::running("patience = \"4s\"");
     let mut slow = Client::connect(node.address);
     slow.say("GET /large HTTP/1.1\r\nhost: s\r\n\r\n");
     slow.head();
     let mut read = 0;
-    beats(25, || read += slow.exactly(1 << 20).len());
+    beats(50, || read += slow.exactly(1 << 20).len());
     assert_eq!(slow.exactly((64 << 20) - read).len() + read, 64 << 20);
 }
 
