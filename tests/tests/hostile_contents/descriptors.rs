@@ -28,7 +28,7 @@ fn another_release() {
 fn names_that_lead_elsewhere() {
     let world = World::new();
     let scene = Scene::new(&world);
-    for field in ["/files/file", "/carriers/0/file"] {
+    for field in ["/files/file", "/carriers/0/file", "/carriers/0/frames/file"] {
         for name in
             ["../../../../outside/keep", "/etc/passwd", "a/b", "..", ".", "", "a\0b", "a\nb"]
         {
