@@ -5,7 +5,6 @@ mod limit;
 mod metric;
 mod tls;
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -17,8 +16,10 @@ use cutover_formats::stage::{
     Check, DEFAULT_PAUSE, FileCheck, HttpCheck, MetricCheck, Probe, Target, When,
 };
 
+use rustix::fs::{Mode, OFlags};
 use tokio::net::TcpStream;
 
+use crate::disk;
 use crate::gate::ControlError;
 use crate::interrupt;
 use crate::placeholders::fill;
@@ -199,21 +200,20 @@ fn reachable(address: &str, limit: Duration) -> Result<(), String> {
     }
 }
 
+/// What `path` leads to is looked at with the rights of the one who installs, and its contents told of: so
+/// no link is followed that somebody else made.
 fn stands(check: &FileCheck, path: &std::path::Path) -> Result<(), String> {
     let shown = path.display();
-    let meta = path.metadata().map_err(|error| format!("{shown}: {error}"))?;
-    let mode = meta.permissions().mode() & 0o7777;
+    let failed = |error: io::Error| format!("{shown}: {error}");
+    let found = disk::open_careful(path, OFlags::PATH, Mode::empty());
+    let mode = found.and_then(|it| it.metadata()).map_err(failed)?.permissions().mode() & 0o7777;
     let expected = check.mode.as_deref().and_then(|mode| u32::from_str_radix(mode, 8).ok());
     if let Some(expected) = expected.filter(|expected| *expected != mode) {
         return Err(format!("{shown} has mode {mode:04o}, not {expected:04o}"));
     }
     let Some(part) = &check.contains else { return Ok(()) };
-    // What never ends, or waits for somebody, is not looked into.
-    if !meta.is_file() {
-        return Err(format!("{shown} is no regular file, and so contains nothing"));
-    }
-    let found = File::open(path).and_then(|file| contains(file, part.as_bytes()));
-    match found.map_err(|error| format!("{shown}: {error}"))? {
+    let found = disk::open_file_careful(path).and_then(|file| contains(file, part.as_bytes()));
+    match found.map_err(failed)? {
         true => Ok(()),
         // What a file holds may be secret; what is looked for is the author's own.
         false => Err(format!("{shown} does not contain `{part}`")),

@@ -10,6 +10,7 @@ mod careful;
 mod folder;
 mod lines;
 mod names;
+mod shut;
 mod usage;
 
 use std::ffi::OsString;
@@ -19,15 +20,17 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cutover_formats::exit::{Exit, Explain};
+use cutover_repository::trusted_users::{TrustedUsers, Writers};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use careful::open_careful;
+pub use careful::{open_careful, open_file_careful, read_careful, stands};
 pub use folder::{Folder, file_type};
 pub use lines::append_line;
-pub use names::{same_name, sweep_trial};
+pub use names::{same_name, sweep_trials};
+pub use shut::shut;
 pub use usage::{free_space, taken};
 
 /// A path that the disk would not do something with.
@@ -131,28 +134,6 @@ pub fn ensure_open_folder(path: &Path) -> Result<(), DiskError> {
     Folder::open(path)?.let_others_in().map(drop)
 }
 
-/// Takes from a file, or from a folder and all below it, what lets others than the owner write there.
-/// Programs of others set such modes themselves. Where nothing is, nothing is done.
-pub fn shut(path: &Path) -> Result<(), DiskError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    const OTHERS: u32 = 0o022;
-    let found = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found.doing("read", path)?,
-    };
-    let mode = found.permissions().mode();
-    if (found.is_file() || found.is_dir()) && mode & OTHERS != 0 {
-        let shut = fs::Permissions::from_mode(mode & !OTHERS & 0o7777);
-        fs::set_permissions(path, shut).doing("set the mode of", path)?;
-    }
-    if found.is_dir() {
-        for entry in fs::read_dir(path).doing("read", path)? {
-            shut(&entry.doing("read", path)?.path())?;
-        }
-    }
-    Ok(())
-}
-
 /// Replaces a file whole, or creates it: after a power cut there is the old one or the new one.
 pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result<(), DiskError> {
     let temporary = temporary_of(path);
@@ -202,12 +183,12 @@ pub fn open_download(path: &Path, folder: DownloadFolder) -> Result<File, DiskEr
     rustix::fs::open(path, made, Mode::from_raw_mode(0o644)).map(File::from).doing("create", path)
 }
 
-/// Whether this user owns a file and nobody else may write to it, and whether it is a download for sure.
+/// Whether nobody but trusted users may write to a file, and whether it is a download for sure.
 fn is_ours_alone(found: &fs::Metadata, folder: DownloadFolder) -> bool {
-    let is_private =
-        found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0;
+    let users = TrustedUsers::of_this_process();
+    let objection = users.objection(found.uid(), found.mode(), Writers::OwnerOnly);
     let is_download = folder == DownloadFolder::Node || found.nlink() == 1;
-    found.is_file() && is_private && is_download
+    found.is_file() && objection.is_none() && is_download
 }
 
 /// Gives a file a second name, which is free. Not every file system can.

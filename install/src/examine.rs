@@ -1,8 +1,8 @@
 //! What an install would refuse, found by `install plan` and `--dry-run` without doing any of it.
 //!
 //! The stages that only look are gone through as an install goes through them: `requires` in full, of
-//! `verify` the file list and what the node would put beside its files, of `configure` the templates with
-//! the values of now. So a plan that is printed is one that an install begins with, and one that would be
+//! `fetch` whether the names can stand here, of `verify` the file list and what the node would put beside its
+//! files, of `configure` the templates with the values of now. So a plan that is printed is one that an install begins with, and one that would be
 //! refused ends with the same exit status.
 
 use cutover_formats::filelist::FileList;
@@ -15,6 +15,7 @@ use crate::configure::render::{Source, render, sources, sources_in};
 use crate::configure::{ConfigError, Links};
 use crate::disk::Folder;
 use crate::fetch;
+use crate::folding::{self, FoldingError};
 use crate::node::Node;
 use crate::plan::{Act, Plan, Step};
 use crate::requires;
@@ -32,13 +33,20 @@ pub(crate) struct Examined<'a> {
     pub(crate) output: &'a Output,
 }
 
+/// What the stages before have found.
+#[derive(Default)]
+struct Seen {
+    inputs: Option<Inputs>,
+    list: Option<FileList>,
+}
+
 impl Examined<'_> {
     /// The first thing that would be refused, as the stage that would do so tells it. Nothing is
     /// changed.
     pub(crate) fn refuse(&self) -> Result<(), Failure> {
-        let mut inputs = None;
+        let mut seen = Seen::default();
         for step in &self.plan.steps {
-            self.step(step, &mut inputs).map_err(|failure| Failure {
+            self.step(step, &mut seen).map_err(|failure| Failure {
                 message: format!("{}: {}", step.stage, failure.message),
                 ..failure
             })?;
@@ -46,17 +54,25 @@ impl Examined<'_> {
         Ok(())
     }
 
-    fn step(&self, step: &Step, inputs: &mut Option<Inputs>) -> Result<(), Failure> {
-        let descriptor = &self.release.descriptor;
-        match (&step.act, self.mirrors) {
-            (Act::BuiltIn(BuiltIn::Requires), _) => *inputs = Some(self.requires()?),
-            (Act::BuiltIn(BuiltIn::Verify), Some(mirrors)) => {
+    fn step(&self, step: &Step, seen: &mut Seen) -> Result<(), Failure> {
+        let (root, descriptor) = (&self.node.root, &self.release.descriptor);
+        let Act::BuiltIn(stage) = step.act else { return Ok(()) };
+        match (stage, self.mirrors) {
+            (BuiltIn::Requires, _) => seen.inputs = Some(self.requires()?),
+            (BuiltIn::Fetch, Some(mirrors)) => {
                 let (list, _) = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
-                Links::plan(&self.node.root, descriptor, &list)?;
+                self.names(seen.list.insert(list))?;
             }
-            (Act::BuiltIn(BuiltIn::Configure), _) if descriptor.renders() => {
-                let sources = self.sources()?;
-                if let Some(inputs) = inputs {
+            (BuiltIn::Verify, Some(mirrors)) => {
+                let list = match seen.list.take() {
+                    Some(list) => list,
+                    None => mirrors.ask(|store| fetch::file_list(store, descriptor))?.0,
+                };
+                Links::plan(root, descriptor, seen.list.insert(list))?;
+            }
+            (BuiltIn::Configure, _) if descriptor.renders() => {
+                let sources = self.sources(seen.list.as_ref())?;
+                if let Some(inputs) = &seen.inputs {
                     render(&sources, inputs)?;
                 }
             }
@@ -65,9 +81,23 @@ impl Examined<'_> {
         Ok(())
     }
 
+    /// Names are tried out where the release would stand. Whoever may only look at the node is told that
+    /// they were not.
+    fn names(&self, list: &FileList) -> Result<(), Failure> {
+        match folding::check(&self.node.root, list) {
+            Err(FoldingError::Disk(error)) => {
+                let what = "whether names of the release that differ by little can stand here";
+                self.output.warn(format!("{what} was not tried out: {error}"));
+                Ok(())
+            }
+            checked => Ok(checked?),
+        }
+    }
+
     fn requires(&self) -> Result<Inputs, Failure> {
         let Self { node, plan, release, mirrors, output } = *self;
         let inputs = requires::check_things(node, &release.descriptor)?;
+        inputs.warnings().iter().for_each(|warning| output.warn(warning));
         if plan.brings() {
             requires::check_space(&node.root, &release.descriptor)?;
         }
@@ -78,14 +108,15 @@ impl Examined<'_> {
         Ok(inputs)
     }
 
-    fn sources(&self) -> Result<Vec<Source>, Failure> {
+    fn sources(&self, list: Option<&FileList>) -> Result<Vec<Source>, Failure> {
         let (root, release) = (&self.node.root, &self.release.descriptor);
-        match self.mirrors.filter(|_| self.plan.brings()) {
-            Some(mirrors) => {
+        match (self.mirrors.filter(|_| self.plan.brings()), list) {
+            (Some(mirrors), Some(list)) => sources_at(mirrors, list, self.release),
+            (Some(mirrors), None) => {
                 let (list, _) = mirrors.ask(|store| fetch::file_list(store, release))?;
                 sources_at(mirrors, &list, self.release)
             }
-            None => {
+            (None, _) => {
                 let list = fetch::recorded_file_list(root, release)?;
                 Ok(sources_in(&Folder::open(&root.prefix(&release.version))?, release, &list)?)
             }

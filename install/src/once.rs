@@ -123,9 +123,10 @@ pub fn open(node: &Node) -> Result<Box<dyn Once>, OnceError> {
     let name = name(node);
     Ok(match &node.settings.etcd {
         None => Box::new(here::Here { root: node.root.clone(), name }),
-        Some(settings) => {
-            Box::new(fleet::Fleet { etcd: Etcd::open(settings, node.root.path())?, name })
-        }
+        Some(settings) => Box::new(fleet::Fleet {
+            etcd: Etcd::open(settings, node.root.path(), &disk::read_careful)?,
+            name,
+        }),
     })
 }
 

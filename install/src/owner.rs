@@ -12,7 +12,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cutover_formats::exit::{Exit, Explain};
-use nix::unistd::{Uid, User, geteuid};
+use cutover_repository::trusted_users::{Objection, TrustedUsers, Writers};
+use cutover_terminal::quoted;
+use nix::unistd::{Uid, User};
 
 /// Roots that are opened whoever has them, one path a line.
 pub const EXCEPTIONS: &str = "/etc/cutover/safe-roots";
@@ -43,7 +45,7 @@ impl Explain for Unsafe {
                 .to_owned(),
             format!(
                 "work there as its owner (`sudo -u {}`), or have root add the line {root} to {EXCEPTIONS}",
-                self.owner
+                quoted(&self.owner)
             ),
         ]
     }
@@ -52,33 +54,21 @@ impl Explain for Unsafe {
 /// Refuses the folder `root`, or those of its `files` that are there, where somebody else can write to
 /// them. What is not there is nobody's.
 pub fn heed(root: &Path, files: &[&Path]) -> Result<(), Unsafe> {
-    let trusted = trusted(geteuid(), std::env::var("SUDO_UID").ok());
+    let trusted = TrustedUsers::of_this_process();
     let all = std::iter::once(root).chain(files.iter().copied());
     let refused = all.filter_map(|path| {
         let found = fs::metadata(path).ok()?;
-        let why = objection(found.uid(), found.mode(), &trusted)?;
         let owner = named(found.uid());
-        let why = why.replace("{owner}", &owner);
+        let why = match trusted.objection(found.uid(), found.mode(), Writers::Group)? {
+            Objection::Owner(_) => format!("belongs to {owner}, who is neither root nor you"),
+            Objection::Writable(_) => "can be written to by everybody".to_owned(),
+        };
         Some(Unsafe { path: path.to_owned(), why, root: root.to_owned(), owner })
     });
     match refused.into_iter().next() {
         Some(refused) if !is_excepted(root) => Err(refused),
         _ => Ok(()),
     }
-}
-
-/// Root, whoever runs the program, and who became root by `sudo`. What anybody but root says in
-/// `SUDO_UID` counts for nothing.
-fn trusted(me: Uid, sudo: Option<String>) -> Vec<u32> {
-    let sudo = sudo.filter(|_| me.is_root()).and_then(|uid| uid.parse().ok());
-    [Some(0), Some(me.as_raw()), sudo].into_iter().flatten().collect()
-}
-
-fn objection(owner: u32, mode: u32, trusted: &[u32]) -> Option<&'static str> {
-    if !trusted.contains(&owner) {
-        return Some("belongs to {owner}, who is neither root nor you");
-    }
-    (mode & 0o002 != 0).then_some("can be written to by everybody")
 }
 
 fn named(uid: u32) -> String {
@@ -89,6 +79,7 @@ fn named(uid: u32) -> String {
 /// Whether root has excepted it. A list that anybody else can write to says nothing.
 fn is_excepted(root: &Path) -> bool {
     let list = Path::new(EXCEPTIONS);
+    // Stricter than the rule for all else: what the caller of `sudo` wrote is no exception of root's.
     let kept = fs::metadata(list).is_ok_and(|it| it.uid() == 0 && it.mode() & 0o022 == 0);
     kept && fs::read_to_string(list).is_ok_and(|text| lists(&text, root))
 }
@@ -106,18 +97,6 @@ fn lists(text: &str, root: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn whose_it_may_be() {
-        let (root, me) = (Uid::from_raw(0), Uid::from_raw(1000));
-        let sudo = |uid: &str| Some(uid.to_owned());
-        assert_eq!(trusted(me, sudo("33")), [0, 1000]);
-        assert_eq!(trusted(root, sudo("1000")), [0, 0, 1000]);
-        assert_eq!(trusted(root, sudo("x")), [0, 0]);
-        let fine = |owner, mode| objection(owner, mode, &[0, 1000]).is_none();
-        assert!(fine(0, 0o40755) && fine(1000, 0o40700) && fine(0, 0o40775));
-        assert!(!fine(33, 0o40755) && !fine(0, 0o40757) && !fine(1000, 0o41777));
-    }
 
     #[test]
     fn what_is_excepted() {

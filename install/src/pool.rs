@@ -24,6 +24,7 @@ use cutover_formats::node_toml;
 pub use error::PoolError;
 pub use memory::{Depooled, Places};
 
+use crate::disk;
 use crate::leftovers;
 use crate::node::Node;
 use memory::Memory;
@@ -77,7 +78,7 @@ pub fn open(node: &Node) -> Result<Option<Box<dyn Pool>>, PoolError> {
         node_toml::Pool::Haproxy(settings) => Box::new(haproxy::Haproxy::new(settings.clone())),
         node_toml::Pool::Etcd(settings) => {
             let etcd = node.settings.etcd.as_ref().ok_or(PoolError::NoEtcd)?;
-            let etcd = Etcd::open(etcd, node.root.path())?;
+            let etcd = Etcd::open(etcd, node.root.path(), &disk::read_careful)?;
             Box::new(etcd::Keys::new(settings.clone(), etcd))
         }
         node_toml::Pool::Command(settings) => Box::new(command::Commands::new(node, settings)),

@@ -109,7 +109,7 @@ fn sweep(node: &Node, tidied: &mut Tidied) {
     for folder in [root.path().to_owned(), root.state(), root.receipts(), root.all_once()] {
         tidied.note(disk::remove_temporaries(&folder));
     }
-    tidied.note(disk::sweep_trial(&root.releases()));
+    tidied.note(disk::sweep_trials(&root.releases()));
     tidied.note(build::sweep(root));
     tidied.note(gate::sweep(root).map_err(|error| DiskError::new("tidy up", &root.run(), error)));
     let trust = root.trust();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::node_toml::NodeService;
+use cutover_repository::trusted_users::TrustedUsers;
 use nix::unistd::{Group, User};
 
 use crate::configure::inputs::{Inputs, settle};
@@ -142,7 +143,7 @@ pub fn check_things(node: &Node, release: &Descriptor) -> Result<Inputs, Lacking
     what.extend(
         files
             .map(|from| config_source(root, from))
-            .filter(|path| !path.exists())
+            .filter(|path| !disk::stands(path))
             .map(|path| format!("the file {}", beyond_links(path).display())),
     );
     what.sort();
@@ -160,7 +161,10 @@ pub fn check_things(node: &Node, release: &Descriptor) -> Result<Inputs, Lacking
 pub fn check_inputs(node: &Node, release: &Descriptor) -> Result<Inputs, Lacking> {
     let elsewhere = node.inputs_elsewhere(release)?;
     let settlement = settle(&release.inputs, &node.settings.inputs, &elsewhere);
-    let inputs = Inputs::read(&node.root, release, settlement);
+    let service = node.settings.service.user.as_ref();
+    let service = service.and_then(|name| User::from_name(name).ok().flatten());
+    let users = TrustedUsers::of_this_process().and(service.map(|user| user.uid.as_raw()));
+    let inputs = Inputs::read(&node.root, release, settlement, &users);
     let lacks = |inputs| Lacking::Things { what: Vec::new(), inputs };
     let inputs =
         inputs.map_err(|problems| lacks(problems.iter().map(ToString::to_string).collect()))?;

@@ -17,7 +17,7 @@ fn open(folder: &Path, settings: &str) -> Result<Etcd, EtcdError> {
         etcd: node_toml::Etcd,
     }
     let settings: Settings = toml::from_str(settings).expect("settings");
-    Etcd::open(&settings.etcd, folder)
+    Etcd::open(&settings.etcd, folder, &|path| std::fs::read(path))
 }
 
 fn of(cluster: &Cluster) -> Etcd {

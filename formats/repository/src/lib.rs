@@ -17,5 +17,6 @@ pub mod patience;
 pub mod private;
 pub mod store;
 mod temporary;
+pub mod trusted_users;
 
 pub use location::{open_new, open_read, open_write};

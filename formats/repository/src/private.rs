@@ -3,8 +3,7 @@
 //!
 //! Threat: another user of the machine who can write to such a file, or to the folder that it is in,
 //! would sign or publish in our name, or have a command run as us. So owner and mode are checked on
-//! every read, on the opened file itself, whatever was checked before. Trusted are files of root, of
-//! the user who runs the program, and, where root runs it through `sudo`, of the user who called that.
+//! every read, on the opened file itself, whatever was checked before.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -14,6 +13,8 @@ use std::path::{Path, PathBuf};
 use cutover_formats::exit::{Exit, Explain};
 use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 use zeroize::Zeroizing;
+
+use crate::trusted_users::{Objection, TrustedUsers, Writers};
 
 /// Most bytes of such a file.
 const LARGEST: u64 = 1 << 20;
@@ -111,19 +112,11 @@ fn check(path: &Path, file: &File) -> Result<u32, PrivateError> {
         file.metadata().map_err(|source| PrivateError::Io { path: path.to_owned(), source })?;
     let (owner, mode) = (found.uid(), found.mode() & 0o7777);
     let path = || path.to_owned();
-    if !trusted(owner, geteuid().as_raw(), std::env::var("SUDO_UID").ok().as_deref()) {
-        return Err(PrivateError::Owner { path: path(), owner });
+    match TrustedUsers::of_this_process().objection(owner, mode, Writers::OwnerOnly) {
+        None => Ok(mode),
+        Some(Objection::Owner(owner)) => Err(PrivateError::Owner { path: path(), owner }),
+        Some(Objection::Writable(mode)) => Err(PrivateError::Writable { path: path(), mode }),
     }
-    if mode & 0o022 != 0 {
-        return Err(PrivateError::Writable { path: path(), mode });
-    }
-    Ok(mode)
-}
-
-/// Whether `me` lets files of `owner` decide. Only root is anybody's deputy.
-fn trusted(owner: u32, me: u32, sudo: Option<&str>) -> bool {
-    let caller = sudo.filter(|_| me == 0).and_then(|uid| uid.parse().ok());
-    owner == 0 || owner == me || Some(owner) == caller
 }
 
 /// Keeps other programs of the same user from reading this process's memory and environment, and the
@@ -139,21 +132,6 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, chown};
 
     use super::*;
-
-    #[test]
-    fn root_me_and_who_called_sudo() {
-        for (owner, me, sudo, expected) in [
-            (0, 1000, None, true),
-            (1000, 1000, None, true),
-            (1001, 1000, None, false),
-            (1001, 1000, Some("1001"), false),
-            (1000, 0, None, false),
-            (1000, 0, Some("1000"), true),
-            (1000, 0, Some("nobody"), false),
-        ] {
-            assert_eq!(trusted(owner, me, sudo), expected, "{owner} {me} {sudo:?}");
-        }
-    }
 
     #[test]
     fn files_and_folders_that_others_may_write() {

@@ -15,6 +15,7 @@ mod member;
 mod watch;
 mod wire;
 
+use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +31,7 @@ pub use kv::{Compare, Created, KeyValue, Op, Revision, Swapped, Txn, TxnOutcome}
 pub use lease::{Held, Lease, LeaseId};
 pub use watch::Waited;
 
-use member::{Login, Trouble};
+use member::{Files, Login, Trouble};
 
 /// How long one member is waited for; one that is cut off from the others keeps a request for
 /// longer than that.
@@ -52,9 +53,14 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// The cluster of these settings, whose relative paths are below `folder`. Reads the files that
-    /// they name; nothing is asked of etcd yet.
-    pub fn open(settings: &node_toml::Etcd, folder: &Path) -> Result<Self, EtcdError> {
+    /// The cluster of these settings, whose relative paths are below `folder`. Has `read` read the files
+    /// that they name: it knows which links may be followed. Nothing is asked of etcd yet.
+    pub fn open(
+        settings: &node_toml::Etcd,
+        folder: &Path,
+        read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, EtcdError> {
+        let files = Files { folder, read };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -63,8 +69,8 @@ impl Etcd {
         Ok(Self {
             endpoints: settings.endpoints.clone(),
             timeout: settings.timeout.as_duration(),
-            client: member::client(settings, folder)?,
-            login: login.map(|login| Login::read(login, settings, folder)).transpose()?,
+            client: member::client(settings, &files)?,
+            login: login.map(|login| Login::read(login, settings, &files)).transpose()?,
             token: Mutex::new(None),
             answered_last: AtomicUsize::new(0),
             runtime,

@@ -1,5 +1,6 @@
 //! One question to one member, with whatever it takes to be let in.
 
+use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -52,27 +53,37 @@ impl Login {
     pub(super) fn read(
         login: &EtcdLogin,
         settings: &node_toml::Etcd,
-        folder: &Path,
+        files: &Files<'_>,
     ) -> Result<Self, EtcdError> {
         let overheard = |endpoint: &&EtcdEndpoint| endpoint.is_plain() && !is_loopback(endpoint);
         if let Some(endpoint) = settings.endpoints.iter().find(overheard) {
             let (user, endpoint) = (login.user.clone(), endpoint.to_string());
             return Err(EtcdError::PlainPassword { user, endpoint });
         }
-        let text = read(&folder.join(&login.password_file))?;
+        let text = files.read(&login.password_file)?;
         let text = String::from_utf8_lossy(&text);
         let password = Secret::new(text.lines().next().unwrap_or_default().to_owned());
         Ok(Self { user: login.user.clone(), password })
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, EtcdError> {
-    let failed = |error| EtcdError::File { path: path.to_owned(), error };
-    std::fs::read(path).map_err(failed)
+/// The files that the settings name.
+pub(super) struct Files<'a> {
+    /// Where relative paths are below.
+    pub(super) folder: &'a Path,
+    /// Reads one.
+    pub(super) read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+}
+
+impl Files<'_> {
+    fn read(&self, file: &Path) -> Result<Vec<u8>, EtcdError> {
+        let path = self.folder.join(file);
+        (self.read)(&path).map_err(|error| EtcdError::File { path, error })
+    }
 }
 
 /// A client that knows the certificates of the settings.
-pub(super) fn client(settings: &node_toml::Etcd, folder: &Path) -> Result<Client, EtcdError> {
+pub(super) fn client(settings: &node_toml::Etcd, files: &Files<'_>) -> Result<Client, EtcdError> {
     // Another part of the program may have installed it before: just as good.
     let _ =
         rustls::crypto::CryptoProvider::install_default(rustls::crypto::ring::default_provider());
@@ -84,17 +95,16 @@ pub(super) fn client(settings: &node_toml::Etcd, folder: &Path) -> Result<Client
         // So that a machine without certificates will do.
         builder = builder.tls_certs_only([]);
     } else if let Some(file) = &settings.tls.ca_file {
-        let file = folder.join(file);
-        let certificates = Certificate::from_pem_bundle(&read(&file)?).map_err(tls)?;
+        let certificates = Certificate::from_pem_bundle(&files.read(file)?).map_err(tls)?;
         if certificates.is_empty() {
             return Err(EtcdError::Tls(format!("{} holds no certificate", file.display())));
         }
         builder = builder.tls_certs_only(certificates);
     }
     if let Some(identity) = &settings.tls.identity {
-        let mut pem = read(&folder.join(&identity.certificate_file))?;
+        let mut pem = files.read(&identity.certificate_file)?;
         pem.push(b'\n');
-        pem.extend(read(&folder.join(&identity.key_file))?);
+        pem.extend(files.read(&identity.key_file)?);
         builder = builder.identity(Identity::from_pem(&pem).map_err(tls)?);
     }
     builder.build().map_err(tls)

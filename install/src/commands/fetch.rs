@@ -15,6 +15,7 @@ use cutover_formats::version::{Version, Wanted};
 use cutover_repository::client::{Client, SignedBy, Withdrawal};
 use cutover_repository::location::Location;
 use cutover_repository::mirrors::Mirrors;
+use cutover_repository::trusted_users::{TrustedUsers, Writers};
 use cutover_terminal::{Exit, Failure, Output, Progress, bytes};
 use jiff::Timestamp;
 use rustix::fs::FlockOperation;
@@ -307,10 +308,10 @@ impl Item {
     }
 }
 
-/// Whether somebody else than root could change a file after it was verified.
+/// Whether somebody who is not trusted could change a file after it was verified.
 fn is_others(found: &Metadata) -> bool {
-    let ours = [0, rustix::process::geteuid().as_raw()];
-    !ours.contains(&found.uid()) || found.mode() & 0o002 != 0
+    let users = TrustedUsers::of_this_process();
+    users.objection(found.uid(), found.mode(), Writers::Group).is_some()
 }
 
 /// Brings what is missing; the bytes that came over the wire for the bundle.

@@ -6,9 +6,11 @@ use cutover_formats::descriptor::Descriptor;
 use cutover_formats::input::{Input, InputName, Kind, Value};
 use cutover_formats::node_toml::{Given, SecretSource};
 use cutover_formats::template::Values;
+use cutover_repository::trusted_users::TrustedUsers;
+use cutover_terminal::quoted;
 use serde::Serialize;
 
-use super::secret::{self, SecretError};
+use super::secret::{self, ReadSecret, SecretError};
 use crate::root::Root;
 
 /// Where a value comes from.
@@ -179,6 +181,7 @@ pub struct Inputs {
     masked: Values,
     secrets: BTreeSet<InputName>,
     readers: Option<u32>,
+    warnings: Vec<String>,
 }
 
 impl Inputs {
@@ -194,20 +197,36 @@ impl Inputs {
         self.readers
     }
 
-    /// Reads the secrets; all that is wrong, if anything is.
+    /// What the operator should know of the secrets' files.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Reads the secrets, whose files must belong to one of `users`; all that is wrong, if anything is.
     pub fn read(
         root: &Root,
         release: &Descriptor,
         mut settlement: Settlement<'_>,
+        users: &TrustedUsers,
     ) -> Result<Self, Vec<InputProblem>> {
+        let mut warnings = Vec::new();
         let mut problems = std::mem::take(&mut settlement.problems);
         let mut real = built_in(root, release);
         for (name, (input, settled)) in &settlement.inputs {
             match *settled {
                 Settled::Plain(value, _) => real.set(name.as_str(), value),
                 Settled::Absent | Settled::Wrong => real.set_none(name.as_str()),
-                Settled::Secret(source) => match read(root, name, input.kind, source) {
-                    Ok(text) => real.set_text(name.as_str(), text.reveal()),
+                Settled::Secret(source) => match read(root, name, input.kind, source, users) {
+                    Ok(ReadSecret { text, open_to_all }) => {
+                        real.set_text(name.as_str(), text.reveal());
+                        warnings.extend(open_to_all.map(|path| {
+                            let (shown, path) = (path.display(), quoted(&path));
+                            format!(
+                                "the secret `{name}`: everybody can read {shown}; `chmod o-r {path}`"
+                            )
+                        }));
+                    }
                     Err(problem) => problems.push(problem),
                 },
             }
@@ -215,7 +234,7 @@ impl Inputs {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { real, ..Self::masked(root, release, &settlement) })
+        Ok(Self { real, warnings, ..Self::masked(root, release, &settlement) })
     }
 
     /// Reads no secret: stand-ins for them, and for what is missing, take the place of both.
@@ -234,7 +253,7 @@ impl Inputs {
                 }
             }
         }
-        Self { real: masked.clone(), masked, secrets, readers: None }
+        Self { real: masked.clone(), masked, secrets, readers: None, warnings: Vec::new() }
     }
 
     /// The values as they are.
@@ -261,11 +280,12 @@ fn read(
     name: &InputName,
     kind: Kind,
     source: &SecretSource,
-) -> Result<cutover_formats::secret::Secret, InputProblem> {
-    let text = secret::read(root, source)
+    users: &TrustedUsers,
+) -> Result<ReadSecret, InputProblem> {
+    let secret = secret::read(root, source, users)
         .map_err(|error| InputProblem::Unreadable { name: name.clone(), error })?;
-    if kind.accepts_text(text.reveal()) {
-        return Ok(text);
+    if kind.accepts_text(secret.text.reveal()) {
+        return Ok(secret);
     }
     Err(InputProblem::WrongSecret { name: name.clone(), wants: kind.wants() })
 }

@@ -2,8 +2,13 @@
 //!
 //! What a command prints on stderr is thrown away, because it may repeat what it was to keep; that
 //! it failed, and how, is all that is said.
+//!
+//! A secret's file is only taken from somebody who is trusted: whoever else could write it would decide,
+//! say, which database the release talks to. One that everybody can read is no secret, which is said.
 
+use std::fs::Metadata;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -14,10 +19,11 @@ use cutover_formats::node_toml::SecretSource;
 use cutover_formats::period::Period;
 use cutover_formats::secret::Secret;
 use cutover_repository::child;
-use rustix::fs::{Mode, OFlags};
+use cutover_repository::trusted_users::{Objection, TrustedUsers, Writers};
+use cutover_terminal::quoted;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::disk::open_careful;
+use crate::disk::open_file_careful;
 use crate::root::Root;
 
 /// Most bytes of a secret.
@@ -36,6 +42,29 @@ pub enum SecretError {
         path: PathBuf,
         /// What the system says.
         why: String,
+    },
+    /// Somebody else may have written it.
+    #[error(
+        "{} belongs to user {owner}, who is neither root, you nor the service's user; `chown root {}` \
+         once it holds what you put there",
+        path.display(), quoted(path)
+    )]
+    Owner {
+        /// Which one.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// Others may write to it.
+    #[error(
+        "{} can be written to by others (mode {mode:o}); `chmod go-w {}` once it holds what you put there",
+        path.display(), quoted(path)
+    )]
+    Writable {
+        /// Which one.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// A program cannot be started.
     #[error("cannot run `{program}`: {why}")]
@@ -66,34 +95,51 @@ pub enum SecretError {
     Shape(String),
 }
 
-/// The secret, without the end of line that ends it.
-pub fn read(root: &Root, source: &SecretSource) -> Result<Secret, SecretError> {
+/// A secret that was read.
+#[derive(Debug)]
+pub struct ReadSecret {
+    /// Its text, without the end of line that ends it.
+    pub text: Secret,
+    /// The file that it came from, where everybody may read that.
+    pub open_to_all: Option<PathBuf>,
+}
+
+/// Reads a secret; a file of it must belong to one of `users`.
+pub fn read(
+    root: &Root,
+    source: &SecretSource,
+    users: &TrustedUsers,
+) -> Result<ReadSecret, SecretError> {
     match source {
         SecretSource::File(file) => {
             let path = root.shared().join(file);
-            let bytes = read_file(&path).map_err(|error| SecretError::File {
-                path: path.clone(),
-                why: error.to_string(),
-            })?;
-            text(bytes, path.display().to_string())
+            let failed =
+                |error: io::Error| SecretError::File { path: path.clone(), why: error.to_string() };
+            let file = open_file_careful(&path).map_err(failed)?;
+            let found = file.metadata().map_err(failed)?;
+            refuse_others(&path, &found, users)?;
+            let mut bytes = Vec::new();
+            file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+            let text = text(bytes, path.display().to_string())?;
+            let is_open = found.mode() & 0o004 != 0;
+            Ok(ReadSecret { text, open_to_all: is_open.then_some(path) })
         }
         SecretSource::Command { command, timeout } => {
             let program = command.first().cloned().unwrap_or_default();
             let bytes = run(&program, command, *timeout)?;
-            text(bytes, format!("the output of `{program}`"))
+            let text = text(bytes, format!("the output of `{program}`"))?;
+            Ok(ReadSecret { text, open_to_all: None })
         }
     }
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    // A pipe would be waited for.
-    let file = open_careful(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+fn refuse_others(path: &Path, found: &Metadata, users: &TrustedUsers) -> Result<(), SecretError> {
+    let path = || path.to_owned();
+    match users.objection(found.uid(), found.mode(), Writers::OwnerOnly) {
+        None => Ok(()),
+        Some(Objection::Owner(owner)) => Err(SecretError::Owner { path: path(), owner }),
+        Some(Objection::Writable(mode)) => Err(SecretError::Writable { path: path(), mode }),
     }
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn text(mut bytes: Vec<u8>, whence: String) -> Result<Secret, SecretError> {
@@ -174,11 +220,18 @@ fn kill(child: &mut Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    fn read_as_text(root: &Root, source: &SecretSource) -> Result<String, SecretError> {
+        let found = read(root, source, &TrustedUsers::of_this_process());
+        found.map(|secret| secret.text.reveal().to_owned())
+    }
 
     fn command(script: &str, limit: &str) -> Result<String, SecretError> {
         let command = ["sh", "-c", script].map(str::to_owned).to_vec();
         let source = SecretSource::Command { command, timeout: limit.parse().unwrap() };
-        read(&Root::new("/nowhere".into()), &source).map(|secret| secret.reveal().to_owned())
+        read_as_text(&Root::new("/nowhere".into()), &source)
     }
 
     #[test]
@@ -199,7 +252,7 @@ mod tests {
             command: vec!["/nowhere/at/all".to_owned()],
             timeout: Period::seconds(20),
         };
-        let error = read(&Root::new("/nowhere".into()), &source).unwrap_err().to_string();
+        let error = read_as_text(&Root::new("/nowhere".into()), &source).unwrap_err().to_string();
         assert!(error.contains("cannot run `/nowhere/at/all`"), "{error}");
     }
 
@@ -219,9 +272,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path().to_owned());
         std::fs::create_dir(root.shared()).unwrap();
-        let read = |name: &str| read(&root, &SecretSource::File(name.into()));
+        let read = |name: &str| read_as_text(&root, &SecretSource::File(name.into()));
+        let is_private = |name: &str| {
+            let file = root.shared().join(name);
+            std::fs::write(&file, "").unwrap();
+            set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        };
+        ["password", "empty"].into_iter().for_each(is_private);
         std::fs::write(root.shared().join("password"), "hunter2\n").unwrap();
-        assert_eq!(read("password").unwrap().reveal(), "hunter2");
+        assert_eq!(read("password").unwrap(), "hunter2");
         for (bytes, secret) in [
             ("hunter2", "hunter2"),
             ("hunter2\r\n", "hunter2"),
@@ -230,13 +289,49 @@ mod tests {
             ("hunter2\r", "hunter2\r"),
         ] {
             std::fs::write(root.shared().join("password"), bytes).unwrap();
-            assert_eq!(read("password").unwrap().reveal(), secret);
+            assert_eq!(read("password").unwrap(), secret);
         }
         std::fs::write(root.shared().join("empty"), "\r\n").unwrap();
         for (name, word) in [("empty", "holds no text"), ("none", "cannot read"), (".", "regular")]
         {
             let error = read(name).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn whose_file_it_is_and_who_may_touch_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path().to_owned());
+        std::fs::create_dir(root.shared()).unwrap();
+        let file = root.shared().join("my password");
+        std::fs::write(&file, "hunter2\n").unwrap();
+        let users = TrustedUsers::of_this_process();
+        let source = SecretSource::File("my password".into());
+        for (mode, expected) in [
+            (0o600, Ok(false)),
+            (0o640, Ok(false)),
+            (0o644, Ok(true)),
+            (0o660, Err(0o660)),
+            (0o602, Err(0o602)),
+        ] {
+            set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            let found = match read(&root, &source, &users) {
+                Ok(secret) => Ok(secret.open_to_all.is_some()),
+                Err(SecretError::Writable { mode, .. }) => Err(mode),
+                Err(error) => panic!("{error}"),
+            };
+            assert_eq!(found, expected, "{mode:o}");
+        }
+        let error = read(&root, &source, &users).unwrap_err().to_string();
+        assert!(error.contains("`chmod go-w '"), "{error}");
+        set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            let service = 65533;
+            chown(&file, Some(service), None).unwrap();
+            let error = read(&root, &source, &users).unwrap_err();
+            assert!(matches!(error, SecretError::Owner { owner, .. } if owner == service));
+            assert!(read(&root, &source, &users.and(Some(service))).is_ok());
         }
     }
 }

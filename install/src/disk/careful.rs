@@ -1,33 +1,43 @@
-//! Opening a file in a folder that others may write, as that of a service.
+//! Reaching files in a folder that others may write, as that of a service.
 //!
 //! Whoever may write there could put a link in the place of a file, to have root read or write what they
-//! may not. So a link is followed only where root or this process's own user made it.
+//! may not, or tell whether it is there. So a link is followed only where a trusted user made it.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use cutover_repository::trusted_users::TrustedUsers;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, readlinkat};
 use rustix::io::Errno;
-use rustix::process::geteuid;
 
 /// Links in a path, at the most; as many as Linux follows.
 const MOST_LINKS: usize = 40;
 
 const HERE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Opens `path`, following only links that root or this process's user made, in any part of it.
+/// A link on the way that is not followed.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` is a link that user {owner} made, which is not followed here", link.display())]
+struct OthersLink {
+    link: OsString,
+    owner: u32,
+}
+
+/// Opens `path`, following only links that trusted users made, in any part of it. With
+/// [`OFlags::PATH`] it is only looked at.
 pub fn open_careful(path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let trusted = TrustedUsers::of_this_process();
     let mut folder = openat(CWD, ".", HERE | OFlags::DIRECTORY, Mode::empty())?;
     let mut left = parts(path);
     let mut links = 0;
     while let Some(part) = left.pop_front() {
-        if left.is_empty() {
+        if left.is_empty() && !flags.contains(OFlags::PATH) {
             match openat(&folder, &part, flags, mode) {
                 // A link.
                 Err(Errno::LOOP) => {}
@@ -37,12 +47,15 @@ pub fn open_careful(path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> 
         let found = openat(&folder, &part, HERE, Mode::empty())?;
         let stat = fstat(&found)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            if left.is_empty() && flags.contains(OFlags::PATH) {
+                return Ok(File::from(found));
+            }
             folder = found;
             continue;
         }
         links += 1;
-        if stat.st_uid != 0 && stat.st_uid != geteuid().as_raw() {
-            return Err(not_followed(&part, stat.st_uid));
+        if !trusted.include(stat.st_uid) {
+            return Err(others_link(&part, stat.st_uid));
         }
         if links > MOST_LINKS {
             return Err(Errno::LOOP.into());
@@ -65,23 +78,50 @@ fn target(link: &OwnedFd) -> io::Result<PathBuf> {
     Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
 }
 
-fn not_followed(link: &OsStr, owner: u32) -> io::Error {
-    let text = format!(
-        "`{}` is a link that user {owner} made, which is not followed here",
-        link.display()
-    );
-    io::Error::new(io::ErrorKind::PermissionDenied, text)
+fn others_link(link: &OsStr, owner: u32) -> io::Error {
+    let why = OthersLink { link: link.to_owned(), owner };
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
+}
+
+/// Opens a regular file for reading, as [`open_careful`] does; a pipe is not waited for.
+pub fn open_file_careful(path: &Path) -> io::Result<File> {
+    let file = open_careful(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty())?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no regular file")),
+    }
+}
+
+/// What a regular file holds, reached as [`open_careful`] does.
+pub fn read_careful(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file_careful(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether something stands at `path`. A link on the way that is not followed stands there itself: what
+/// it leads to is told to nobody.
+#[must_use]
+pub fn stands(path: &Path) -> bool {
+    match open_careful(path, OFlags::PATH, Mode::empty()) {
+        Ok(_) => true,
+        Err(error) => error.get_ref().is_some_and(|why| why.is::<OthersLink>()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read as _, Write as _};
+    use std::io::Write as _;
     use std::os::unix::fs::{lchown, symlink};
+
+    use rustix::process::geteuid;
 
     fn read(path: &Path) -> io::Result<String> {
         let mut text = String::new();
         open_careful(path, OFlags::RDONLY, Mode::empty())?.read_to_string(&mut text)?;
+        let seen = open_careful(path, OFlags::PATH, Mode::empty())?;
+        assert_eq!(seen.metadata()?.len(), text.len() as u64);
         Ok(text)
     }
 
@@ -99,6 +139,8 @@ mod tests {
             assert_eq!(read(&at(name)).unwrap(), "text", "{name}");
         }
         assert!(read(&at("round")).is_err() && read(&at("none")).is_err());
+        assert!(stands(&at("folder/link")) && stands(&at("folder")) && stands(folder.path()));
+        assert!(!stands(&at("round")) && !stands(&at("none/file")) && !stands(&at("folder/none")));
         assert_eq!(read(&at("real/file/x")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
         let flags = OFlags::WRONLY | OFlags::CREATE;
         let mut new = open_careful(&at("folder/new"), flags, Mode::RUSR).unwrap();
@@ -124,6 +166,8 @@ mod tests {
             let error = read(&at(name)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{name}: {error}");
         }
+        // Whether there is what they lead to is told to nobody.
+        assert!(stands(&at("file")) && stands(&at("folder/none")));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
         assert!(open_careful(&at("file"), flags, Mode::RUSR).is_err());
     }

@@ -3,12 +3,13 @@
 //! Lines are kept whole unless one is very long. What cannot be written is let go of, and told to
 //! the writer: a full disk is no reason for a service, or for requests, to stand still.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, renameat, statat, unlinkat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::open_careful;
@@ -134,26 +135,34 @@ impl LogFiles {
         self.within_line = false;
     }
 
+    /// Within the folder as it is held: whoever may write above it cannot have files elsewhere renamed.
     fn make_room(&self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let folder = open_careful(folder.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+        let own = Path::new(self.path.file_name().unwrap_or_default());
         // Another process of the same release may have been here first.
-        let moved = fs::metadata(&self.path).map_or(true, |now| {
-            file.metadata().is_ok_and(|mine| (mine.dev(), mine.ino()) != (now.dev(), now.ino()))
-        });
+        let moved = match statat(&folder, own, AtFlags::empty()) {
+            Ok(now) => {
+                file.metadata().is_ok_and(|it| (it.dev(), it.ino()) != (now.st_dev, now.st_ino))
+            }
+            Err(_) => true,
+        };
         if moved {
             return Ok(());
         }
-        let name = |number| older(&self.path, number);
+        let rename = |from: &Path, to: &Path| renameat(&folder, from, &folder, to);
         for number in (1..self.files.saturating_sub(1)).rev() {
-            match fs::rename(name(number), name(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+            match rename(&older(own, number), &older(own, number + 1)) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        match self.files {
-            0 | 1 => fs::remove_file(&self.path),
-            _ => fs::rename(&self.path, name(1)),
-        }
+        Ok(match self.files {
+            0 | 1 => unlinkat(&folder, own, AtFlags::empty()),
+            _ => rename(own, &older(own, 1)),
+        }?)
     }
 
     /// Opens what stands at the path now, which may be another file than before.
@@ -209,6 +218,7 @@ fn take_back(mut file: &File, written: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn files(folder: &tempfile::TempDir, size: u64, files: u32) -> LogFiles {
         LogFiles::new(folder.path().join("log"), size, files).open().unwrap()
@@ -263,6 +273,27 @@ mod tests {
         log.write(b"first\n").unwrap();
         log.write(b"second\n").unwrap();
         assert_eq!(read(&log), ["second\n"]);
+    }
+
+    /// Whoever may write above its folder could have root rename files elsewhere.
+    #[test]
+    fn no_link_of_others_is_followed() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (logs, moved) = (folder.path().join("logs"), folder.path().join("moved"));
+        fs::create_dir(&logs).unwrap();
+        let mut log = LogFiles::new(logs.join("log"), 8, 3).open().unwrap();
+        log.write(b"first\n").unwrap();
+        fs::rename(&logs, &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, &logs).unwrap();
+        std::os::unix::fs::lchown(&logs, Some(65534), None).unwrap();
+        log.write(b"second\n").unwrap();
+        assert!(!moved.join("log.1").exists());
+        std::os::unix::fs::lchown(&logs, Some(0), None).unwrap();
+        log.write(b"third\n").unwrap();
+        assert_eq!(read(&log), ["third\n", "second\n"]);
     }
 
     #[test]

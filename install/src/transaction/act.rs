@@ -56,7 +56,9 @@ impl UnderWay<'_> {
 
     fn requires(&mut self) -> Result<(), StageError> {
         let Some(release) = self.release else { return Ok(()) };
-        self.inputs = Some(requires::check_things(self.node, &release.descriptor)?);
+        let inputs = requires::check_things(self.node, &release.descriptor)?;
+        inputs.warnings().iter().for_each(|warning| self.output.warn(warning));
+        self.inputs = Some(inputs);
         if self.plan.brings() {
             requires::check_space(&self.node.root, &release.descriptor)?;
         }

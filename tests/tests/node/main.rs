@@ -6,6 +6,7 @@
 mod damage;
 mod environment;
 mod foreign_words;
+mod links;
 mod modes;
 mod owner;
 mod planning;

@@ -82,3 +82,20 @@ fn status_tells_another_user_what_it_can() {
     assert_eq!((&json["current"], &json["gate"]), (&"1.0.0".into(), &serde_json::Value::Null));
     assert_eq!(json["unseen"].as_array().map(Vec::len), Some(1), "{json}");
 }
+
+/// Where names are kept apart, as here, a plan of them is as any other, and leaves nothing behind.
+#[test]
+fn names_that_differ_by_case_are_tried_out() {
+    let world = World::new();
+    let tree = world.tree("tiny");
+    tree.write("NOTES", "one");
+    tree.write("notes", "two");
+    release(&world, &tree, "1.0.0");
+    let node = world.node(None);
+    let before = node.inventory();
+    let _ = node.install(["plan", "1.0.0"]).ok();
+    assert_same(&before, &node.inventory());
+    let _ = node.install(["1.0.0"]).ok();
+    assert_eq!(node.current().as_deref(), Some("1.0.0"));
+    assert_eq!(fs::read_dir(node.root.join("releases")).unwrap().count(), 1);
+}

@@ -72,11 +72,14 @@ fn stand_ins_take_the_place_of_secrets() {
     let given = given("listen = 9000\npassword = { file = 'p' }");
     let declared = declared(DECLARED);
     let release = release();
+    let users = TrustedUsers::of_this_process();
     let settlement = || settle(&declared, &given, &BTreeSet::new());
-    let problems = Inputs::read(&root, &release, settlement()).unwrap_err();
+    let problems = Inputs::read(&root, &release, settlement(), &users).unwrap_err();
     assert!(problems[0].to_string().contains("the secret `password`: cannot read"), "{problems:?}");
-    std::fs::write(root.shared().join("p"), "hunter2\n").unwrap();
-    let inputs = Inputs::read(&root, &release, settlement()).unwrap();
+    let file = root.shared().join("p");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let inputs = Inputs::read(&root, &release, settlement(), &users).unwrap();
     let path = "t".parse().unwrap();
     let template = b"{{ product }} {{ version }} {{ password }} {{ workers }} {{ proxy is none }}";
     let template = cutover_formats::template::Template::parse(&path, template).unwrap();
@@ -84,6 +87,8 @@ fn stand_ins_take_the_place_of_secrets() {
     assert_eq!(real, "weave 1.0.0 hunter2 4 true");
     let masked = template.render(inputs.stand_ins()).unwrap();
     assert_eq!(masked, "weave 1.0.0 <secret password> 4 true");
+    let warnings = inputs.warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("everybody can read"), "{warnings:?}");
     assert!(inputs.is_secret("password") && !inputs.is_secret("workers"));
     assert!(!format!("{inputs:?}").contains("hunter2"));
 }

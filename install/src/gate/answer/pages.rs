@@ -5,10 +5,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use hyper::StatusCode;
-use rustix::fs::{Mode, OFlags};
 use serde::de::IgnoredAny;
 
-use crate::disk::open_careful;
+use crate::disk::open_file_careful;
 
 /// Most bytes of an operator's page. It is kept in memory, and sent while there is much to do.
 const LARGEST: u64 = 256 * 1024;
@@ -96,12 +95,7 @@ impl Pages {
 fn read(path: &Path) -> Result<String, PageError> {
     let failed = |why| PageError::Io { path: path.to_owned(), why };
     let mut bytes = Vec::new();
-    // A pipe would be waited for.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-    let file = open_careful(path, flags, Mode::empty()).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("it is no regular file")));
-    }
+    let file = open_file_careful(path).map_err(failed)?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
         return Err(PageError::TooLarge(path.to_owned()));
