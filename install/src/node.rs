@@ -8,6 +8,7 @@ use cutover_formats::exit::{Exit, Explain};
 use cutover_formats::input::InputName;
 use cutover_formats::node_toml::{InvalidNodeToml, NodeToml, Role};
 use cutover_formats::version::Version;
+use cutover_terminal::quoted;
 
 use crate::disk::DiskError;
 use crate::gate::{ControlError, GateError, Session, check_path};
@@ -106,7 +107,7 @@ impl Explain for NodeError {
                 "name a node's root with --root DIR, or in CUTOVER_ROOT".to_owned(),
                 format!(
                     "or make it one with `install init --root {} --repo URL --trust ROOT.json`",
-                    root.display()
+                    quoted(root)
                 ),
             ],
             Self::NotHere(_) => vec!["`install list` shows what is".to_owned()],

@@ -14,7 +14,7 @@ use cutover_repository::location::Location;
 use cutover_repository::open_write;
 use cutover_repository::patience::Patient;
 use cutover_repository::store::{Read, Swap};
-use cutover_terminal::{Failure, Output, OutputArgs};
+use cutover_terminal::{Failure, Output, OutputArgs, quoted};
 use jiff::Timestamp;
 
 use crate::cli::RepoArgs;
@@ -59,10 +59,11 @@ pub(crate) fn published<T>(result: Result<T, PublishError>) -> Result<T, Failure
     let message = error.to_string();
     let PublishError::Incomplete { pending, .. } = error else { return Err(error.into()) };
     let file = write_pending(&pending)?;
-    let file = file.display();
+    let shown = file.display();
+    let file = quoted(&file);
     let message = format!("not published yet: {}: {message}", pending.says);
     Err(Failure::new(Exit::NotTrusted, message)
-        .hint(format!("the change waits in {file}"))
+        .hint(format!("the change waits in {shown}"))
         .hint(format!(
             "`pack keys sign {file} --keys DIR` where the missing keys are, in any order"
         ))

@@ -8,7 +8,7 @@ use cutover_formats::node_toml::{Gate, NodeToml};
 use cutover_repository::client::Client;
 use cutover_repository::location::Location;
 use cutover_repository::mirrors::Mirrors;
-use cutover_terminal::{Exit, Failure, Output};
+use cutover_terminal::{Exit, Failure, Output, quoted};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -198,7 +198,7 @@ fn next_steps(root: &Root, settings: &NodeToml) -> String {
         settings.product,
         settings.repository
     );
-    let own = at(root.path());
+    let own = quoted(root.path());
     text.push_str(&format!("  put the node's own files into {}\n", at(&root.shared())));
     if settings.gate.is_some() {
         text.push_str(&format!("  install gate --root {own}        # in a service manager\n"));

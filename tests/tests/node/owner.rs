@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Command;
 
-use cutover_tests::world::{NodeDir, Run, World, program};
+use cutover_tests::world::{NodeDir, Run, World, free_address, program};
 
 const NOBODY: u32 = 65534;
 
@@ -82,4 +82,23 @@ fn root_may_except_a_root() {
     let _ = verify().ok();
     fs::set_permissions(&list, fs::Permissions::from_mode(0o666)).unwrap();
     verify().refused(3, &["belongs to nobody"]);
+}
+
+/// Commands that are suggested can be pasted into a shell.
+#[test]
+fn a_root_that_a_shell_would_take_for_two_words() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0"]);
+    let node = world.unmade_node(world.path("my node"), Some(free_address()));
+    let root = format!("--root '{}'", node.root.display());
+    node.install(["status"]).refused(2, &[&format!("`install init {root} --repo URL")]);
+    let mut init = node.command();
+    init.args(["init", "--gate", &node.gate.unwrap().to_string(), "--repo"]);
+    let run = Run::of(init.arg(world.repository()).arg("--trust").arg(world.root_json())).ok();
+    for command in ["install gate", "install VERSION"] {
+        assert!(run.stdout.contains(&format!("\n  {command} {root}")), "{run}");
+    }
+    // A user without a name.
+    chown(&node.root, Some(54_321), None).unwrap();
+    node.install(["status"]).refused(3, &["`sudo -u '#54321'`"]);
 }

@@ -76,7 +76,8 @@ fn python(found: &Found) -> String {
         let _ = writeln!(
             text,
             "# {file} has no hashes; lock it, then take the # away:\n\
-             #   uv pip compile --generate-hashes {file} -o requirements.lock"
+             #   uv pip compile --generate-hashes {} -o requirements.lock",
+            cutover_terminal::quoted(file)
         );
     }
     text.push_str(
@@ -132,6 +133,8 @@ pub(super) fn next_steps(found: &Found, file: &Path) -> String {
         let _ = writeln!(text, "found {note}");
     }
     let release = "pack release --repo URL --keys DIR";
+    let folder = file.parent().filter(|folder| !matches!(folder.to_str(), Some("" | ".")));
+    let enter = folder.map(|folder| format!("cd {}", cutover_terminal::quoted(folder)));
     let steps: Vec<&str> = match found.git {
         Git::Yes => vec![
             "read it and correct what was guessed",
@@ -145,7 +148,7 @@ pub(super) fn next_steps(found: &Found, file: &Path) -> String {
         ],
     };
     text.push_str("next:\n");
-    for (number, step) in (1..).zip(steps) {
+    for (number, step) in (1..).zip(enter.as_deref().into_iter().chain(steps)) {
         let _ = writeln!(text, "  {number}. {step}");
     }
     text
