@@ -54,7 +54,7 @@ impl FileStore {
 
     /// Makes the folder for a new repository, if it is missing.
     pub fn make(base: &Path) -> Result<(), StoreError> {
-        std::fs::create_dir_all(base).map_err(|error| writing(&base.display().to_string(), error))
+        folder::make_base(base).map_err(|error| writing(&base.display().to_string(), error))
     }
 
     /// The folder itself.

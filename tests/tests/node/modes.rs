@@ -2,6 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
 use std::process::Command;
 
 use cutover_tests::wheel::{VENDOR, add_wheel, folder_of_uv};
@@ -13,22 +14,31 @@ fn under(mask: &str, node: &NodeDir<'_>, arguments: &[&str]) -> Command {
     let tools = node.root.with_file_name("tools");
     std::fs::create_dir_all(&tools).unwrap();
     let _ = symlink(folder_of_uv().join("uv"), tools.join("uv"));
-    let mut command = node.command();
-    let program = command.get_program().to_owned();
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "umask $0 && exec \"$@\"", mask]).arg(program).args(arguments);
+    let command = node.command();
+    let mut shell = masked(mask, &command);
+    shell.args(arguments);
     let path = format!("{}:/usr/bin:/bin", tools.display());
+    shell
+        .env("PATH", path)
+        .env("CUTOVER_ROOT", &node.root)
+        .current_dir(node.root.parent().unwrap());
+    shell
+}
+
+/// The same program with the same variables under a umask.
+fn masked(mask: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "umask $0 && exec \"$@\"", mask]).arg(command.get_program());
+    shell.args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => shell.env(name, value),
             None => shell.env_remove(name),
         };
     }
-    command.env_clear();
-    shell
-        .env("PATH", path)
-        .env("CUTOVER_ROOT", &node.root)
-        .current_dir(node.root.parent().unwrap());
+    if let Some(folder) = command.get_current_dir() {
+        shell.current_dir(folder);
+    }
     shell
 }
 
@@ -96,5 +106,42 @@ fn the_main_job_under_any_umask() {
         }
         let shut = found(&node, "releases", &["!", "-type", "l", "!", "-perm", "-004"]);
         assert_eq!(shut, "", "{mask}: the service cannot read these");
+    }
+}
+
+/// Web servers read what is published; nobody else may read keys, and publishers may be a group.
+#[test]
+fn what_is_published_under_any_umask() {
+    let odd = |folder: &Path, conditions: &[&str]| {
+        Run::of(Command::new("find").arg(folder).args(conditions)).ok().stdout
+    };
+    for (mask, base) in [("077", None), ("000", None), ("027", Some(0o2775))] {
+        let world = World::bare();
+        let tree = world.tree("tiny");
+        tree.tag("1.0.0");
+        let repository = world.repository();
+        if let Some(base) = base {
+            std::fs::create_dir(&repository).unwrap();
+            std::fs::set_permissions(&repository, Permissions::from_mode(base)).unwrap();
+        }
+        for arguments in [
+            &["keys", "new", "--unencrypted"][..],
+            &["repo", "init"],
+            &["release", "--source", "tree", "--channel", "stable"],
+            &["refresh"],
+        ] {
+            let _ = Run::of(&mut masked(mask, world.packer().args(arguments))).ok();
+        }
+        let folders = match base {
+            Some(_) => "2775",
+            None => "755",
+        };
+        assert_eq!(odd(&repository, &["-type", "d", "!", "-perm", folders]), "", "{mask}");
+        let files = ["-type", "f", "!", "-name", "lock", "!", "-perm", "644"];
+        assert_eq!(odd(&repository, &files), "", "{mask}");
+        assert_eq!(odd(&repository, &["-perm", "/002"]), "", "{mask}");
+        let keys = world.path("keys");
+        assert_eq!(odd(&keys, &["-name", "*.pem", "!", "-perm", "600"]), "", "{mask}");
+        assert_eq!(odd(&keys, &["-perm", "/022"]), "", "{mask}");
     }
 }

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use cutover_formats::path::RelPath;
@@ -16,20 +16,32 @@ use rustix::io::Errno;
 
 /// The folder of a repository.
 #[derive(Debug)]
-pub(super) struct Tree(OwnedFd);
+pub(super) struct Tree {
+    base: OwnedFd,
+    /// [`Mode::WGRP`] where the folder's group may write to it: then to what is made below it, too.
+    group: Mode,
+}
 
 const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// Nobody waits for the other end of a pipe that somebody left in a repository.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
-/// As for any new folder, the process' umask has the last word.
-const MODE: Mode = Mode::from_raw_mode(0o777);
+/// Whatever the umask, everybody may read a repository: web servers do, and nodes on shared disks.
+const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
+pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 
 impl Tree {
     pub(super) fn open(base: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(rustix::fs::open(base, flags, Mode::empty())?))
+        let base = rustix::fs::open(base, flags, Mode::empty())?;
+        let found = Mode::from_raw_mode(rustix::fs::fstat(&base)?.st_mode);
+        Ok(Self { base, group: found & Mode::WGRP })
+    }
+
+    /// The mode of a file that all publishers write to.
+    pub(super) fn shared_file(&self) -> Mode {
+        FILE_MODE | self.group
     }
 
     /// Opens a file, or what else is called so, for reading.
@@ -52,18 +64,28 @@ impl Tree {
         let mut folder = self.folder(".")?;
         for (at, _) in parent.match_indices('/').chain([(parent.len(), "")]) {
             let name = parent[..at].rsplit('/').next().unwrap_or(parent);
-            match rustix::fs::mkdirat(&folder.0, name, MODE) {
-                Ok(()) => folder.sync()?,
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
-            }
-            folder = self.folder(&parent[..at])?;
+            folder = self.make(&folder, name, &parent[..at])?;
         }
         Ok(folder)
     }
 
+    /// Opens the folder `path`, which is `name` in `above`, made if it is missing.
+    pub(super) fn make(&self, above: &Folder, name: &str, path: &str) -> io::Result<Folder> {
+        let mode = FOLDER_MODE | self.group;
+        match rustix::fs::mkdirat(&above.0, name, mode) {
+            Ok(()) => {
+                above.sync()?;
+                let made = self.folder(path)?;
+                give(&made.0, mode)?;
+                Ok(made)
+            }
+            Err(Errno::EXIST) => self.folder(path),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn resolve(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        Ok(rustix::fs::openat2(&self.0, path, flags, Mode::empty(), BENEATH)?)
+        Ok(rustix::fs::openat2(&self.base, path, flags, Mode::empty(), BENEATH)?)
     }
 }
 
@@ -103,6 +125,33 @@ impl Folder {
     /// Brings its names to the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fdatasync(&self.0)?)
+    }
+}
+
+/// Adds the bits of `mode` that the umask took from what was made; a set-group-id bit that a folder
+/// inherited stays.
+pub(super) fn give(made: impl AsFd, mode: Mode) -> io::Result<()> {
+    let found = Mode::from_raw_mode(rustix::fs::fstat(&made)?.st_mode);
+    if !found.contains(mode) {
+        rustix::fs::fchmod(&made, found | mode)?;
+    }
+    Ok(())
+}
+
+/// Makes the folder for a repository, and those above it, if they are missing.
+pub(super) fn make_base(base: &Path) -> io::Result<()> {
+    if base.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = base.parent().filter(|above| !above.as_os_str().is_empty()) {
+        make_base(above)?;
+    }
+    match rustix::fs::mkdir(base, FOLDER_MODE) {
+        Err(Errno::EXIST) if base.is_dir() => Ok(()),
+        made => {
+            made?;
+            give(rustix::fs::open(base, FOLDER, Mode::empty())?, FOLDER_MODE)
+        }
     }
 }
 

@@ -8,15 +8,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use tempfile::{Builder, NamedTempFile};
 
-use super::folder::Tree;
+use super::folder::{FILE_MODE, Tree, give};
 use super::{reading, writing};
 use crate::store::StoreError;
 use crate::temporary;
 
 const NAME: &str = ".incoming";
 const PREFIX: &str = "upload-";
-/// As for any new file, the process' umask has the last word.
-const MODE: u32 = 0o666;
 
 /// The folder of files under way.
 pub(super) struct Incoming<'a> {
@@ -37,8 +35,11 @@ impl<'a> Incoming<'a> {
     /// A new file that no sweep takes away while it is open.
     pub(super) fn temp_file(&self) -> Result<NamedTempFile, StoreError> {
         let made = self.make().and_then(|()| {
-            let mode = Permissions::from_mode(MODE);
-            temporary::make(Builder::new().prefix(PREFIX).permissions(mode), &self.path)
+            let mode = Permissions::from_mode(FILE_MODE.bits());
+            let made =
+                temporary::make(Builder::new().prefix(PREFIX).permissions(mode), &self.path)?;
+            give(made.as_file(), FILE_MODE)?;
+            Ok(made)
         });
         made.map_err(|error| writing(&self.path.display().to_string(), error))
     }
@@ -49,9 +50,12 @@ impl<'a> Incoming<'a> {
         let open = || {
             self.make()?;
             let mut options = OpenOptions::new();
-            options.create(true).truncate(false).write(true);
+            let mode = self.tree.shared_file();
+            options.create(true).truncate(false).write(true).mode(mode.bits());
             let no_link = OFlags::NOFOLLOW.bits().cast_signed();
             let file = options.custom_flags(no_link).open(&path)?;
+            // Only its maker can, and needs to.
+            let _ = give(&file, mode);
             flock(&file, FlockOperation::LockExclusive)?;
             Ok(file)
         };
@@ -69,10 +73,6 @@ impl<'a> Incoming<'a> {
     }
 
     fn make(&self) -> io::Result<()> {
-        match std::fs::create_dir(&self.path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            // It may have been there, as something else.
-            _ => self.tree.folder(NAME).map(|_| ()),
-        }
+        self.tree.make(&self.tree.folder(".")?, NAME, NAME).map(drop)
     }
 }
