@@ -15,6 +15,7 @@ mod etcd;
 mod haproxy;
 mod memory;
 mod ready;
+mod running;
 
 use std::fmt;
 
@@ -25,10 +26,10 @@ pub use error::PoolError;
 pub use memory::{Depooled, Places};
 
 use crate::disk;
-use crate::leftovers;
 use crate::node::Node;
 use memory::Memory;
 use ready::Ready;
+use running::Running;
 
 /// A load balancer, or whatever sends traffic to this node.
 pub trait Pool: fmt::Debug {
@@ -87,9 +88,9 @@ pub fn open(node: &Node) -> Result<Option<Box<dyn Pool>>, PoolError> {
     Ok(Some(Box::new(Member { driver, memory, ready })))
 }
 
-/// Ends commands of the pool that a killed program left running. The node's lock is held.
-pub(crate) fn end_leftovers(node: &Node) {
-    leftovers::end(&command::mark(&node.root), &[]);
+/// Ends the command of the pool that a killed program left running. The node's lock is held.
+pub(crate) fn end_left_behind(node: &Node) -> Result<(), PoolError> {
+    Ok(Running::of(&node.root).end_left_behind()?)
 }
 
 /// Since when this node is depooled, and how it stood before.

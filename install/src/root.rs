@@ -253,6 +253,12 @@ impl Root {
         self.state().join("pool.json")
     }
 
+    /// The command of the pool that is under way.
+    #[must_use]
+    pub fn pool_command(&self) -> PathBuf {
+        self.run().join("pool-command.json")
+    }
+
     /// The operator-held maintenance, which outlives the gate.
     #[must_use]
     pub fn maintenance(&self) -> PathBuf {

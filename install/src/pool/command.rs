@@ -5,12 +5,11 @@ use std::time::Duration;
 use cutover_formats::node_toml::CommandPool;
 use cutover_repository::child;
 
+use super::running::Running;
 use super::{Driver, Places, PoolError};
-use crate::leftovers;
 use crate::node::Node;
 use crate::placeholders::fill;
 use crate::program;
-use crate::root::Root;
 
 /// Commands say nothing of how a node stands, so it is thought to be in, and is told to be out as
 /// often as it is asked for.
@@ -22,12 +21,7 @@ pub(super) struct Commands {
     depool: Vec<String>,
     repool: Vec<String>,
     timeout: Duration,
-    mark: String,
-}
-
-/// Marks the commands of the node at `root`.
-pub(super) fn mark(root: &Root) -> String {
-    format!("pool of {}", root.path().display())
+    running: Running,
 }
 
 impl Commands {
@@ -43,7 +37,7 @@ impl Commands {
             depool: filled(&settings.depool),
             repool: filled(&settings.repool),
             timeout: settings.timeout.as_duration(),
-            mark: mark(&node.root),
+            running: Running::of(&node.root),
         }
     }
 
@@ -51,9 +45,11 @@ impl Commands {
         let Some((program, arguments)) = words.split_first() else { return Ok(()) };
         let mut command = child::command(program);
         command.args(arguments);
-        leftovers::mark(&mut command, &self.mark, "pool");
+        self.running.begin(&mut command)?;
         let shown = program::shown(&command);
-        match program::run(command, self.timeout) {
+        let ended = program::run(command, self.timeout);
+        self.running.end()?;
+        match ended {
             Ok(ended) if ended.succeeded() => Ok(()),
             Ok(ended) => {
                 let how = ended.how.to_string();

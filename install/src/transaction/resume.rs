@@ -32,7 +32,7 @@ pub fn resume(
 ) -> Result<Receipt, StageError> {
     // What the killed installer left running would act beside its own undoing.
     leftovers::end(&trace.opening.id, &finished(trace));
-    pool::end_leftovers(node);
+    pool::end_left_behind(node)?;
     let config = rendering::number(&node.root, &trace.opening.to)?;
     let links = journal::Links { current: node.current()?, config };
     let recovery = journal::recovery(trace, &links);

@@ -1,7 +1,7 @@
 //! A node that leaves its pool for a pause and comes back, whatever happens after. The pool is two
 //! commands that write down what they were told.
 
-use cutover_tests::world::World;
+use cutover_tests::world::{Run, World};
 
 use crate::common::Scene;
 use crate::crashes::{hanging, is_gone, kill_in_stage};
@@ -59,6 +59,26 @@ fn a_failure_after_that_brings_it_back() {
     scene.node.install(["1.1.0", "--swap", "backoff"]).refused(5, &["switched back"]);
     assert_eq!(told(&scene), ["out", "in"]);
     assert!(!is_out(&scene));
+    scene.is_as_before();
+}
+
+/// A command may start what is to run on, as a stage may.
+#[test]
+fn what_a_finished_command_started_runs_on() {
+    let world = World::new();
+    let pool = POOL.replace(
+        "'echo out >>",
+        "'setsid sleep 600 > /dev/null 2>&1 & echo $! > \"$0/shared/daemon\"; echo out >>",
+    );
+    let scene = Scene::new(&world, &hanging("before = 'switch'"), &pool);
+    kill_in_stage(&scene, &["1.1.0", "--swap", "hold"]);
+    let pid = |name: &str| std::fs::read_to_string(scene.node.root.join("shared").join(name));
+    let (daemon, hung) = (pid("daemon").unwrap(), pid("pid").unwrap());
+    let _ = scene.node.install(["resume"]).ok();
+    assert!(is_gone(&hung));
+    assert!(!is_gone(&daemon), "it runs on purpose");
+    let _ = Run::of(std::process::Command::new("kill").arg(daemon.trim())).ok();
+    assert_eq!(told(&scene), ["out", "in"]);
     scene.is_as_before();
 }
 
