@@ -68,12 +68,31 @@ pub fn add_source(tree: &Tree, slow: &Path) {
     let folder = wheels.join("demo_app-1.0");
     copy(&source("apps/demo"), &folder);
     std::fs::write(folder.join("slow.txt"), slow.display().to_string()).expect("a scratch file");
+    pack_source(tree, &wheels);
+}
+
+/// Makes an archive of the source that lies among the wheels, and locks it.
+fn pack_source(tree: &Tree, wheels: &Path) {
     let archive = wheels.join("demo_app-1.0.tar.gz");
     let mut tar = Command::new("tar");
-    tar.args(["--create", "--gzip", "--file"]).arg(&archive).arg("--directory").arg(&wheels);
+    tar.args(["--create", "--gzip", "--file"]).arg(&archive).arg("--directory").arg(wheels);
     let _ = Run::of(tar.arg("demo_app-1.0")).ok();
-    std::fs::remove_dir_all(&folder).expect("it was made");
+    std::fs::remove_dir_all(wheels.join("demo_app-1.0")).expect("it was made");
     lock(tree, &archive);
+}
+
+/// The same with a source of it that only `builder` builds, which is nowhere.
+///
+/// # Panics
+/// Where it cannot be made.
+pub fn add_source_for(tree: &Tree, builder: &str) {
+    let wheels = wheels(tree);
+    let folder = wheels.join("demo_app-1.0");
+    std::fs::create_dir(&folder).expect("a folder");
+    let text =
+        format!("[build-system]\nrequires = [\"{builder}\"]\nbuild-backend = \"{builder}\"\n");
+    std::fs::write(folder.join("pyproject.toml"), text).expect("a scratch file");
+    pack_source(tree, &wheels);
 }
 
 /// The folder of `uv`: in the path, else where `tests/parts` puts it.

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use cutover_tests::wheel::{VENDOR, add_source_for};
 use cutover_tests::world::{Run, World, assert_same, inventory, program};
 
 /// Everything in the repository but the publishers' own scratch folder.
@@ -132,4 +133,52 @@ fn secrets_that_anybody_could_read() {
     assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let again = world.pack(["keys", "new", "--unencrypted"]);
     again.refused(2, &["keys"]);
+}
+
+/// Both are named: the one that is locked, and the one that is missing.
+#[test]
+fn a_source_distribution_whose_builder_is_nowhere() {
+    let world = World::new();
+    let tree = world.tree("tiny");
+    add_source_for(&tree, "no-such-builder");
+    let toml = std::fs::read_to_string(tree.folder.join("release.toml")).unwrap();
+    tree.write("release.toml", &format!("{toml}\n{VENDOR}"));
+    tree.tag("1.0.0");
+    let words = ["demo_app-1.0.tar.gz", "no-such-builder", "nothing was released"];
+    refused(&world, &["release", "--source", "tree"], 4, &words);
+}
+
+#[test]
+fn a_file_is_no_tree() {
+    let world = World::new();
+    let tree = world.release_tiny(&["1.0.0"]);
+    let before = inventory(&tree.folder, &[".git"]);
+    for command in [&["init", "tree/app.py"][..], &["release", "--source", "tree/app.py"]] {
+        refused(&world, command, 2, &["source `tree/app.py` is not a folder", "name a folder"]);
+    }
+    refused(&world, &["init", "tree"], 2, &["release.toml exists already"]);
+    assert_same(&before, &inventory(&tree.folder, &[".git"]));
+}
+
+/// A folder with a `release.toml` of its own is a product of its own, from wherever in it `pack` runs.
+#[test]
+fn a_product_in_a_folder_of_a_larger_repository() {
+    let world = World::new();
+    let tree = world.tree("tiny");
+    let part = tree.folder.join("my part");
+    std::fs::create_dir_all(part.join("src")).unwrap();
+    let run = world.pack(["init", "tree/my part"]).ok();
+    let steps = "next:\n  1. cd 'tree/my part'\n";
+    assert!(run.stdout.contains(steps), "{run}");
+    std::fs::write(part.join("release.toml"), "[release]\nproduct = 'part'\n").unwrap();
+    std::fs::write(part.join("src/a.py"), "").unwrap();
+    tree.tag("1.0.0");
+    let below = |folder: &str| {
+        let mut pack = world.packer();
+        Run::of(pack.args(["release", "--dry-run", "--json"]).current_dir(tree.folder.join(folder)))
+    };
+    for (folder, product) in [("", "tiny"), ("my part", "part"), ("my part/src", "part")] {
+        let run = below(folder).ok();
+        assert_eq!(run.json()["product"], product, "{folder}");
+    }
 }
