@@ -15,7 +15,7 @@ use cutover_formats::path::RelPath;
 use serde::Serialize;
 
 pub use self::inventory::Inventory;
-pub(crate) use self::standing::hash;
+pub(crate) use self::standing::{CHUNK, hash, in_parallel, walk};
 use self::standing::{Standing, compare};
 use crate::disk::{DiskError, Folder};
 

@@ -156,23 +156,14 @@ pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result
     }
 }
 
-/// Whose folder a download lies in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DownloadFolder {
-    /// The node's: a download may have a second name there, in a rehearsal.
-    Node,
-    /// Anybody's: a second name may be that of a file which nobody wants written to.
-    Any,
-}
-
 /// Opens a download that may have been begun before, for reading what is there and writing on.
 /// What it holds is not durable: it is hashed again whenever it is used. It may lie in a folder that
 /// others can write to: a link in its place is not followed, and a file that somebody else could change
 /// after it was verified is removed and begun anew.
-pub fn open_download(path: &Path, folder: DownloadFolder) -> Result<File, DiskError> {
+pub fn open_download(path: &Path) -> Result<File, DiskError> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::empty()).map(File::from) {
-        Ok(file) if is_ours_alone(&file.metadata().doing("read", path)?, folder) => {
+        Ok(file) if is_ours_alone(&file.metadata().doing("read", path)?) => {
             return Ok(file);
         }
         Err(Errno::NOENT) => {}
@@ -183,17 +174,12 @@ pub fn open_download(path: &Path, folder: DownloadFolder) -> Result<File, DiskEr
     rustix::fs::open(path, made, Mode::from_raw_mode(0o644)).map(File::from).doing("create", path)
 }
 
-/// Whether nobody but trusted users may write to a file, and whether it is a download for sure.
-fn is_ours_alone(found: &fs::Metadata, folder: DownloadFolder) -> bool {
+/// Whether nobody but trusted users may write to a file, and it has no second name, which may be that of a
+/// file which nobody wants written to.
+fn is_ours_alone(found: &fs::Metadata) -> bool {
     let users = TrustedUsers::of_this_process();
     let objection = users.objection(found.uid(), found.mode(), Writers::OwnerOnly);
-    let is_download = folder == DownloadFolder::Node || found.nlink() == 1;
-    found.is_file() && objection.is_none() && is_download
-}
-
-/// Gives a file a second name, which is free. Not every file system can.
-pub fn name_also(path: &Path, also: &Path) -> Result<(), DiskError> {
-    fs::hard_link(path, also).doing("create", also)
+    found.is_file() && objection.is_none() && found.nlink() == 1
 }
 
 /// Replaces a file whole with `value` as JSON, or creates it.
@@ -232,6 +218,11 @@ pub fn write_link(path: &Path, target: &Path) -> Result<(), DiskError> {
 pub fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
     fs::rename(from, to).doing("replace", to)?;
     sync_folder(folder_of(to))
+}
+
+/// Moves a folder to a name that is free, within a file system.
+pub fn move_folder(from: &Path, to: &Path) -> Result<(), DiskError> {
+    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).doing("create", to)
 }
 
 /// Gives a file that is whole its name, durably, unless there is something by that name: then it is

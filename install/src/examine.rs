@@ -5,6 +5,7 @@
 //! files, of `configure` the templates with the values of now. So a plan that is printed is one that an install begins with, and one that would be
 //! refused ends with the same exit status.
 
+use cutover_formats::bundle::Layout;
 use cutover_formats::filelist::FileList;
 use cutover_formats::stage::BuiltIn;
 use cutover_repository::mirrors::Mirrors;
@@ -13,6 +14,7 @@ use cutover_terminal::{Failure, Output};
 use crate::configure::inputs::Inputs;
 use crate::configure::render::{Source, render, sources, sources_in};
 use crate::configure::{ConfigError, Links};
+use crate::contents::{self, Figures};
 use crate::disk::Folder;
 use crate::fetch;
 use crate::folding::{self, FoldingError};
@@ -21,6 +23,7 @@ use crate::plan::{Act, Plan, Step};
 use crate::requires;
 use crate::resolve::Release;
 use crate::stage::Scene;
+use crate::transaction::bring::stock;
 use crate::transaction::fits;
 
 /// A plan that is looked at.
@@ -38,12 +41,13 @@ pub(crate) struct Examined<'a> {
 struct Seen {
     inputs: Option<Inputs>,
     list: Option<FileList>,
+    figures: Option<Figures>,
 }
 
 impl Examined<'_> {
-    /// The first thing that would be refused, as the stage that would do so tells it. Nothing is
-    /// changed.
-    pub(crate) fn refuse(&self) -> Result<(), Failure> {
+    /// The first thing that would be refused, as the stage that would do so tells it; else where the
+    /// contents come from, if they are brought. Nothing is changed.
+    pub(crate) fn refuse(&self) -> Result<Option<Figures>, Failure> {
         let mut seen = Seen::default();
         for step in &self.plan.steps {
             self.step(step, &mut seen).map_err(|failure| Failure {
@@ -51,7 +55,7 @@ impl Examined<'_> {
                 ..failure
             })?;
         }
-        Ok(())
+        Ok(seen.figures)
     }
 
     fn step(&self, step: &Step, seen: &mut Seen) -> Result<(), Failure> {
@@ -68,7 +72,9 @@ impl Examined<'_> {
                     Some(list) => list,
                     None => mirrors.ask(|store| fetch::file_list(store, descriptor))?.0,
                 };
-                Links::plan(root, descriptor, seen.list.insert(list))?;
+                let list = seen.list.insert(list);
+                Links::plan(root, descriptor, list)?;
+                seen.figures = Some(self.figures(mirrors, list)?);
             }
             (BuiltIn::Configure, _) if descriptor.renders() => {
                 let sources = self.sources(seen.list.as_ref())?;
@@ -92,6 +98,14 @@ impl Examined<'_> {
             }
             checked => Ok(checked?),
         }
+    }
+
+    fn figures(&self, mirrors: &Mirrors<'_>, list: &FileList) -> Result<Figures, Failure> {
+        let Self { node, release: Release { descriptor, .. }, .. } = self;
+        let layout = Layout::new(list);
+        let (table, _) = mirrors.ask(|store| fetch::frame_table(store, descriptor, &layout))?;
+        let stock = stock(node, &node.root, descriptor, list)?;
+        Ok(contents::plan(list, &stock.have(), &table).figures)
     }
 
     fn requires(&self) -> Result<Inputs, Failure> {
@@ -131,7 +145,7 @@ fn sources_at(
     Release { descriptor, .. }: &Release,
 ) -> Result<Vec<Source>, Failure> {
     sources(descriptor, list, |path, most| {
-        let bytes = mirrors.ask(|store| fetch::member(store, descriptor, list, path, most))?;
+        let bytes = fetch::member(mirrors, descriptor, list, path, most)?;
         bytes.ok_or_else(|| ConfigError::Changed(path.clone()).into())
     })
 }

@@ -1,11 +1,10 @@
-//! Bringing a release's contents to the node: resumable, never longer than signed, hashed as they
-//! come. Where they come from is not trusted.
+//! Fetching what a release consists of: never longer than signed, hashed before it is used. Where it
+//! comes from is not trusted.
 
+mod bundle;
+mod frames;
 mod member;
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, Write as _};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cutover_formats::bundle::{FrameTable, InvalidFrameTable, Layout, WrongFrame, frame_table_len};
@@ -16,23 +15,12 @@ use cutover_formats::filelist::{self, FileList, InvalidFileList};
 use cutover_formats::layout;
 use cutover_repository::mirrors::Blame;
 use cutover_repository::store::{Read, StoreError};
-use sha2::Digest as _;
 
+pub use self::bundle::bundle;
+pub use self::frames::{Download, FrameSource, LocalBundle};
 pub use self::member::member;
-use crate::disk::{self, DiskError, DownloadFolder};
+use crate::disk::{self, DiskError};
 use crate::root::Root;
-
-/// Read and written at once.
-const CHUNK: usize = 256 * 1024;
-
-/// A bundle on the node whose digest is the signed one.
-#[derive(Debug)]
-pub struct Fetched {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// Bytes that came over the wire for it; fewer than its size where a download was resumed.
-    pub transferred: u64,
-}
 
 /// The contents could not be had, or are not what was signed.
 #[derive(Debug, thiserror::Error)]
@@ -63,13 +51,13 @@ pub enum FetchError {
         /// What was signed.
         expected: Digest,
     },
-    /// The frame table is not acceptable.
+    /// The frame table is not what was signed, or does not belong to the file list.
     #[error(transparent)]
     FrameTable(#[from] InvalidFrameTable),
     /// A frame is not the one that was signed.
     #[error(transparent)]
     WrongFrame(#[from] WrongFrame),
-    /// A frame does not decode to what the file list says.
+    /// A frame is what was signed, and does not decode to what the file list asks for.
     #[error("bundle: frame {frame} is corrupt")]
     Frame {
         /// Which one, from 0.
@@ -88,9 +76,8 @@ impl Blame for FetchError {
             | Self::Digest { .. }
             | Self::FrameTable(_)
             | Self::WrongFrame(_)
-            | Self::Frame { .. }
             | Self::FileList(_) => true,
-            Self::Disk(_) => false,
+            Self::Disk(_) | Self::Frame { .. } => false,
         }
     }
 
@@ -119,16 +106,18 @@ impl Explain for FetchError {
             Self::Store(error) => error.hints(),
             Self::Disk(error) => error.hints(),
             Self::Short { .. } => vec!["the next try goes on where this one ended".to_owned()],
-            Self::FrameTable(InvalidFrameTable::Format(error)) => error.hints(),
             Self::Digest { .. }
-            | Self::FrameTable(_)
             | Self::WrongFrame(_)
-            | Self::Frame { .. } => {
+            | Self::FrameTable(InvalidFrameTable::Digest { .. }) => {
                 vec![
                     "the server or what stands before it sends other files than were released"
                         .to_owned(),
                 ]
             }
+            Self::Frame { .. } => {
+                vec!["the release itself is broken: it must be released again".to_owned()]
+            }
+            Self::FrameTable(error) => error.hints(),
             Self::FileList(error) => error.hints(),
         }
     }
@@ -171,145 +160,4 @@ pub fn parse_file_list(release: &Descriptor, bytes: &[u8]) -> Result<FileList, I
 /// The file list of a release on this node, by its record.
 pub fn recorded_file_list(root: &Root, release: &Descriptor) -> Result<FileList, FetchError> {
     Ok(parse_file_list(release, &disk::read(&root.file_list(&release.version))?)?)
-}
-
-/// Where a node keeps a release's bundle while it comes, and until it is unpacked.
-#[must_use]
-pub fn part(root: &Root, release: &Descriptor) -> PathBuf {
-    root.downloads().join(format!("{}.part", release.bundle().sha256))
-}
-
-/// The release's bundle, in `state/downloads`.
-pub fn bundle(
-    store: &dyn Read,
-    root: &Root,
-    release: &Descriptor,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<Fetched, FetchError> {
-    let destination = Destination { part: part(root, release), folder: DownloadFolder::Node };
-    bundle_to(destination, store, release, progress)
-}
-
-/// Where a bundle goes.
-#[derive(Clone, Debug)]
-pub struct Destination {
-    /// The file.
-    pub part: PathBuf,
-    /// Whose folder it lies in.
-    pub folder: DownloadFolder,
-}
-
-/// The release's bundle, in the file `destination.part`. What an earlier try left there is used as far as it
-/// goes, and hashed again; if the whole is then not what was signed, it is fetched once more from
-/// the start.
-pub fn bundle_to(
-    destination: Destination,
-    store: &dyn Read,
-    release: &Descriptor,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<Fetched, FetchError> {
-    let Destination { part, folder } = destination;
-    let bundle = release.bundle();
-    let from = layout::stored_bundle(&release.product, &release.version, bundle);
-    let (size, sha256) = (bundle.size, bundle.sha256);
-    let download = Download { store, from, size, sha256, part, folder, progress };
-    let resumed = download.part.exists();
-    let transferred = match download.run() {
-        Err(FetchError::Digest { .. }) if resumed => download.run()?,
-        outcome => outcome?,
-    };
-    Ok(Fetched { path: download.part, transferred })
-}
-
-struct Download<'a> {
-    store: &'a dyn Read,
-    from: String,
-    size: u64,
-    sha256: Digest,
-    part: PathBuf,
-    folder: DownloadFolder,
-    progress: &'a (dyn Fn(u64) + Sync),
-}
-
-impl Download<'_> {
-    /// Bytes that were transferred. A part that is not what was signed is removed.
-    fn run(&self) -> Result<u64, FetchError> {
-        let mut file = disk::open_download(&self.part, self.folder)?;
-        let mut hasher = sha2::Sha256::new();
-        let present = self.take_in(&mut file, &mut hasher)?;
-        let transferred = self.transfer(present, &mut file, &mut hasher)?;
-        let found = Digest::from(<[u8; 32]>::from(hasher.finalize()));
-        if found == self.sha256 {
-            return Ok(transferred);
-        }
-        disk::remove_file(&self.part)?;
-        Err(FetchError::Digest { what: self.from.clone(), found, expected: self.sha256 })
-    }
-
-    /// Hashes what an earlier try left behind; its length.
-    fn take_in(&self, file: &mut File, hasher: &mut sha2::Sha256) -> Result<u64, FetchError> {
-        let failed = |error| DiskError::new("read", &self.part, error);
-        let length = file.metadata().map_err(failed)?.len();
-        if length > self.size {
-            file.set_len(0).map_err(failed)?;
-            return Ok(0);
-        }
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let count = file.read(&mut buffer).map_err(failed)?;
-            if count == 0 {
-                break;
-            }
-            hasher.update(&buffer[..count]);
-            (self.progress)(count as u64);
-        }
-        Ok(file.stream_position().map_err(failed)?)
-    }
-
-    fn transfer(
-        &self,
-        present: u64,
-        file: &mut File,
-        hasher: &mut sha2::Sha256,
-    ) -> Result<u64, FetchError> {
-        let wanted = self.size - present;
-        if wanted == 0 {
-            return Ok(0);
-        }
-        let mut stream = self.store.stream(&self.from, present, wanted)?;
-        let mut buffer = vec![0; CHUNK];
-        let mut got = 0;
-        while got < wanted {
-            let count = stream
-                .read(&mut buffer)
-                .map_err(|error| StoreError::from_stream(&self.from, error))?;
-            if count == 0 {
-                let (got, expected) = (present + got, self.size);
-                return Err(FetchError::Short { what: self.from.clone(), got, expected });
-            }
-            file.write_all(&buffer[..count])
-                .map_err(|error| DiskError::new("write", &self.part, error))?;
-            hasher.update(&buffer[..count]);
-            (self.progress)(count as u64);
-            got += count as u64;
-        }
-        Ok(got)
-    }
-}
-
-/// Removes what downloads left behind, whole or in part.
-pub fn forget(root: &Root, keep: Option<&Path>) -> Result<(), DiskError> {
-    let folder = root.downloads();
-    let failed = |error| DiskError::new("read", &folder, error);
-    let entries = match std::fs::read_dir(&folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(failed)?,
-    };
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        if Some(path.as_path()) != keep {
-            disk::remove_file(&path)?;
-        }
-    }
-    Ok(())
 }

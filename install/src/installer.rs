@@ -171,8 +171,8 @@ impl Installer {
     }
 
     /// Does an install aside, with the service on a spare address, and sees how it goes: nothing that
-    /// runs is touched, and nothing of it stays but fresher metadata, the download and what package
-    /// builders keep.
+    /// runs is touched, and nothing of it stays but fresher metadata, the contents that an install would
+    /// fetch and what package builders keep.
     pub fn rehearse(
         &self,
         wanted: Option<&Wanted>,
@@ -290,12 +290,13 @@ impl Installer {
     /// The plan, if it would not be refused.
     fn examined(
         &self,
-        Prepared { release, plan, .. }: Prepared,
+        Prepared { release, mut plan, .. }: Prepared,
         mirrors: Option<&Mirrors<'_>>,
         output: &Output,
     ) -> Result<Plan, Failure> {
         let (node, release) = (&self.node, &release);
-        Examined { node, plan: &plan, release, mirrors, output }.refuse()?;
+        plan.contents = Examined { node, plan: &plan, release, mirrors, output }.refuse()?;
+        plan.fetch = plan.contents.map_or(plan.fetch, |contents| contents.transfer);
         Ok(plan)
     }
 

@@ -1,7 +1,7 @@
 //! The node's side of Cutover: from a repository that nobody need trust to a running service.
 //!
 //! One install, in the order of the modules: [`resolve`] finds the release in signed metadata,
-//! [`plan`] decides what to do, [`transaction`] does it — [`requires`], [`fetch`], [`unpack`],
+//! [`plan`] decides what to do, [`transaction`] does it — [`requires`], [`fetch`], [`contents`],
 //! [`build`], [`configure`], then [`swap`] together with the [`gate`] — with a [`journal`] that
 //! [`recover`] reads after a crash, and a [`receipt`] at the end. [`node`] reads what is there,
 //! [`disk`] is the one module that writes.
@@ -17,6 +17,7 @@ pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod configure;
+pub mod contents;
 pub mod disk;
 mod examine;
 pub mod explain;
@@ -52,5 +53,4 @@ pub mod standing;
 pub mod swap;
 pub mod transaction;
 pub mod umask;
-pub mod unpack;
 pub mod withdrawn;

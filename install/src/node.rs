@@ -179,20 +179,7 @@ impl Node {
 
     /// Everything that lies below `releases/` or `state/releases/`, whole or not.
     pub fn recorded(&self) -> Result<BTreeSet<Version>, NodeError> {
-        let mut versions = BTreeSet::new();
-        for folder in [self.root.records(), self.root.releases()] {
-            let read = |error| NodeError::from(DiskError::new("read", &folder, error));
-            let entries = match std::fs::read_dir(&folder) {
-                // Whatever changes the node makes it again.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                entries => entries.map_err(read)?,
-            };
-            for entry in entries {
-                let name = entry.map_err(read)?.file_name();
-                versions.extend(name.to_str().and_then(|name| name.parse::<Version>().ok()));
-            }
-        }
-        Ok(versions)
+        recorded(&self.root)
     }
 
     /// The descriptor of a release on this node.
@@ -269,6 +256,24 @@ impl Node {
             },
         })
     }
+}
+
+/// Everything that lies below `releases/` or `state/releases/` of a root, whole or not.
+pub fn recorded(root: &Root) -> Result<BTreeSet<Version>, NodeError> {
+    let mut versions = BTreeSet::new();
+    for folder in [root.records(), root.releases()] {
+        let read = |error| NodeError::from(DiskError::new("read", &folder, error));
+        let entries = match std::fs::read_dir(&folder) {
+            // Whatever changes the node makes it again.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(read)?,
+        };
+        for entry in entries {
+            let name = entry.map_err(read)?.file_name();
+            versions.extend(name.to_str().and_then(|name| name.parse::<Version>().ok()));
+        }
+    }
+    Ok(versions)
 }
 
 /// What `current` names below `root`.

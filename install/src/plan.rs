@@ -24,6 +24,7 @@ use cutover_formats::stage::{BuiltIn, Check, CommandLine, Stages};
 use cutover_formats::version::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::contents::Figures;
 use crate::journal::Opening;
 use crate::receipt::Operation;
 
@@ -206,6 +207,9 @@ pub struct Plan {
     pub changeover: Changeover,
     /// Bytes to fetch at most.
     pub fetch: u64,
+    /// How many files and bytes come from where; `None` where nobody has looked yet, or nothing is brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Figures>,
     /// Bytes that the prefix will take, without what is built in it.
     pub write: u64,
     /// The stages, in order; empty where nothing is to be done.
@@ -225,6 +229,7 @@ impl Plan {
             to: opening.to.clone(),
             changeover: Changeover::None,
             fetch: 0,
+            contents: None,
             write: 0,
             steps: Vec::new(),
             notes: Vec::new(),
@@ -255,6 +260,7 @@ pub fn plan(
         to: release.version.clone(),
         changeover,
         fetch: if present { 0 } else { release.bundle().size },
+        contents: None,
         write: if present { 0 } else { release.files.bytes },
         steps: Vec::new(),
         notes: changeover::notes(situation, release),

@@ -7,7 +7,6 @@ use cutover_formats::version::Version;
 use crate::build;
 use crate::configure::rendering;
 use crate::disk::{self, DiskError};
-use crate::fetch;
 use crate::gate;
 use crate::node::{Node, NodeError};
 use crate::standing::Standings;
@@ -72,21 +71,20 @@ pub fn prune(node: &Node, standings: &Standings) -> Tidied {
         }
         Err(error) => tidied.problems.push(error),
     }
-    sweep(node, &mut tidied);
-    tidied.note(fetch::forget(&node.root, None));
+    sweep(node, None, &mut tidied);
     tidied
 }
 
 /// Removes what crashes leave behind: prefixes and records that are not whole, temporaries, and what
 /// builders had for a time. None of those runs any more.
-/// Downloads stay, so that the next try can go on with them.
-pub fn remove_litter(node: &Node) -> Tidied {
+/// The prefix of the release that is `kept` stays, so that the next try goes on with what is in it.
+pub fn remove_litter(node: &Node, kept: Option<&Version>) -> Tidied {
     let mut tidied = Tidied::default();
-    sweep(node, &mut tidied);
+    sweep(node, kept, &mut tidied);
     tidied
 }
 
-fn sweep(node: &Node, tidied: &mut Tidied) {
+fn sweep(node: &Node, kept: Option<&Version>, tidied: &mut Tidied) {
     let root = &node.root;
     match (node.sealed(), node.recorded()) {
         (Ok(sealed), Ok(recorded)) => {
@@ -94,7 +92,11 @@ fn sweep(node: &Node, tidied: &mut Tidied) {
             let told = !tidied.problems.is_empty();
             let mut broken = Tidied::default();
             for version in recorded.difference(&sealed) {
-                remove(node, version, &mut broken);
+                if Some(version) == kept {
+                    remove_records(node, version, &mut broken);
+                } else {
+                    remove(node, version, &mut broken);
+                }
             }
             for version in &sealed {
                 tidied.note(rendering::sweep(root, version));
@@ -128,7 +130,13 @@ fn remove(node: &Node, version: &Version, tidied: &mut Tidied) {
         // It stays whole.
         return tidied.note(unsealed);
     }
-    for folder in [root.prefix(version), root.config(version), root.record(version)] {
+    tidied.note(disk::remove_tree(&root.prefix(version)));
+    remove_records(node, version, tidied);
+}
+
+/// What there is of a release beside its prefix.
+fn remove_records(node: &Node, version: &Version, tidied: &mut Tidied) {
+    for folder in [node.root.config(version), node.root.record(version)] {
         tidied.note(disk::remove_tree(&folder));
     }
     tidied.note(forget_output(node, version));

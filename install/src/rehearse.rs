@@ -18,6 +18,7 @@ use cutover_formats::stage::BuiltIn;
 use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Failure, Output};
 
+use crate::disk;
 use crate::node::Node;
 use crate::plan::{GateSituation, Situation, Wishes, plan};
 use crate::receipt::Operation;
@@ -80,6 +81,11 @@ pub fn rehearse(
     let done = scratch::make(node, release)
         .map_err(|error| failed(node, &BuiltIn::Requires.name(), error.into()))
         .and_then(|scratch| run::run(node, &scratch, &plan, release, mirrors, output));
+    if let Err(failed) = &done
+        && failed.cause.spoils_contents()
+    {
+        let _ = disk::remove_tree(&node.root.rehearsal().prefix(&descriptor.version));
+    }
     let swept = sweep(&node.root);
     // Why it did not go well matters more than that it left something.
     let done = done?;

@@ -10,7 +10,6 @@ use nix::unistd::{Group, User};
 
 use crate::configure::inputs::{Inputs, settle};
 use crate::disk::{self, DiskError};
-use crate::fetch;
 use crate::node::{Node, NodeError};
 use crate::root::Root;
 
@@ -74,8 +73,8 @@ impl Explain for Lacking {
     }
 }
 
-/// Bytes that an install of `release` may take at most while it runs: the bundle, the files in
-/// whole blocks, and for a Python environment a generous multiple of its wheels.
+/// Bytes that an install of `release` may take at most: the files in whole blocks, and for a Python
+/// environment a generous multiple of its wheels.
 #[must_use]
 pub fn space(release: &Descriptor) -> u64 {
     const BLOCK: u64 = 4096;
@@ -88,11 +87,12 @@ pub fn space(release: &Descriptor) -> u64 {
         None => 0,
     };
     let files = release.files.bytes.saturating_add(release.files.entries.saturating_mul(BLOCK));
-    release
-        .bundle()
-        .size
-        .saturating_add(files)
-        .saturating_add(wheels.saturating_mul(UNPACKED_WHEEL))
+    files.saturating_add(wheels.saturating_mul(UNPACKED_WHEEL))
+}
+
+/// Bytes of that which an earlier try has brought.
+fn brought(root: &Root, release: &Descriptor) -> u64 {
+    disk::taken(&root.prefix(&release.version)).unwrap_or_default()
 }
 
 /// How much a disk lacks for a release.
@@ -105,13 +105,12 @@ pub struct Shortage {
 }
 
 impl Shortage {
-    /// Of this moment: what came of the bundle already is not needed once more. `None` where that
-    /// cannot be told.
+    /// Of this moment: what was brought already is not needed once more. `None` where that cannot be
+    /// told.
     #[must_use]
     pub fn of(root: &Root, release: &Descriptor) -> Option<Self> {
         let free = disk::free_space(root.path()).ok()?;
-        let part = fetch::part(root, release).metadata().map_or(0, |part| part.len());
-        let bytes = space(release).saturating_sub(free.saturating_add(part));
+        let bytes = space(release).saturating_sub(free.saturating_add(brought(root, release)));
         Some(Self { root: root.path().to_owned(), bytes })
     }
 }
@@ -193,7 +192,7 @@ fn readers(service: &NodeService) -> Result<Option<u32>, String> {
 /// Sees that there is room for `release`.
 pub fn check_space(root: &Root, release: &Descriptor) -> Result<(), Lacking> {
     let free = disk::free_space(root.path())?;
-    let needs = space(release);
+    let needs = space(release).saturating_sub(brought(root, release));
     if needs <= free {
         return Ok(());
     }

@@ -9,14 +9,13 @@ use cutover_formats::version::Version;
 ///
 /// ```text
 /// node.toml                      the operator's settings
-/// releases/<version>/            a prefix, sealed
+/// releases/<version>/            a prefix, sealed; or what an install that was cut off brought of one
 /// current -> releases/<version>  what runs: the one thing that a switch changes
 /// shared/                        the node's own files, seen from inside the prefixes
 /// config/<version>/<n>/          what was rendered for a release, the n-th time, with a record of it
 /// config/<version>/current -> n  which of them is seen from inside its prefix
 /// state/trust/                   trusted metadata, exactly as received
 /// state/releases/<version>/      release.json, signed.json, files.json.zst, built.json, seal.json
-/// state/downloads/               carriers on their way in
 /// state/cache/                   what package builders keep between builds
 /// state/scratch/                 what they write for the time of one
 /// state/journal                  the transaction under way, if any
@@ -49,13 +48,12 @@ impl Root {
     /// The folders that whatever changes the node finds, or makes anew where somebody removed them. The
     /// trusted metadata is not among them: it cannot be made anew.
     #[must_use]
-    pub fn folders(&self) -> [PathBuf; 7] {
+    pub fn folders(&self) -> [PathBuf; 6] {
         [
             self.releases(),
             self.shared(),
             self.configs(),
             self.records(),
-            self.downloads(),
             self.receipts(),
             self.run(),
         ]
@@ -167,12 +165,6 @@ impl Root {
     #[must_use]
     pub fn seal(&self, version: &Version) -> PathBuf {
         self.record(version).join("seal.json")
-    }
-
-    /// Carriers on their way in.
-    #[must_use]
-    pub fn downloads(&self) -> PathBuf {
-        self.state().join("downloads")
     }
 
     /// What package builders keep between builds.

@@ -29,12 +29,17 @@ pub enum Answer {
     Stall,
     /// One byte every so often, without end.
     Drip(Duration),
+    /// So many of these bytes, then the end of the connection.
+    Broken(Vec<u8>, usize),
+    /// So many of these bytes, then silence.
+    Silent(Vec<u8>, usize),
 }
 
 #[derive(Debug, Default)]
 struct Told {
     answers: BTreeMap<String, Answer>,
     asked: Vec<String>,
+    ranges: Vec<(String, u64)>,
 }
 
 /// The server. It ends with the process; its threads end with their connections.
@@ -81,6 +86,12 @@ impl Attacker {
         lock(&self.told).answers.clear();
     }
 
+    /// From which byte on it was asked for a part of a file, since the last time.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<(String, u64)> {
+        std::mem::take(&mut lock(&self.told).ranges)
+    }
+
     /// What it was asked for since the last time.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
@@ -95,15 +106,20 @@ fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
 fn respond(mut stream: &TcpStream, folder: &Path, told: &Mutex<Told>) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next().transpose()?.unwrap_or_default();
+    let mut from = None;
     for line in lines {
-        if line?.is_empty() {
+        let line = line?.to_ascii_lowercase();
+        if line.is_empty() {
             break;
         }
+        let range = line.strip_prefix("range: bytes=").and_then(|range| range.split_once('-'));
+        from = range.and_then(|(from, _)| from.parse().ok()).or(from);
     }
     let path = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
     let answer = {
         let mut told = lock(told);
         told.asked.push(path.clone());
+        told.ranges.extend(from.map(|from| (path.clone(), from)));
         told.answers.get(&path).cloned()
     };
     let answer = answer.unwrap_or_else(|| match std::fs::read(folder.join(&path)) {
@@ -113,11 +129,21 @@ fn respond(mut stream: &TcpStream, folder: &Path, told: &Mutex<Told>) -> std::io
     let head = |status: u16, rest: &str| {
         format!("HTTP/1.1 {status} As told\r\nConnection: close\r\n{rest}\r\n")
     };
+    let is_silent = matches!(answer, Answer::Silent(..));
     match answer {
         Answer::Bytes(bytes) => {
             let length = format!("Content-Length: {}\r\n", bytes.len());
             stream.write_all(head(200, &length).as_bytes())?;
             stream.write_all(&bytes)
+        }
+        Answer::Broken(bytes, most) | Answer::Silent(bytes, most) => {
+            let length = format!("Content-Length: {}\r\n", bytes.len());
+            stream.write_all(head(200, &length).as_bytes())?;
+            stream.write_all(&bytes[..most])?;
+            if is_silent {
+                std::io::copy(&mut stream, &mut std::io::sink())?;
+            }
+            Ok(())
         }
         Answer::Status(status) => {
             stream.write_all(head(status, "Content-Length: 0\r\n").as_bytes())

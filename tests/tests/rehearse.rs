@@ -35,9 +35,10 @@ fn serving(world: &World) -> (NodeDir<'_>, Running) {
     (node, gate)
 }
 
-/// Everything below the root but trusted metadata, the lock, the download and the builders' cache.
+/// Everything below the root but trusted metadata, the lock, the contents that an install would fetch, and
+/// the builders' cache.
 fn everything(node: &NodeDir<'_>) -> Vec<String> {
-    inventory(&node.root, &["state/trust", "state/lock", "state/downloads", "state/cache"])
+    inventory(&node.root, &["state/trust", "state/lock", "releases/1.1.0", "state/cache"])
 }
 
 /// Command lines of processes of a rehearsal on the node.
@@ -45,10 +46,6 @@ fn rehearsing(node: &NodeDir<'_>) -> Vec<String> {
     let place = node.root.join("state/rehearsal").display().to_string();
     let listed = Run::of(Command::new("ps").args(["-eo", "args", "--no-headers", "-ww"])).ok();
     listed.stdout.lines().filter(|line| line.contains(&place)).map(str::to_owned).collect()
-}
-
-fn downloads(node: &NodeDir<'_>) -> usize {
-    std::fs::read_dir(node.root.join("state/downloads")).expect("a folder").count()
 }
 
 /// What the gate's service says of itself: its version and its process.
@@ -95,7 +92,7 @@ fn a_good_release() {
     let number = |value: &Value| value.as_f64().unwrap();
     let ready = number(&told["service"]["ready"]);
     assert!(ready > 0.0 && number(&told["service"]["memory"]) > 1e6, "{told}");
-    for part in ["bundle", "files", "free"] {
+    for part in ["files", "free"] {
         assert!(number(&told["disk"][part]) > 0.0, "{told}");
     }
     let dark = &told["dark"];
@@ -107,8 +104,10 @@ fn a_good_release() {
     assert_eq!(number(&dark["blue-green"]), 0.0);
     assert!((number(&dark["hold"]) - (5.0 + ready)).abs() < 0.001, "{dark}");
 
-    // What was downloaded is of use.
-    assert_eq!(downloads(&node), 1);
+    // What was fetched is of use.
+    let plan = node.install(["plan", "1.1.0", "--json"]).ok().json();
+    assert_eq!((&plan["fetch"], &plan["contents"]["bundle"]["files"]), (&0.into(), &0.into()));
+    assert!(number(&plan["contents"]["kept"]["files"]) > 0.0, "{plan}");
     let receipt = node.install(["1.1.0", "--swap", "hold", "--json"]);
     // 1.1.0 has a check that never holds, so the node is back on 1.0.0.
     let _ = receipt.refused(5, &["never asked"]);
@@ -127,7 +126,7 @@ fn figures_come_from_receipts_and_tables_are_for_people() {
     assert_eq!(told["dark"]["stop"]["from"], "receipts");
     assert!(told["dark"]["usual"].as_u64().unwrap() >= 1, "{told}");
     assert!(told["notes"].to_string().contains("1.0.0 is on this node already"), "{told}");
-    assert_eq!(downloads(&node), 0);
+    assert_eq!(told["fetched"], 0, "all of it is here");
     let shown = node.install(["rehearse", "1.0.0"]).ok().stdout;
     for words in ["tiny 1.0.0, rehearsed", "\nhealth ", "dark: blue-green 0.00 s", "\ndisk: "] {
         assert!(shown.contains(words), "{shown}");

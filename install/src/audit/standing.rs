@@ -20,7 +20,7 @@ use super::{Depth, Finding, Problem, covered};
 use crate::disk::{DiskError, Folder, file_type};
 
 /// Bytes read at a time.
-const CHUNK: usize = 256 << 10;
+pub(crate) const CHUNK: usize = 256 << 10;
 
 /// What stands, or should stand, at a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,7 +217,7 @@ pub(super) fn compare(
 
 /// Shows every path below `top` to `visit`, which says whether to go into it. Links are not
 /// followed. A folder that is gone (or is none any more) has nothing in it.
-pub(super) fn walk(
+pub(crate) fn walk(
     prefix: &Folder,
     top: Option<&RelPath>,
     visit: &mut dyn FnMut(&Path, FileType) -> Result<bool, DiskError>,
@@ -250,7 +250,7 @@ fn joined(folder: Option<&RelPath>, name: &OsStr) -> PathBuf {
 }
 
 /// `each` of `items`, on all processors, in the order of the items.
-pub(super) fn in_parallel<T: Sync, R: Send>(
+pub(crate) fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     each: impl Fn(&T) -> Result<R, DiskError> + Sync,
 ) -> Result<Vec<R>, DiskError> {

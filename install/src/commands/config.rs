@@ -83,8 +83,7 @@ impl Found {
         let mirrors = places.mirrors(&tell);
         let (list, _) = mirrors.ask(|store| fetch::file_list(store, release))?;
         sources(release, &list, |path, most| {
-            let ask = |store| fetch::member(store, release, &list, path, most);
-            let bytes = mirrors.ask(ask)?;
+            let bytes = fetch::member(&mirrors, release, &list, path, most)?;
             bytes.ok_or_else(|| ConfigError::Changed(path.clone()).into())
         })
     }

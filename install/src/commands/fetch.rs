@@ -23,8 +23,8 @@ use serde::Serialize;
 
 use crate::audit::hash;
 use crate::cli::RootArgs;
-use crate::disk::{self, DiskError, DownloadFolder, Permissions};
-use crate::fetch::{self, Destination, Fetched};
+use crate::disk::{self, DiskError, Permissions};
+use crate::fetch;
 use crate::node::{Node, NodeError};
 use crate::places::{Places, locations};
 use crate::resolve::{Known, Release, resolve_anywhere};
@@ -340,21 +340,23 @@ fn bring(
         let part = item.part();
         match &item.bytes {
             Some(bytes) => disk::write_file(&part, bytes, Permissions::Plain)?,
-            None => transferred = bundle(&part, mirrors, release)?.transferred,
+            None => transferred = bundle(&part, mirrors, release)?,
         }
         disk::give_name(&part, &item.path)?;
     }
     Ok(transferred)
 }
 
-fn bundle(part: &Path, mirrors: &Mirrors<'_>, release: &Release) -> Result<Fetched, Failure> {
-    let progress = Progress::bytes("fetch", release.descriptor.bundle().size);
-    let (descriptor, add) = (&release.descriptor, |count| progress.add(count));
-    let destination = Destination { part: part.to_owned(), folder: DownloadFolder::Any };
-    let fetched =
-        mirrors.ask(|store| fetch::bundle_to(destination.clone(), store, descriptor, &add))?;
+fn bundle(part: &Path, mirrors: &Mirrors<'_>, release: &Release) -> Result<u64, Failure> {
+    let descriptor = &release.descriptor;
+    let (list, _) = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
+    let layout = Layout::new(&list);
+    let (table, _) = mirrors.ask(|store| fetch::frame_table(store, descriptor, &layout))?;
+    let progress = Progress::bytes("fetch", descriptor.bundle().size);
+    let add = |count| progress.add(count);
+    let transferred = fetch::bundle(part, mirrors, descriptor, &table, &add)?;
     progress.finish();
-    Ok(fetched)
+    Ok(transferred)
 }
 
 fn text(got: &Got) -> String {

@@ -51,6 +51,9 @@ pub(super) fn show(plan: &Plan) -> String {
             text.push_str(&format!("check {side} {} ({origin}): {said}\n", step.stage));
         }
     }
+    if let Some(contents) = &plan.contents {
+        text.push_str(&format!("contents: {contents}\n"));
+    }
     for note in &plan.notes {
         text.push_str(&format!("note: {note}\n"));
     }

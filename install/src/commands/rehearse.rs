@@ -47,8 +47,7 @@ fn show(rehearsal: &Rehearsal) -> String {
     }
     text.push_str(&dark(rehearsal.dark.as_ref()));
     text.push_str(&format!(
-        "disk: {} at most, {} stay (files {}, environment {}); {} free\n",
-        bytes(disk.most()),
+        "disk: {} (files {}, environment {}); {} free\n",
         bytes(disk.stays()),
         bytes(disk.files),
         bytes(disk.environment),

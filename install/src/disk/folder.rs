@@ -79,15 +79,22 @@ impl Folder {
         Ok(Self { fd, path: path.to_owned(), umask: Umask::MayStrip })
     }
 
+    /// Holds a folder that exists, for more to be created in it.
+    pub fn reopen(path: &Path) -> Result<Self, DiskError> {
+        let folder = Self::open(path)?;
+        folder.let_others_in()?;
+        Ok(folder)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Creates a file that does not exist yet, open for writing.
+    /// Creates a file that does not exist yet, open for writing and reading.
     pub fn create_file(&self, path: &RelPath, permissions: Permissions) -> Result<File, DiskError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = self.resolve(path.as_str(), flags, permissions.mode());
         let file = file.doing("create", &self.full(path))?;
         if self.umask == Umask::MayStrip {
@@ -189,7 +196,9 @@ impl Folder {
         rustix::fs::openat2(self.fd.as_fd(), path, flags, mode, CONFINED)
     }
 
-    fn full(&self, path: &RelPath) -> PathBuf {
+    /// Where something below it is.
+    #[must_use]
+    pub fn full(&self, path: &RelPath) -> PathBuf {
         self.path.join(path.as_path())
     }
 }

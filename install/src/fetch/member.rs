@@ -1,23 +1,22 @@
 //! One file of a release, without the rest: where it lies in the bundle follows from the file list,
-//! and where those frames lie in the bundle from its frame table. Each frame is held to its digest before it is decoded.
+//! and which frames hold that from the bundle's frame table. What comes is hashed.
 
-use std::io::Read as _;
 use std::ops::Range;
+use std::sync::atomic::AtomicU64;
 
-use cutover_formats::bundle::{FRAME, FrameTable, Layout};
+use cutover_formats::bundle::{FRAME, Layout};
 use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{FileList, Kind};
-use cutover_formats::layout;
 use cutover_formats::path::RelPath;
-use cutover_repository::store::{Read, StoreError};
+use cutover_repository::mirrors::Mirrors;
 
-use super::{FetchError, frame_table};
+use super::{Download, FetchError, FrameSource as _, frame_table};
 
 /// The contents of a regular file of the release; `None` where the list has no such file, or one
 /// that is larger than `most` bytes.
 pub fn member(
-    store: &dyn Read,
+    mirrors: &Mirrors<'_>,
     release: &Descriptor,
     list: &FileList,
     path: &RelPath,
@@ -32,12 +31,9 @@ pub fn member(
         _ => return Ok(None),
     };
     let layout = Layout::new(list);
-    let bytes = if size == 0 {
-        Vec::new()
-    } else {
-        let path = layout::stored_bundle(&release.product, &release.version, release.bundle());
-        let (table, _) = frame_table(store, release, &layout)?;
-        Bundle { store, path, table }.read(layout.contents(index))?
+    let bytes = match size {
+        0 => Vec::new(),
+        _ => read(mirrors, release, &layout, layout.contents(index))?,
     };
     match Digest::of(&bytes) {
         found if found == expected => Ok(Some(bytes)),
@@ -45,50 +41,27 @@ pub fn member(
     }
 }
 
-/// A bundle that stays where it is.
-struct Bundle<'a> {
-    store: &'a dyn Read,
-    path: String,
-    table: FrameTable,
-}
-
-impl Bundle<'_> {
-    /// What the tar holds in `range`, which is not empty.
-    fn read(&self, range: Range<u64>) -> Result<Vec<u8>, FetchError> {
-        let mut tar = Vec::new();
-        let first = range.start / FRAME;
-        for number in first..=(range.end - 1) / FRAME {
-            tar.extend(self.frame(number)?);
-        }
-        let at = |place: u64| (place - first * FRAME) as usize;
-        Ok(tar[at(range.start)..at(range.end)].to_vec())
-    }
-
-    /// Decoded into a buffer of its size: there are no more bytes than the layout asks for.
-    fn frame(&self, number: u64) -> Result<Vec<u8>, FetchError> {
-        let frame = self.table.frames()[number as usize];
-        let packed = self.bytes(frame.at, u64::from(frame.compressed))?;
-        self.table.verify(number, &packed)?;
-        let size = frame.decompressed as usize;
+/// What the tar holds in `range`, which is not empty.
+fn read(
+    mirrors: &Mirrors<'_>,
+    release: &Descriptor,
+    layout: &Layout<'_>,
+    range: Range<u64>,
+) -> Result<Vec<u8>, FetchError> {
+    let (table, _) = mirrors.ask(|store| frame_table(store, release, layout))?;
+    let run = range.start / FRAME..range.end.div_ceil(FRAME);
+    let (first, transferred) = (run.start, AtomicU64::new(0));
+    let mut frames = Download::new(mirrors, release, &table, vec![run.clone()], &transferred);
+    let (mut packed, mut tar) = (Vec::new(), Vec::new());
+    for number in run {
+        frames.frame(number, &mut packed)?;
+        // Into a buffer of its size: there are no more bytes than the layout asks for.
+        let size = table.frames()[number as usize].decompressed as usize;
         match zstd::bulk::decompress(&packed, size) {
-            Ok(tar) if tar.len() == size => Ok(tar),
-            _ => Err(FetchError::Frame { frame: number }),
+            Ok(decoded) if decoded.len() == size => tar.extend(decoded),
+            _ => return Err(FetchError::Frame { frame: number }),
         }
     }
-
-    fn bytes(&self, from: u64, len: u64) -> Result<Vec<u8>, FetchError> {
-        let mut bytes = Vec::new();
-        let stream = self.store.stream(&self.path, from, len)?;
-        stream
-            .take(len)
-            .read_to_end(&mut bytes)
-            .map_err(|error| StoreError::from_stream(&self.path, error))?;
-        match bytes.len() as u64 {
-            got if got == len => Ok(bytes),
-            got => {
-                let (got, expected) = (from + got, from + len);
-                Err(FetchError::Short { what: self.path.clone(), got, expected })
-            }
-        }
-    }
+    let at = |place: u64| (place - first * FRAME) as usize;
+    Ok(tar[at(range.start)..at(range.end)].to_vec())
 }

@@ -68,15 +68,17 @@ fn requires(release: &Descriptor) -> Step {
 fn bring(release: &Descriptor) -> Vec<Step> {
     let bundle = release.bundle();
     let size = cutover_terminal::bytes(bundle.size);
+    let tables = format!("{}, {}, and what of it is here", release.files.file, bundle.frames.file);
     let contents = format!(
-        "{} entries, {}, into releases/{}",
+        "{}, {size} at most: {} entries, {}, into releases/{}",
+        bundle.file,
         release.files.entries,
         cutover_terminal::bytes(release.files.bytes),
         release.version
     );
     let mut steps = vec![
-        step(BuiltIn::Fetch, format!("{}, {size}", bundle.file)),
-        step(BuiltIn::Verify, format!("sha256 {}", bundle.sha256)),
+        step(BuiltIn::Fetch, tables),
+        step(BuiltIn::Verify, format!("{} sha256 {}", bundle.frames.file, bundle.frames.sha256)),
         step(BuiltIn::Unpack, contents),
     ];
     if let Some(python) = &release.python {

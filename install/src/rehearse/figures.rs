@@ -60,8 +60,6 @@ pub struct Played {
 /// Bytes on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DiskUse {
-    /// The bundle; only until the install is done.
-    pub bundle: u64,
     /// The release's files.
     pub files: u64,
     /// What is built in the prefix.
@@ -71,13 +69,7 @@ pub struct DiskUse {
 }
 
 impl DiskUse {
-    /// What an install takes at most.
-    #[must_use]
-    pub fn most(&self) -> u64 {
-        self.bundle.saturating_add(self.stays())
-    }
-
-    /// What the release takes afterwards.
+    /// What the release takes.
     #[must_use]
     pub fn stays(&self) -> u64 {
         self.files.saturating_add(self.environment)

@@ -38,6 +38,7 @@ pub(super) struct Done {
 
 /// A rehearsal under way.
 struct UnderWay<'a> {
+    node: &'a Node,
     /// The node in small.
     scratch: &'a Node,
     id: String,
@@ -64,6 +65,7 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<Done, Failed> {
     let mut under_way = UnderWay {
+        node,
         scratch,
         id: scratch::id(&node.root),
         plan,
@@ -213,7 +215,8 @@ impl UnderWay<'_> {
     fn bring(&mut self, stage: BuiltIn, step: &Step) -> Result<Option<String>, StageError> {
         let (root, id) = (&self.scratch.root, self.id.as_str());
         let (release, mirrors) = (self.release, self.mirrors);
-        let bring = Bring { root, id, release, mirrors, inputs: self.inputs.as_ref() };
+        let (node, inputs) = (self.node, self.inputs.as_ref());
+        let bring = Bring { node, root, id, release, mirrors, inputs };
         let words = bring.act(stage, step, &mut self.brought)?;
         if stage == BuiltIn::Seal {
             self.done.fetched = self.brought.transferred();
@@ -230,7 +233,6 @@ impl UnderWay<'_> {
             None => 0,
         };
         Ok(DiskUse {
-            bundle: descriptor.bundle().size,
             files: disk::taken(&prefix)?.saturating_sub(environment),
             environment,
             free: disk::free_space(root.path())?,

@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 
+use cutover_formats::version::Version;
 use cutover_terminal::Failure;
 
-use crate::disk::{self, DiskError, DownloadFolder};
-use crate::fetch;
+use crate::disk::{self, DiskError};
 use crate::gate::end_left_behind;
 use crate::leftovers;
-use crate::node::{Node, NodeError};
+use crate::node::{Node, NodeError, recorded};
 use crate::resolve::Release;
 use crate::root::Root;
 use crate::swap;
@@ -18,11 +18,12 @@ const OWN: [&str; 6] = ["node.toml", "current", "releases", "config", "state", "
 
 /// A node that has nothing yet, with the settings and the files of `node`.
 ///
-/// The download is the node's own by a second name, and the builders' cache the node's own: both are
-/// of use to the install that follows. `current` leads to the release from the start.
+/// What an install that was cut off brought of the release is moved there, and [`sweep`] moves the contents
+/// that the rehearsal has back; the builders' cache is the node's own: both are of use to the install that
+/// follows. `current` leads to the release from the start.
 pub(super) fn make(node: &Node, release: &Release) -> Result<Node, NodeError> {
     let (real, root) = (&node.root, node.root.rehearsal());
-    for folder in [root.releases(), root.configs(), root.records(), root.downloads(), root.run()] {
+    for folder in [root.releases(), root.configs(), root.records(), root.run()] {
         disk::ensure_folder(&folder)?;
     }
     let read = |error| DiskError::new("read", real.path(), error);
@@ -38,9 +39,7 @@ pub(super) fn make(node: &Node, release: &Release) -> Result<Node, NodeError> {
     disk::write_link(&root.trust(), &real.trust())?;
     let descriptor = &release.descriptor;
     swap::point_current(&root, Some(&descriptor.version))?;
-    if !node.sealed()?.contains(&descriptor.version) {
-        share_download(real, &root, release);
-    }
+    move_contents(real, &descriptor.version, real, &root);
     let elsewhere = node.inputs_elsewhere(descriptor)?;
     let mut settings = node.settings.clone();
     settings
@@ -49,15 +48,16 @@ pub(super) fn make(node: &Node, release: &Release) -> Result<Node, NodeError> {
     Ok(Node { root, settings })
 }
 
-/// Where that cannot be had, the bundle is fetched twice.
-fn share_download(real: &Root, root: &Root, release: &Release) {
-    let [part, also] = [real, root].map(|root| fetch::part(root, &release.descriptor));
-    if disk::open_download(&part, DownloadFolder::Node).is_ok() {
-        let _ = disk::name_also(&part, &also);
+/// Moves what there is of a release's contents. Of one that is sealed on the node nothing is moved, and
+/// what cannot be moved is fetched once more.
+fn move_contents(real: &Root, version: &Version, from: &Root, to: &Root) {
+    if !real.seal(version).exists() {
+        let _ = disk::move_folder(&from.prefix(version), &to.prefix(version));
     }
 }
 
-/// Ends and removes what is left of a rehearsal; whether there was one. The node's lock is held.
+/// Ends and removes what is left of a rehearsal; whether there was one. Its contents go to the node, where
+/// an install finds them. The node's lock is held.
 pub fn sweep(root: &Root) -> Result<bool, Failure> {
     let scratch = root.rehearsal();
     if !scratch.path().exists() {
@@ -65,6 +65,9 @@ pub fn sweep(root: &Root) -> Result<bool, Failure> {
     }
     leftovers::end(&id(root), &[]);
     end_left_behind(&scratch)?;
+    for version in recorded(&scratch)? {
+        move_contents(root, &version, &scratch, root);
+    }
     disk::remove_tree(scratch.path())?;
     disk::sync_folder(&root.state())?;
     Ok(true)

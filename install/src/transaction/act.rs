@@ -71,8 +71,8 @@ impl UnderWay<'_> {
             return Err(NodeError::NotHere(self.plan.to.clone()).into());
         };
         let inputs = self.inputs.as_ref();
-        let bring =
-            bring::Bring { root: &self.node.root, id: &self.opening.id, release, mirrors, inputs };
+        let (node, id) = (self.node, &self.opening.id);
+        let bring = bring::Bring { node, root: &node.root, id, release, mirrors, inputs };
         bring.act(stage, step, &mut self.brought)
     }
 

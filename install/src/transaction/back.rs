@@ -11,7 +11,6 @@ use super::failure::{Blame, Broken, Left, StageError, Was};
 use super::meeting::find;
 use super::{Reached, UnderWay};
 use crate::configure::rendering;
-use crate::disk;
 use crate::gate::{ControlError, SwapFigures};
 use crate::integrity;
 use crate::plan::{Act, Origin, Step};
@@ -34,6 +33,8 @@ pub(super) struct Reason {
     pub(super) words: String,
     /// Whether the release is remembered as bad.
     pub(super) blames_release: bool,
+    /// Whether what was brought of its contents stays, for the next try.
+    pub(super) keeps_contents: bool,
 }
 
 impl UnderWay<'_> {
@@ -49,16 +50,6 @@ impl UnderWay<'_> {
 
     /// What is remembered of a failure.
     pub(super) fn reason(&self, broken: &Broken) -> Reason {
-        if broken.cause.is_final()
-            && [BuiltIn::Verify, BuiltIn::Unpack, BuiltIn::Configure]
-                .iter()
-                .any(|stage| stage.as_str() == broken.stage.as_str())
-            && let Some(bundle) = self.brought.bundle()
-        {
-            // Else every hostile release would leave its bundle here. Sweeping it is also what a
-            // later prune does, so a failure here hides nothing.
-            let _ = disk::remove_file(bundle);
-        }
         let mut begun = self.begun.iter().map(|index| &self.plan.steps[*index]);
         let started = begun.any(|step| step.stage == BuiltIn::Start.name());
         let blame = broken.cause.blame(self.owner(&broken.stage));
@@ -73,6 +64,7 @@ impl UnderWay<'_> {
             blames_release: self.opening.config.is_none()
                 && blame == Blame::Release
                 && (started || broken.cause.is_unfit()),
+            keeps_contents: !broken.cause.spoils_contents(),
         }
     }
 
@@ -117,7 +109,8 @@ impl UnderWay<'_> {
         if self.begun.iter().any(|index| matches!(self.plan.steps[*index].act, Act::Run(_))) {
             self.warn_of_database();
         }
-        let tidied = prune::remove_litter(self.node);
+        let kept = reason.keeps_contents.then_some(&self.opening.to);
+        let tidied = prune::remove_litter(self.node, kept);
         self.tell_of(tidied);
         let reason = reason.words.clone();
         let outcome = match self.reached {

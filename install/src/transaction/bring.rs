@@ -1,8 +1,9 @@
 //! From the repository to a sealed prefix. Nothing that runs is touched.
 
-use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
-use cutover_formats::bundle::Layout;
+use cutover_formats::bundle::{FrameTable, Layout};
+use cutover_formats::descriptor::Descriptor;
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::FileList;
 use cutover_formats::period::Period;
@@ -18,13 +19,14 @@ use crate::audit::{Finding, Inventory};
 use crate::build::{BuildError, Builder, Site, record};
 use crate::configure::inputs::Inputs;
 use crate::configure::{self, Links};
+use crate::contents::{self, Here, Job, Leftover, Stock};
 use crate::disk::{self, DiskError, Folder, Permissions};
-use crate::fetch::{self, Fetched};
+use crate::fetch::{self, Download};
 use crate::folding;
+use crate::node::{Node, NodeError};
 use crate::plan::Step;
 use crate::resolve::Release;
 use crate::root::Root;
-use crate::unpack::unpack;
 
 /// What makes a prefix whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,33 +42,39 @@ pub struct Seal {
 /// What was brought so far.
 #[derive(Default)]
 pub(crate) struct Brought {
-    list: Option<(FileList, Vec<u8>)>,
-    fetched: Option<Fetched>,
-    contents: Option<(FileList, Links)>,
+    contents: Option<Contents>,
+    links: Option<Links>,
+    /// Held from the first byte to the seal: an error of writing back is told once to whoever holds it.
+    prefix: Option<Folder>,
+    transferred: u64,
+}
+
+/// What is signed of a release's contents, and where they come from.
+struct Contents {
+    list: FileList,
+    /// The bytes of the list that were signed.
+    signed: Vec<u8>,
+    table: FrameTable,
+    stock: Stock,
+    plan: contents::Plan,
 }
 
 impl Brought {
-    /// Bytes that came over the wire.
+    /// Bytes of the bundle that came over the wire.
     pub(crate) fn transferred(&self) -> u64 {
-        self.fetched.as_ref().map_or(0, |fetched| fetched.transferred)
+        self.transferred
     }
 
-    /// The bundle on this node, while it is there.
-    pub(crate) fn bundle(&self) -> Option<&Path> {
-        self.fetched.as_ref().map(|fetched| fetched.path.as_path())
-    }
-
-    fn fetched(&self) -> Result<&Fetched, StageError> {
-        self.fetched.as_ref().ok_or(StageError::Disordered(BuiltIn::Fetch))
-    }
-
-    fn contents(&self) -> Result<&(FileList, Links), StageError> {
-        self.contents.as_ref().ok_or(StageError::Disordered(BuiltIn::Verify))
+    fn contents(&self) -> Result<&Contents, StageError> {
+        self.contents.as_ref().ok_or(StageError::Disordered(BuiltIn::Fetch))
     }
 }
 
 /// What a release is brought with.
 pub(crate) struct Bring<'a> {
+    /// Whose sealed releases have files that need not be fetched.
+    pub(crate) node: &'a Node,
+    /// Where it goes: the node's root, or one in small.
     pub(crate) root: &'a Root,
     /// Names the transaction.
     pub(crate) id: &'a str,
@@ -83,50 +91,75 @@ impl Bring<'_> {
         step: &Step,
         brought: &mut Brought,
     ) -> Result<Option<String>, StageError> {
-        let Self { root, release, mirrors, inputs, .. } = *self;
+        let Self { root, release, inputs, .. } = *self;
         let descriptor = &release.descriptor;
-        let prefix = root.prefix(&descriptor.version);
         match stage {
             BuiltIn::Fetch => {
-                // Before anything large: it may have names that cannot stand here.
-                let list = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
-                folding::check(root, &list.0)?;
-                brought.list = Some(list);
-                let (fetched, words) = fetch(root, release, mirrors)?;
-                brought.fetched = Some(fetched);
+                let contents = self.fetch()?;
+                let words = contents.plan.figures.to_string();
+                brought.contents = Some(contents);
                 return Ok(Some(words));
             }
             BuiltIn::Verify => {
-                let (list, signed) = match brought.list.take() {
-                    Some(list) => list,
-                    None => mirrors.ask(|store| fetch::file_list(store, descriptor))?,
-                };
-                let links = Links::plan(root, descriptor, &list)?;
-                put_on_record(root, release, &signed)?;
-                brought.contents = Some((list, links));
+                let Contents { list, signed, .. } = brought.contents()?;
+                let links = Links::plan(root, descriptor, list)?;
+                put_on_record(root, release, signed)?;
+                brought.links = Some(links);
             }
-            BuiltIn::Unpack => {
-                let (list, _) = brought.contents()?;
-                unseal(root, &descriptor.version)?;
-                // What a crash may have left there, or what was damaged.
-                disk::remove_tree(&prefix)?;
-                let progress = Progress::bytes("unpack", Layout::new(list).total_len());
-                let bundle = &brought.fetched()?.path;
-                unpack(list, bundle, &prefix, &|count| progress.add(count))?;
-            }
+            BuiltIn::Unpack => return self.unpack(brought).map(Some),
             BuiltIn::Build => return self.build(step),
             BuiltIn::Configure => {
-                let (list, links) = brought.contents()?;
-                links.make(&Folder::open(&prefix)?)?;
+                let links =
+                    brought.links.as_ref().ok_or(StageError::Disordered(BuiltIn::Verify))?;
+                links.make(&Folder::open(&root.prefix(&descriptor.version))?)?;
                 if descriptor.renders() {
                     let inputs = inputs.ok_or(StageError::Disordered(BuiltIn::Requires))?;
-                    configure::render_for(root, descriptor, list, inputs)?;
+                    configure::render_for(root, descriptor, &brought.contents()?.list, inputs)?;
                 }
             }
-            BuiltIn::Seal => seal(root, release, brought.fetched()?)?,
+            BuiltIn::Seal => {
+                let prefix = brought.prefix.take();
+                seal(root, release, &prefix.ok_or(StageError::Disordered(BuiltIn::Unpack))?)?;
+            }
             _ => {}
         }
         Ok(None)
+    }
+
+    /// What is signed of the contents, and the plan. Names that cannot stand here are found before
+    /// anything large comes.
+    fn fetch(&self) -> Result<Contents, StageError> {
+        let Self { node, root, release, mirrors, .. } = *self;
+        let descriptor = &release.descriptor;
+        let (list, signed) = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
+        folding::check(root, &list)?;
+        let layout = Layout::new(&list);
+        let (table, _) = mirrors.ask(|store| fetch::frame_table(store, descriptor, &layout))?;
+        let stock = stock(node, root, descriptor, &list)?;
+        let plan = contents::plan(&list, &stock.have(), &table);
+        Ok(Contents { list, signed, table, stock, plan })
+    }
+
+    fn unpack(&self, brought: &mut Brought) -> Result<String, StageError> {
+        let Self { root, release, mirrors, .. } = *self;
+        let Contents { list, table, stock, plan, .. } = brought.contents()?;
+        unseal(root, &release.descriptor.version)?;
+        let frames = |frames: &[u64]| -> u64 {
+            let bytes = |frame: &u64| u64::from(table.frames()[*frame as usize].decompressed);
+            frames.iter().map(bytes).sum()
+        };
+        let progress = Progress::bytes("unpack", frames(&plan.frames));
+        let progress = &|count| progress.add(count);
+        let transferred = AtomicU64::new(0);
+        let job = Job { list, table, stock, plan, progress };
+        let prefix = job.create(&root.prefix(&release.descriptor.version), |plan| {
+            let runs = plan.runs.clone();
+            Download::new(mirrors, &release.descriptor, table, runs, &transferred)
+        });
+        let words = format!("{} entries, {}", list.entries().len(), bytes(list.bytes()));
+        brought.transferred += transferred.into_inner();
+        brought.prefix = Some(prefix?);
+        Ok(words)
     }
 
     fn build(&self, step: &Step) -> Result<Option<String>, StageError> {
@@ -162,21 +195,20 @@ impl Bring<'_> {
     }
 }
 
-fn fetch(
+/// What is on `node` of the contents of a release that goes to `root`.
+pub(crate) fn stock(
+    node: &Node,
     root: &Root,
-    release: &Release,
-    mirrors: &Mirrors<'_>,
-) -> Result<(Fetched, String), StageError> {
-    let size = release.descriptor.bundle().size;
-    let progress = Progress::bytes("fetch", size);
-    let add = |count| progress.add(count);
-    let fetched = mirrors.ask(|store| fetch::bundle(store, root, &release.descriptor, &add))?;
-    let words = if fetched.transferred == size {
-        bytes(size)
-    } else {
-        format!("{} of {}, the rest was here", bytes(fetched.transferred), bytes(size))
-    };
-    Ok((fetched, words))
+    release: &Descriptor,
+    list: &FileList,
+) -> Result<Stock, NodeError> {
+    let mut sealed = node.sealed()?;
+    if node.root == *root {
+        // One that is damaged, and goes on being of use as what it is then.
+        sealed.remove(&release.version);
+    }
+    let leftover = Leftover::look(list, &root.prefix(&release.version))?;
+    Ok(Stock { leftover, here: Here::look(list, &node.root, &sealed) })
 }
 
 /// The signed bytes, by which the prefix can be audited later, and who signed them.
@@ -198,7 +230,7 @@ fn unseal(root: &Root, version: &Version) -> Result<(), DiskError> {
 }
 
 /// From here on the prefix is whole: all that is in it is on disk before the seal is.
-fn seal(root: &Root, release: &Release, fetched: &Fetched) -> Result<(), StageError> {
+fn seal(root: &Root, release: &Release, held: &Folder) -> Result<(), StageError> {
     let version = &release.descriptor.version;
     let prefix = root.prefix(version);
     if let Some(python) = &release.descriptor.python
@@ -209,13 +241,11 @@ fn seal(root: &Root, release: &Release, fetched: &Fetched) -> Result<(), StageEr
         let built = Inventory::take(&prefix, &python.env, "a command")?;
         disk::write_json(&root.built(version), &built)?;
     }
-    Folder::open(&prefix)?.sync_file_system()?;
+    held.sync_file_system()?;
     let seal = Seal {
         version: version.clone(),
         sealed: Timestamp::now(),
         descriptor: Digest::of(&release.bytes),
     };
-    disk::write_json(&root.seal(version), &seal)?;
-    disk::remove_file(&fetched.path)?;
-    Ok(())
+    Ok(disk::write_json(&root.seal(version), &seal)?)
 }

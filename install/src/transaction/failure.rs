@@ -11,6 +11,7 @@ use cutover_terminal::Failure;
 use crate::build::BuildError;
 use crate::check::CheckFailed;
 use crate::configure::ConfigError;
+use crate::contents::ContentsError;
 use crate::disk::DiskError;
 use crate::fetch::FetchError;
 use crate::folding::FoldingError;
@@ -23,7 +24,6 @@ use crate::pool::PoolError;
 use crate::receipt::Operation;
 use crate::requires::{Lacking, Shortage};
 use crate::schema::SchemaError;
-use crate::unpack::UnpackError;
 
 /// Whose fault a failure is. The exit code says what is the matter; this decides what is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub enum StageError {
     Folding(#[from] FoldingError),
     /// The prefix.
     #[error(transparent)]
-    Unpack(#[from] UnpackError),
+    Contents(#[from] ContentsError),
     /// The environment.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -134,7 +134,7 @@ impl StageError {
                 Blame::Release
             }
             Self::Undone { cause, .. } => cause.blame(owner),
-            Self::Fetch(_) | Self::Unpack(_) => match self.exit() {
+            Self::Fetch(_) | Self::Contents(_) => match self.exit() {
                 Exit::NotTrusted | Exit::NotFound | Exit::Unreachable => Blame::Repository,
                 _ => Blame::Node,
             },
@@ -147,9 +147,10 @@ impl StageError {
         matches!(self, Self::Gate(error) if error.blames_release())
     }
 
-    /// Whether the release can never be installed, however often it is tried.
-    pub(super) fn is_final(&self) -> bool {
-        matches!(self.exit(), Exit::NotTrusted | Exit::Usage)
+    /// Whether what was brought so far does not stay for the next try: it is not what was signed, is not
+    /// fit for this node, or takes the room that is missing.
+    pub(crate) fn spoils_contents(&self) -> bool {
+        matches!(self, Self::Config(_)) || matches!(self.exit(), Exit::NotTrusted | Exit::NoSpace)
     }
 
     /// Whether a crash is ended by going back from here, rather than by trying again: the release was
@@ -163,7 +164,7 @@ impl StageError {
             Self::Lacking(error) => error,
             Self::Fetch(error) => error,
             Self::Folding(error) => error,
-            Self::Unpack(error) => error,
+            Self::Contents(error) => error,
             Self::Build(error) => error,
             Self::Config(error) => error,
             Self::Plan(error) => error,

@@ -70,7 +70,7 @@ pub fn resume(
         Recovery::Forward => under_way.forward(),
         Recovery::Undo => {
             let words = "the installer was cut off".to_owned();
-            under_way.undo(&Reason { words, blames_release: false })
+            under_way.undo(&Reason { words, blames_release: false, keeps_contents: true })
         }
     }
 }

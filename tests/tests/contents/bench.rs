@@ -5,9 +5,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use cutover_formats::bundle::{ExpectedFrames, FrameTable, Layout, table_len};
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{Expected, FileList};
-use cutover_install::unpack::{UnpackError, unpack};
+use cutover_install::contents::{ContentsError, Job, Leftover, Plan, Stock, plan};
+use cutover_install::fetch::LocalBundle;
 use cutover_pack::bundle::{
     BundleError, Contents, Options, Source, SourceEntry, WrittenBundle, write,
 };
@@ -34,6 +36,25 @@ impl Bench {
 
     pub(crate) fn bundle(&self) -> PathBuf {
         self.scratch.path().join("bundle.tar.zst")
+    }
+
+    /// The file of the bundle's frame table.
+    pub(crate) fn frames(&self) -> PathBuf {
+        self.scratch.path().join("frames.bin")
+    }
+
+    /// The table, of the bundle that it is signed for.
+    pub(crate) fn table(&self, list: &FileList) -> FrameTable {
+        let bytes = fs::read(self.frames()).unwrap();
+        let layout = Layout::new(list);
+        let header = bytes.len() - 36 * layout.frames() as usize;
+        let (entries, _) = bytes[header..].as_chunks::<36>();
+        let length =
+            |entry: &[u8; 36]| u64::from(u32::from_le_bytes(*entry.first_chunk().unwrap()));
+        let bundle = entries.iter().map(length).sum::<u64>() + table_len(layout.frames());
+        let expected =
+            ExpectedFrames { sha256: Digest::of(&bytes), size: bytes.len() as u64, bundle };
+        FrameTable::parse(&bytes, &expected, &layout).unwrap()
     }
 
     pub(crate) fn prefix(&self) -> PathBuf {
@@ -78,11 +99,19 @@ impl Bench {
         let bytes = fs::read(self.bundle()).unwrap();
         assert_eq!(written.size, bytes.len() as u64);
         assert_eq!(written.sha256, Digest::of(&bytes));
+        fs::write(self.frames(), written.frames.to_bytes()).unwrap();
         signed(&written.list)
     }
 
-    pub(crate) fn unpack(&self, list: &FileList) -> Result<(), UnpackError> {
-        unpack(list, &self.bundle(), &self.prefix(), &|_| ()).map(|_| ())
+    pub(crate) fn unpack(&self, list: &FileList) -> Result<Plan, ContentsError> {
+        let table = self.table(list);
+        let leftover = Leftover::look(list, &self.prefix())?;
+        let stock = Stock { leftover, ..Stock::default() };
+        let plan = plan(list, &stock.have(), &table);
+        let (bundle, file) = (self.bundle(), File::open(self.bundle()).unwrap());
+        let job = Job { list, table: &table, stock: &stock, plan: &plan, progress: &|_| () };
+        let _ = job.create(&self.prefix(), |_| LocalBundle::new(&file, &bundle, &table))?;
+        Ok(plan)
     }
 
     /// What is in the scratch folder outside the prefix.

@@ -164,7 +164,7 @@ impl<'a> Scene<'a> {
         Self { world, node, keyring, next: Cell::new(0) }
     }
 
-    /// A release of these entries, with a version of its own; its bundle is none.
+    /// A release of these entries, with a version of its own; its bundle has one frame, which is none.
     pub(crate) fn evil(&self, entries: &[Value]) -> Evil {
         self.next.set(self.next.get() + 1);
         let version = Version::new(2, 0, self.next.get());
@@ -178,9 +178,13 @@ impl<'a> Scene<'a> {
                            "frames": { "file": "frames.bin" } }],
         });
         let list = serde_json::to_vec(&Evil::list_of(&version, entries)).unwrap();
-        let (bundle, frames) = (b"no bundle".to_vec(), b"no frames".to_vec());
+        let (bundle, frames) = (Vec::new(), Vec::new());
         let mut evil = Evil { version, list: Vec::new(), bundle, frames, descriptor };
         evil.set_list(&list);
+        let no_frame = b"no frame";
+        let mut table = FrameTable::default();
+        table.push(no_frame.len() as u32, 0, Digest::of(no_frame));
+        evil.set_frames(no_frame.to_vec(), &table);
         evil
     }
 

@@ -31,8 +31,8 @@ fn empty_files(root: &Path) -> Vec<String> {
     let found = Run::of(&mut find).ok().stdout;
     // The journal's first line may not have been synced, and while there is one the first line of the
     // history may be still to come; what is in `run/` goes with the processes, nothing relies on the
-    // lock's text, a download and an update client's copies are verified whenever they are used, and
-    // a prefix without a seal is no release.
+    // lock's text, an update client's copies are verified whenever they are used, and a prefix without
+    // a seal is no release.
     let unfinished = root.join("state/journal").exists();
     let may = |name: &str| {
         let whole =
@@ -41,7 +41,6 @@ fn empty_files(root: &Path) -> Vec<String> {
             || (name == "state/history.jsonl" && unfinished)
             || name.starts_with("run/")
             || name == "state/lock"
-            || name.starts_with("state/downloads/")
             || name.starts_with("state/trust/")
             || name.contains("/.")
             || name

@@ -109,7 +109,6 @@ fn fills_up_meanwhile(kind: Kind, megabytes: u64) {
     let image = Image::new(&world.path(""), kind, megabytes);
     let node = node(&world, &image);
     for (stage, call, file, leave) in [
-        ("fetch", "write", ".part", 1 << 20),
         ("verify", "write", "/.release.json.new", 0),
         ("unpack", "mkdirat", "/releases/1.1.0", 1 << 20),
         // Before its contents: what it replaces comes free with it, and may do for what follows.
@@ -148,13 +147,13 @@ fn forget(node: &NodeDir<'_>) {
 }
 
 /// Nothing was touched yet, and that is what is said, with what to do; also where not even the record of
-/// it finds room.
+/// it finds room. What was brought gives its room back.
 #[test]
-fn no_room_to_fetch() {
+fn no_room_to_unpack() {
     let world = world();
     let image = Image::new(&world.path(""), Kind::Ext4, 32);
     let node = node(&world, &image);
-    let site = site(&node, "write", ".part");
+    let site = site(&node, "mkdirat", "/releases/1.1.0");
     for leave in [0, 1 << 20] {
         let before = Before::of(&node);
         let mut command = node.command();
@@ -167,7 +166,7 @@ fn no_room_to_fetch() {
         let run = run.refused(
             7,
             &[
-                "fetch: cannot write",
+                "unpack: cannot ",
                 "No space left",
                 "nothing was switched: the node is on 1.0.0 as before",
                 &format!("more at {root}, then try again"),
@@ -176,10 +175,9 @@ fn no_room_to_fetch() {
         );
         assert!(!run.stderr.contains("could not be finished"), "{run}");
         assert_eq!(node.current().as_deref(), Some("1.0.0"));
+        assert!(!node.root.join("releases/1.1.0").exists());
         image.empty();
-        settle(&node, &before, "1.1.0", "fetch");
-        std::fs::remove_dir_all(node.root.join("state/downloads")).expect("it is there");
-        std::fs::create_dir(node.root.join("state/downloads")).expect("there is room");
+        settle(&node, &before, "1.1.0", "unpack");
     }
     let _ = node.install(["1.1.0"]).ok();
     whole(&node, "afterwards");
@@ -189,7 +187,6 @@ fn no_room_to_fetch() {
 fn the_disk_turns_read_only_meanwhile() {
     let world = world();
     for (stage, call, file) in [
-        ("fetch", "write", ".part"),
         ("unpack", "write", "releases/1.1.0/noise"),
         ("switch", "symlink", "/.current.new"),
         ("settle", "write", "/.standings.json.new"),
@@ -230,9 +227,7 @@ fn files_may_not_grow_any_further() {
     limited.arg(command.get_program()).arg("1.1.0").env("CUTOVER_ROOT", &node.root);
     let run = Run::of(&mut limited);
     run.refused(7, &["File too large", "nothing was switched"]);
-    let part: Vec<_> = std::fs::read_dir(node.root.join("state/downloads")).unwrap().collect();
-    let part = part[0].as_ref().unwrap().metadata().unwrap().len();
-    assert_eq!(part, 1500 << 10, "what came stays, for the next try");
+    assert!(!node.root.join("releases/1.1.0").exists(), "it gives its room back");
     settle(&node, &before, "1.1.0", "limited");
     let _ = node.install(["1.1.0"]).ok();
     whole(&node, "limited");
@@ -246,9 +241,6 @@ fn a_disk_that_lies_is_found_out() {
     let _ = node.install(["1.0.0"]).ok();
     let mut command = node.command();
     command.arg("1.1.0");
-    let fetched = site(&node, "write", ".part");
-    let run = Run::of(&mut with_fault(&command, &fetched, Fault::Lie(1000)));
-    assert_eq!((run.status, node.current().as_deref()), (3, Some("1.0.0")), "{run}");
     let unpacked = site(&node, "write", "releases/1.1.0/app.py");
     let _ = Run::of(&mut with_fault(&command, &unpacked, Fault::Lie(100))).ok();
     node.install(["verify"]).refused(3, &["app.py"]);

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod streams;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -83,12 +85,14 @@ fn wrong_files_of_a_release() {
     let _tree = world.release_tiny(&["1.0.0"]);
     let (hostile, honest) =
         (Attacker::serve(&world.repository()), Attacker::serve(&world.repository()));
-    // The whole bundle is wrong, or its second half is; the descriptor, the list; or they are gone.
+    // The whole bundle is wrong, or its second half is; the descriptor, the list, the frame table; or they are gone.
     for (number, (end, spoil)) in [
         (".release.json", Some(0)),
         (".files.json.zst", Some(10)),
         (".tar.zst", Some(0)),
         (".tar.zst", Some(400)),
+        (".frames.bin", Some(30)),
+        (".frames.bin", None),
         (".release.json", None),
         (".files.json.zst", None),
         (".tar.zst", None),

@@ -1,34 +1,38 @@
-//! One thread of the unpacker: takes the next frame, decodes, creates, hashes, until none is left.
+//! One thread that creates files: takes the next frame, decodes, creates, hashes, until none is left.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use cutover_formats::bundle::{FRAME, Frame, Layout, Piece, Relay, SeekTable};
+use cutover_formats::bundle::{FRAME, FrameTable, Layout, Piece, Relay};
 use cutover_formats::digest::Digest;
-use cutover_formats::filelist::{Entry, Kind};
-use cutover_formats::path::RelPath;
+use cutover_formats::filelist::{Entry, FileList, Kind};
 use rustix::fs::{Timespec, Timestamps};
 use sha2::{Digest as _, Sha256};
 use zstd::bulk::Decompressor;
 
-use super::UnpackError;
-use crate::disk::{DiskError, Folder, Permissions};
+use super::ContentsError;
+use super::folders::Folders;
+use super::write_back::WriteBack;
+use crate::disk::{DiskError, Folder};
+use crate::fetch::FrameSource;
+use crate::interrupt;
 
 /// What all workers share.
-pub(super) struct Work<'a> {
-    pub(super) entries: &'a [Entry],
+pub(super) struct Work<'a, S> {
+    pub(super) list: &'a FileList,
     pub(super) layout: &'a Layout<'a>,
-    pub(super) table: &'a SeekTable,
-    pub(super) bundle: &'a File,
-    pub(super) bundle_path: &'a Path,
+    pub(super) table: &'a FrameTable,
     pub(super) prefix: &'a Folder,
-    pub(super) time: u64,
-    pub(super) next: AtomicU64,
+    pub(super) folders: &'a Folders<'a>,
+    /// Which entries come from frames, by index.
+    pub(super) wanted: Vec<bool>,
+    /// The frames that nobody has taken yet, in order, and who gives them. Whoever takes one reads it
+    /// under the lock: the others have a frame to work on meanwhile, or nothing to do.
+    pub(super) queue: Mutex<(std::vec::IntoIter<u64>, S)>,
+    pub(super) write_back: WriteBack,
     /// Files that go on in the frame: open, so that writing need not wait for hashing.
     pub(super) files: Relay<Arc<File>>,
     /// Their hashes so far.
@@ -36,33 +40,45 @@ pub(super) struct Work<'a> {
     pub(super) progress: &'a (dyn Fn(u64) + Sync),
 }
 
-impl Work<'_> {
+impl<S: FrameSource> Work<'_, S> {
     /// Works until no frame is left, or somebody failed.
-    pub(super) fn run(&self) -> Result<(), UnpackError> {
+    pub(super) fn run(&self) -> Result<(), ContentsError> {
         let stop = StopUnlessDone(self);
         Worker::new(self)?.run()?;
         std::mem::forget(stop);
         Ok(())
     }
 
+    /// The next frame, verified.
+    fn next(&self, packed: &mut Vec<u8>) -> Result<Option<u64>, ContentsError> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let (numbers, source) = &mut *queue;
+        let Some(number) = numbers.next() else { return Ok(None) };
+        if interrupt::asked() {
+            return Err(ContentsError::Interrupted);
+        }
+        source.frame(number, packed)?;
+        Ok(Some(number))
+    }
+
     fn stop(&self) {
-        self.next.store(self.layout.frames(), Ordering::Relaxed);
         self.files.stop();
         self.hashes.stop();
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).0 = Vec::new().into_iter();
     }
 }
 
 /// Ends everybody's waiting where one fails (or panics): what they wait for may never come.
-struct StopUnlessDone<'a, 'w>(&'a Work<'w>);
+struct StopUnlessDone<'a, 'w, S: FrameSource>(&'a Work<'w, S>);
 
-impl Drop for StopUnlessDone<'_, '_> {
+impl<S: FrameSource> Drop for StopUnlessDone<'_, '_, S> {
     fn drop(&mut self) {
         self.0.stop();
     }
 }
 
-struct Worker<'a, 'w> {
-    work: &'a Work<'w>,
+struct Worker<'a, 'w, S> {
+    work: &'a Work<'w, S>,
     packed: Vec<u8>,
     tar: Vec<u8>,
     decompressor: Decompressor<'static>,
@@ -71,8 +87,7 @@ struct Worker<'a, 'w> {
 /// A file of the list.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
-    path: &'a RelPath,
-    executable: bool,
+    entry: &'a Entry,
     size: u64,
     sha256: Digest,
 }
@@ -84,51 +99,43 @@ struct Head<'a> {
     bytes: Range<usize>,
 }
 
-impl<'a, 'w> Worker<'a, 'w> {
-    fn new(work: &'a Work<'w>) -> Result<Self, UnpackError> {
-        let decompressor = Decompressor::new().map_err(|error| work.unreadable(error))?;
+impl<'a, 'w, S: FrameSource> Worker<'a, 'w, S> {
+    fn new(work: &'a Work<'w, S>) -> Result<Self, ContentsError> {
+        let failed = |error| DiskError::new("unpack into", work.prefix.path(), error);
+        let decompressor = Decompressor::new().map_err(failed)?;
         let (packed, tar) = (Vec::new(), Vec::with_capacity(FRAME as usize));
         Ok(Self { work, packed, tar, decompressor })
     }
 
-    fn run(mut self) -> Result<(), UnpackError> {
-        for number in self.work.frames() {
-            let frame = self.work.table.frames()[number as usize];
-            self.decode(number, frame)?;
+    fn run(mut self) -> Result<(), ContentsError> {
+        while let Some(number) = self.work.next(&mut self.packed)? {
+            self.decode(number)?;
             self.create(number)?;
-            (self.work.progress)(u64::from(frame.decompressed));
+            self.work.write_back.add(self.tar.len() as u64);
+            (self.work.progress)(self.tar.len() as u64);
         }
         Ok(())
     }
 
     /// Decodes a frame, in one step and into a buffer of its size: there is no window, and there
     /// are no more bytes than the layout asks for.
-    fn decode(&mut self, number: u64, frame: Frame) -> Result<(), UnpackError> {
-        self.packed.resize(frame.compressed as usize, 0);
-        self.work
-            .bundle
-            .read_exact_at(&mut self.packed, frame.at)
-            .map_err(|error| self.work.unreadable(error))?;
+    fn decode(&mut self, number: u64) -> Result<(), ContentsError> {
+        let expected = self.work.table.frames()[number as usize].decompressed;
         self.tar.clear();
         match self.decompressor.decompress_to_buffer(&self.packed, &mut self.tar) {
-            Ok(len) if len == frame.decompressed as usize => Ok(()),
-            _ => Err(UnpackError::Frame { frame: number }),
+            Ok(len) if len == expected as usize => Ok(()),
+            _ => Err(ContentsError::Frame { frame: number }),
         }
     }
 
     /// Creates the files that begin in the frame, then adds to the one that began before it.
-    fn create(&self, number: u64) -> Result<(), UnpackError> {
+    fn create(&self, number: u64) -> Result<(), ContentsError> {
         let range = self.work.layout.frame(number);
         let mut head = None;
         for part in self.work.layout.parts(range.clone()) {
             let at = (part.at - range.start) as usize;
             let bytes = at..at + part.len as usize;
             match part.piece {
-                Piece::Header { member, from: 0 } => {
-                    if let Some(wanted) = self.work.wanted(member).filter(|file| file.size == 0) {
-                        self.begin(number, wanted, 0..0)?;
-                    }
-                }
                 Piece::Contents { member, from } => {
                     let Some(wanted) = self.work.wanted(member) else { continue };
                     if from == 0 {
@@ -148,10 +155,8 @@ impl<'a, 'w> Worker<'a, 'w> {
         number: u64,
         wanted: Wanted<'_>,
         bytes: Range<usize>,
-    ) -> Result<(), UnpackError> {
-        let permissions =
-            if wanted.executable { Permissions::Executable } else { Permissions::Plain };
-        let mut file = self.work.prefix.create_file(wanted.path, permissions)?;
+    ) -> Result<(), ContentsError> {
+        let mut file = self.work.folders.create_file(wanted.entry)?;
         let written = bytes.len() as u64;
         file.write_all(&self.tar[bytes.clone()]).map_err(|error| self.unwritten(wanted, error))?;
         if written < wanted.size {
@@ -163,7 +168,7 @@ impl<'a, 'w> Worker<'a, 'w> {
     }
 
     /// Without a baton somebody has failed, and the error is theirs to tell.
-    fn go_on(&self, number: u64, head: &Head<'_>) -> Result<(), UnpackError> {
+    fn go_on(&self, number: u64, head: &Head<'_>) -> Result<(), ContentsError> {
         let Head { wanted, from, bytes } = head;
         let written = from + bytes.len() as u64;
         let Some(file) = self.work.files.take(number) else { return Ok(()) };
@@ -180,10 +185,9 @@ impl<'a, 'w> Worker<'a, 'w> {
         self.hash(number, hash, *wanted, bytes.clone(), written)
     }
 
-    fn finish(&self, wanted: Wanted<'_>, file: &File) -> Result<(), UnpackError> {
-        let time = Timespec { tv_sec: self.work.time as i64, tv_nsec: 0 };
-        let times = Timestamps { last_access: time, last_modification: time };
-        rustix::fs::futimens(file, &times).map_err(|error| self.unwritten(wanted, error.into()))
+    fn finish(&self, wanted: Wanted<'_>, file: &File) -> Result<(), ContentsError> {
+        let set = set_time(file, self.work.list.time());
+        set.map_err(|error| self.unwritten(wanted, error))
     }
 
     fn hash(
@@ -193,7 +197,7 @@ impl<'a, 'w> Worker<'a, 'w> {
         wanted: Wanted<'_>,
         bytes: Range<usize>,
         written: u64,
-    ) -> Result<(), UnpackError> {
+    ) -> Result<(), ContentsError> {
         hash.update(&self.tar[bytes]);
         if written < wanted.size {
             self.work.hashes.hand_on(number + 1, hash);
@@ -204,34 +208,30 @@ impl<'a, 'w> Worker<'a, 'w> {
         if found == expected {
             return Ok(());
         }
-        Err(UnpackError::Contents { path: wanted.path.to_string(), expected, found })
+        Err(ContentsError::File { path: wanted.entry.path.to_string(), expected, found })
     }
 
-    fn unwritten(&self, wanted: Wanted<'_>, source: io::Error) -> UnpackError {
-        let path = self.work.prefix.path().join(wanted.path.as_path());
-        DiskError { doing: "write", path, source }.into()
+    fn unwritten(&self, wanted: Wanted<'_>, source: io::Error) -> ContentsError {
+        DiskError::new("write", &self.work.prefix.full(&wanted.entry.path), source).into()
     }
 }
 
-impl<'w> Work<'w> {
+impl<'w, S> Work<'w, S> {
+    /// A file that comes from frames.
     fn wanted(&self, member: usize) -> Option<Wanted<'w>> {
-        let Entry { path, kind } = &self.entries[member];
-        match *kind {
-            Kind::File { executable, size, sha256 } => {
-                Some(Wanted { path, executable, size, sha256 })
+        let entry = &self.list.entries()[member];
+        match entry.kind {
+            Kind::File { size, sha256, .. } if self.wanted[member] => {
+                Some(Wanted { entry, size, sha256 })
             }
-            Kind::Folder | Kind::Link { .. } => None,
+            _ => None,
         }
     }
+}
 
-    /// The frames that this thread gets to work on.
-    fn frames(&self) -> impl Iterator<Item = u64> {
-        let frames = self.layout.frames();
-        std::iter::repeat_with(|| self.next.fetch_add(1, Ordering::Relaxed))
-            .take_while(move |frame| *frame < frames)
-    }
-
-    fn unreadable(&self, source: io::Error) -> UnpackError {
-        UnpackError::Bundle { path: self.bundle_path.to_owned(), source }
-    }
+/// Gives a file the modification time of all files of its release, seconds since 1970.
+pub(super) fn set_time(file: &File, time: u64) -> io::Result<()> {
+    let time = Timespec { tv_sec: time as i64, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    Ok(rustix::fs::futimens(file, &times)?)
 }
