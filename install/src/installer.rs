@@ -158,7 +158,7 @@ impl Installer {
         let places = Places::of(&self.node.settings, output)?;
         let tell = |line: &str| output.warn(line);
         let mirrors = places.mirrors(&tell);
-        let release = resolve_wanted(&self.node, &mirrors, wanted, tell)?;
+        let release = self.resolve(&mirrors, wanted, output)?;
         let resolved = StageTime {
             stage: BuiltIn::Resolve.name(),
             seconds: clock.elapsed().as_secs_f64(),
@@ -184,7 +184,7 @@ impl Installer {
         let places = Places::of(&self.node.settings, output)?;
         let tell = |line: &str| output.warn(line);
         let mirrors = places.mirrors(&tell);
-        let release = resolve_wanted(&self.node, &mirrors, wanted, tell)?;
+        let release = self.resolve(&mirrors, wanted, output)?;
         let situation = self.node.situation(self.node.gate()?.as_mut())?;
         let wishes = self.wishes(swap);
         rehearse(&self.node, &situation, &release, &wishes, &mirrors, output)
@@ -300,6 +300,20 @@ impl Installer {
         Ok(plan)
     }
 
+    /// What is wanted, by whoever has the node to itself: what was withdrawn is written down.
+    fn resolve(
+        &self,
+        mirrors: &Mirrors<'_>,
+        wanted: Option<&Wanted>,
+        output: &Output,
+    ) -> Result<Release, Failure> {
+        let release = resolve_wanted(&self.node, mirrors, wanted, |line| output.warn(line));
+        if let Err(error) = withdrawn::remember(&self.node) {
+            output.warn(format!("what was withdrawn is not written down: {error}"));
+        }
+        release
+    }
+
     fn prepare(
         &self,
         operation: Operation,
@@ -324,8 +338,12 @@ impl Installer {
         output: &Output,
     ) -> Result<Release, Failure> {
         let version = self.destination(to, output)?;
-        let withdrawal = withdrawn::known(&self.node)?.remove(&version);
-        match (withdrawal, withdrawn) {
+        let (mut known, problems) = withdrawn::known(&self.node);
+        for problem in problems {
+            output
+                .warn(format!("whether {version} was withdrawn may not be known here: {problem}"));
+        }
+        match (known.remove(&version), withdrawn) {
             (Some(withdrawal), OfWithdrawn::Refuse) => {
                 let product = self.node.settings.product.clone();
                 Err(Withdrawn { product, version, withdrawal }.into())
@@ -449,11 +467,9 @@ pub(crate) fn resolve_wanted(
     let mut client = Client::open_any(mirrors.clone(), node.root.trust(), Timestamp::now())?;
     client.refresh()?;
     let standings = Standings::load_or_forget(&node.root, tell)?;
-    let (seen, current) = (withdrawn::known(node)?, node.current()?);
+    let ((seen, _), current) = (withdrawn::known(node), node.current()?);
     let copy = |version: &Version| std::fs::read(node.root.descriptor(version)).ok();
     let (withdrawn, current) = (&seen, current.as_ref());
     let known = Known { standings: &standings, withdrawn, current, copy: &copy };
-    let resolved = resolve_anywhere(&mut client, &node.settings.product, &wanted, known);
-    withdrawn::remember(node)?;
-    Ok(resolved?)
+    Ok(resolve_anywhere(&mut client, &node.settings.product, &wanted, known)?)
 }

@@ -180,15 +180,19 @@ pub fn heed(
     situation: &mut Situation,
     depth: Depth,
 ) -> Result<Option<String>, HeedError> {
-    if !situation.sealed.contains(version) {
-        return Ok(None);
-    }
-    let findings = damage(node, version, depth)?;
+    let serves = matches!(&situation.gate, GateSituation::Up { serving } if serving.as_ref() == Some(version));
+    let used = serves || situation.current.as_ref() == Some(version);
+    let findings = match (situation.sealed.contains(version), used) {
+        (true, _) => damage(node, version, depth)?,
+        // It would be taken away while it is in use.
+        (false, true) => {
+            vec![Finding { path: node.root.seal(version), problem: Problem::Missing }]
+        }
+        (false, false) => Vec::new(),
+    };
     if findings.is_empty() {
         return Ok(None);
     }
-    let serves = matches!(&situation.gate, GateSituation::Up { serving } if serving.as_ref() == Some(version));
-    let used = serves || situation.current.as_ref() == Some(version);
     let version = version.clone();
     if used || operation != Operation::Install {
         return Err(Damaged { version, findings, used }.into());
@@ -238,9 +242,7 @@ pub(crate) fn warn_of(node: &Node, version: &Version, output: &Output) {
         )),
         Err(error) => output.warn(format!("{version} cannot be looked at: {error}")),
     }
-    if let Ok(known) = withdrawn::known(node)
-        && let Some(withdrawal) = known.get(version)
-    {
+    if let Some(withdrawal) = withdrawn::known(node).0.get(version) {
         output.warn(format!(
             "THE NODE WENT BACK TO {version}, WHICH WAS WITHDRAWN from {}: {}; install another release",
             withdrawal.channel, withdrawal.reason

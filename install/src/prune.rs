@@ -54,59 +54,66 @@ impl Tidied {
     }
 }
 
-/// Removes what is superfluous, and what crashes left behind. The node's lock is held.
+/// The releases that go: those that are [`superfluous`], and what crashes left of some. What runs or
+/// would run after a rollback stays, whatever became of its records.
+pub fn goes(node: &Node, standings: &Standings) -> Result<Vec<Version>, NodeError> {
+    let used = used(node, standings)?;
+    let mut goes = superfluous(&node.sealed()?, &used, standings, node.settings.keep);
+    goes.extend(broken(node, &used)?);
+    Ok(goes)
+}
+
+/// What is not whole of releases that nobody uses.
+fn broken(node: &Node, used: &BTreeSet<Version>) -> Result<Vec<Version>, NodeError> {
+    let (recorded, sealed) = (node.recorded()?, node.sealed()?);
+    Ok(recorded.difference(&sealed).filter(|version| !used.contains(version)).cloned().collect())
+}
+
+/// Removes what [`goes`], and all else that crashes left behind. The node's lock is held.
 pub fn prune(node: &Node, standings: &Standings) -> Tidied {
-    let goes = used(node, standings)
-        .and_then(|used| Ok(superfluous(&node.sealed()?, &used, standings, node.settings.keep)));
-    let mut tidied = Tidied::default();
-    match goes {
-        Ok(goes) => {
-            for version in goes {
-                let before = tidied.problems.len();
-                remove(node, &version, &mut tidied);
-                if tidied.problems.len() == before {
-                    tidied.removed.push(version);
-                }
-            }
-        }
-        Err(error) => tidied.problems.push(error),
-    }
-    sweep(node, None, &mut tidied);
-    tidied
+    tidy(node, goes(node, standings), None)
 }
 
 /// Removes what crashes leave behind: prefixes and records that are not whole, temporaries, and what
 /// builders had for a time. None of those runs any more.
 /// The prefix of the release that is `kept` stays, so that the next try goes on with what is in it.
 pub fn remove_litter(node: &Node, kept: Option<&Version>) -> Tidied {
+    let standings = Standings::load(&node.root).map_err(NodeError::from);
+    let used = standings.and_then(|standings| used(node, &standings));
+    tidy(node, used.and_then(|used| broken(node, &used)), kept)
+}
+
+fn tidy(node: &Node, goes: Result<Vec<Version>, NodeError>, kept: Option<&Version>) -> Tidied {
     let mut tidied = Tidied::default();
-    sweep(node, kept, &mut tidied);
+    let goes = goes.unwrap_or_else(|error| {
+        tidied.problems.push(error);
+        Vec::new()
+    });
+    for version in goes {
+        if Some(&version) == kept {
+            remove_records(node, &version, &mut tidied);
+            continue;
+        }
+        let before = tidied.problems.len();
+        remove(node, &version, &mut tidied);
+        if tidied.problems.len() == before {
+            tidied.removed.push(version);
+        }
+    }
+    sweep(node, &mut tidied);
     tidied
 }
 
-fn sweep(node: &Node, kept: Option<&Version>, tidied: &mut Tidied) {
+fn sweep(node: &Node, tidied: &mut Tidied) {
     let root = &node.root;
-    match (node.sealed(), node.recorded()) {
-        (Ok(sealed), Ok(recorded)) => {
-            // What could not be removed a moment ago is not told of twice.
-            let told = !tidied.problems.is_empty();
-            let mut broken = Tidied::default();
-            for version in recorded.difference(&sealed) {
-                if Some(version) == kept {
-                    remove_records(node, version, &mut broken);
-                } else {
-                    remove(node, version, &mut broken);
-                }
-            }
+    match node.sealed() {
+        Ok(sealed) => {
             for version in &sealed {
                 tidied.note(rendering::sweep(root, version));
                 tidied.note(disk::remove_temporaries(&root.record(version)));
             }
-            let known: Vec<String> = tidied.problems.iter().map(ToString::to_string).collect();
-            broken.problems.retain(|problem| !told || !known.contains(&problem.to_string()));
-            tidied.problems.extend(broken.problems);
         }
-        (Err(error), _) | (_, Err(error)) => tidied.problems.push(error),
+        Err(error) => tidied.problems.push(error),
     }
     for folder in [root.path().to_owned(), root.state(), root.receipts(), root.all_once()] {
         tidied.note(disk::remove_temporaries(&folder));

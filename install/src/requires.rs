@@ -64,7 +64,7 @@ impl Explain for Lacking {
     fn hints(&self) -> Vec<String> {
         let next = match self {
             Self::Things { inputs, .. } if inputs.is_empty() => "put it there",
-            Self::Things { .. } => "put it right (`install config show` lists the inputs)",
+            Self::Things { .. } => "put it right (`install config show VERSION` lists the inputs)",
             Self::Space { .. } => "make room, e.g. with `install prune`",
             Self::Node(error) => return error.hints(),
             Self::Disk(error) => return error.hints(),

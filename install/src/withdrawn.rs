@@ -82,56 +82,82 @@ impl Explain for Withdrawn {
     }
 }
 
-/// Every release of the node's product that was ever seen to be withdrawn.
-pub fn known(node: &Node) -> Result<BTreeMap<Version, Withdrawal>, MemoryError> {
-    let mut known = kept(node)?;
-    for (version, withdrawal) in
-        Remembered::read(&node.root.trust())?.withdrawals(&node.settings.product)
-    {
-        known.entry(version).or_insert(withdrawal);
+/// Every release of the node's product that was ever seen to be withdrawn, and what could not be read
+/// of that. A mark that cannot be read is a mark all the same.
+#[must_use]
+pub fn known(node: &Node) -> (BTreeMap<Version, Withdrawal>, Vec<MemoryError>) {
+    let (marks, mut problems) = kept(node);
+    let mut known = BTreeMap::new();
+    match Remembered::read(&node.root.trust()) {
+        Ok(remembered) => known.extend(remembered.withdrawals(&node.settings.product)),
+        Err(error) => problems.push(error.into()),
     }
-    Ok(known)
+    for (version, mark) in marks {
+        match mark {
+            Some(withdrawal) => drop(known.insert(version, withdrawal)),
+            None => drop(known.entry(version).or_insert_with(unreadable)),
+        }
+    }
+    (known, problems)
 }
 
-/// Keeps what trusted metadata says now.
+/// Keeps what trusted metadata says now; for who has the node's lock.
 pub fn remember(node: &Node) -> Result<(), MemoryError> {
-    let kept = kept(node)?;
+    let (marks, _) = kept(node);
     let now = Timestamp::now();
     for (version, Withdrawal { channel, reason }) in
         Remembered::read(&node.root.trust())?.withdrawals(&node.settings.product)
     {
-        if kept.contains_key(&version) {
+        if marks.get(&version).is_some_and(Option::is_some) {
             continue;
         }
         disk::ensure_folder(&node.root.all_withdrawn())?;
         let mark = Mark { channel, reason, seen: now };
-        match disk::write_json(&node.root.withdrawn(&version), &mark) {
-            // Somebody else, who only looks, writes the same.
-            Err(error) if error.source.kind() == ErrorKind::AlreadyExists => {}
-            written => written?,
-        }
+        disk::write_json(&node.root.withdrawn(&version), &mark)?;
     }
     Ok(())
 }
 
-fn kept(node: &Node) -> Result<BTreeMap<Version, Withdrawal>, DiskError> {
+fn unreadable() -> Withdrawal {
+    let channel = "unknown".parse().expect("a channel's name");
+    let reason = "what this node wrote down of it cannot be read".to_owned();
+    Withdrawal { channel, reason }
+}
+
+/// The marks that were kept, without what cannot be read.
+fn kept(node: &Node) -> (BTreeMap<Version, Option<Withdrawal>>, Vec<MemoryError>) {
     let folder = node.root.all_withdrawn();
-    let read = |error| DiskError::new("read", &folder, error);
+    let (mut marks, mut problems) = (BTreeMap::new(), Vec::new());
     let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        entries => entries.map_err(read)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return (marks, problems),
+        Err(error) => {
+            problems.push(DiskError::new("read", &folder, error).into());
+            return (marks, problems);
+        }
+        Ok(entries) => entries,
     };
-    let mut kept = BTreeMap::new();
     for entry in entries {
-        let name = entry.map_err(read)?.file_name();
+        let name = match entry {
+            Ok(entry) => entry.file_name(),
+            Err(error) => {
+                problems.push(DiskError::new("read", &folder, error).into());
+                break;
+            }
+        };
         let version = name.to_str().and_then(|name| name.strip_suffix(".json"));
         let Some(version) = version.and_then(|version| version.parse::<Version>().ok()) else {
             continue;
         };
-        let mark: Option<Mark> = disk::read_json(&node.root.withdrawn(&version))?;
-        if let Some(Mark { channel, reason, .. }) = mark {
-            kept.insert(version, Withdrawal { channel, reason });
-        }
+        let mark = disk::read_json::<Mark>(&node.root.withdrawn(&version));
+        let mark = match mark {
+            Ok(None) => continue,
+            Ok(Some(Mark { channel, reason, .. })) => Some(Withdrawal { channel, reason }),
+            Err(error) => {
+                problems.push(error.into());
+                None
+            }
+        };
+        marks.insert(version, mark);
     }
-    Ok(kept)
+    (marks, problems)
 }

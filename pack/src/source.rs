@@ -82,7 +82,7 @@ impl SourceTree {
         let pattern = manifest.as_ref().map(|it| it.release.tag.clone()).unwrap_or_default();
         let tagged = repository.tagged(candidate, &pattern)?;
         let exclude = manifest.as_ref().map_or_else(|| Ok(Exclude::default()), Exclude::of)?;
-        repository.refuse_changes(&within, &exclude)?;
+        let unknown = repository.refuse_changes(&within, &exclude)?;
         let (product, manifest) = settle(product, manifest, &format!("tag `{}`", tagged.tag))?;
         let wanted = export::Wanted {
             commit: &tagged.commit,
@@ -90,7 +90,8 @@ impl SourceTree {
             folder: &within,
             exclude: &exclude,
         };
-        let export::Export { folder, notes } = export::export(&repository, wanted)?;
+        let export::Export { folder, mut notes } = export::export(&repository, wanted)?;
+        notes.extend(unknown);
         let skip = walk::Skip { names: &[], folders: &[] };
         Ok(Self {
             product,

@@ -139,10 +139,13 @@ fn what_others_could_change_is_not_gone_on_with() {
     assert_eq!(std::fs::read(&other).expect("it is there"), b"", "nobody wrote there");
     // The whole bundle, of somebody else.
     let _ = person.fetch("tiny@1.0.0").ok();
-    chown(&path, Some(NOBODY), None).expect("this test runs as root");
-    let refused = person.fetch("tiny@1.0.0");
-    assert_eq!(refused.status, 2, "{refused}");
-    assert!(refused.stderr.contains("another user could change it"), "{refused}");
+    for (owner, mode) in [(NOBODY, 0o644), (0, 0o664), (0, 0o666)] {
+        chown(&path, Some(owner), None).expect("this test runs as root");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("its mode");
+        let refused = person.fetch("tiny@1.0.0");
+        assert_eq!(refused.status, 2, "{refused}");
+        assert!(refused.stderr.contains("another user could change it"), "{refused}");
+    }
 }
 
 #[test]

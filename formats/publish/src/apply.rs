@@ -88,7 +88,7 @@ pub(super) fn complete_root(repo: &Repo<'_>) -> Result<Option<u64>, PublishError
     for version in first + 1..=first + caps::ROOT_STEPS as u64 {
         match repo.store.get(&metadata("root", version), caps::ROOT) {
             Ok(bytes) => newest = Draft::from_bytes(&bytes)?,
-            Err(error) if error.is_not_found() => break,
+            Err(error) if error.ends_roots() => break,
             Err(error) => return Err(error.into()),
         }
     }

@@ -186,6 +186,11 @@ pub enum PublishError {
         /// The target path.
         path: String,
     },
+    /// A change without the metadata that it was made from.
+    #[error(
+        "the change does not carry the metadata that it was made from, so what it leaves out cannot be seen"
+    )]
+    NothingToCompare,
     /// A change that `pack` never makes.
     #[error(transparent)]
     Objections(#[from] Objections),
@@ -274,9 +279,10 @@ impl Explain for PublishError {
             Self::Trust(error) => error.exit(),
             Self::Store(error) => error.exit(),
             Self::Objections(error) => error.exit(),
-            Self::Incomplete { .. } | Self::OtherFile { .. } | Self::Invisible { .. } => {
-                Exit::NotTrusted
-            }
+            Self::Incomplete { .. }
+            | Self::OtherFile { .. }
+            | Self::NothingToCompare
+            | Self::Invisible { .. } => Exit::NotTrusted,
             Self::Stale { .. } => Exit::Busy,
             Self::NoRole { .. } => Exit::NotFound,
             Self::Pending { source, .. } => source.exit(),
@@ -324,6 +330,9 @@ impl Explain for PublishError {
             Self::Stale { .. } => {
                 text("nothing was published; make the change anew and have it signed again")
             }
+            Self::NothingToCompare => text(
+                "nothing was signed; ask for the file as `pack` wrote it, or have the change made anew",
+            ),
             Self::NoRole { role, known } => suggestion(role, known),
             Self::KeyChange { hint, .. } => vec![hint.clone()],
             Self::Pending { source, .. } => source.hints(),

@@ -40,8 +40,6 @@ pub enum Basis {
     Trusted,
     /// Nothing: there is no trusted root beside the signer's keys.
     NoRoot,
-    /// Nothing: the change carries no metadata to compare it with.
-    NotCarried,
 }
 
 /// Compares a change with what the root beside the keys vouches for, and says in it who must sign by
@@ -52,13 +50,13 @@ pub fn examine(
     pending: &mut Pending,
     now: Time,
 ) -> Result<Examined, PublishError> {
-    let basis = match (keyring.root_file().exists(), pending.repository.is_empty()) {
-        (false, _) => Basis::NoRoot,
-        (true, true) => Basis::NotCarried,
-        (true, false) => Basis::Trusted,
-    };
-    if basis != Basis::Trusted {
-        return Ok(Examined { review: review(None, &pending.documents, now)?, basis });
+    if !keyring.root_file().exists() {
+        let review = review(None, &pending.documents, now)?;
+        return Ok(Examined { review, basis: Basis::NoRoot });
+    }
+    // Who hands a change on must not be able to take away what shows what it leaves out.
+    if pending.repository.is_empty() {
+        return Err(PublishError::NothingToCompare);
     }
     let trust = keyring.trust_folder(CARRIED)?;
     // Changes that were made at different times may be signed in any order; roots only go forward.
@@ -71,7 +69,7 @@ pub fn examine(
     drop(client);
     pending.documents = documents;
     trust.forget_moment()?;
-    Ok(Examined { review, basis })
+    Ok(Examined { review, basis: Basis::Trusted })
 }
 
 /// Refuses a change that `pack` would not make, by what the repository says now.

@@ -286,7 +286,7 @@ fn has_moved(repo: &Repo<'_>, client: &mut Client<'_>) -> Result<bool, PublishEr
     }
     let next = client.trusted()?.root().head.version.saturating_add(1);
     match repo.store.get(&metadata("root", next), caps::ROOT) {
-        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) if error.ends_roots() => Ok(false),
         Err(error) => Err(error.into()),
         Ok(_) => Ok(true),
     }

@@ -280,7 +280,7 @@ impl<'a> Client<'a> {
             let path = metadata(Root::TYPE, Some(roots.next_version()));
             let bytes = match store.get(&path, caps::ROOT) {
                 Ok(bytes) => bytes,
-                Err(error) if error.is_not_found() || error.is_forbidden() => {
+                Err(error) if error.ends_roots() => {
                     let file = metadata(Root::TYPE, Some(roots.root().head.version));
                     return roots
                         .finish(self.now)

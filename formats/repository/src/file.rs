@@ -239,6 +239,12 @@ pub(crate) fn writing(what: &str, error: std::io::Error) -> StoreError {
         ErrorKind::NotFound => {
             StoreError::Unreachable { what, why: "its folder has gone away".to_owned() }
         }
+        ErrorKind::CrossesDevices => StoreError::Denied {
+            what,
+            why: "it is on another file system than the repository's `.incoming`".to_owned(),
+            hint: "nothing was published; `targets` may be a disk of its own, `metadata` may not"
+                .to_owned(),
+        },
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::Denied {
             what,
             why: error.to_string(),
@@ -256,7 +262,8 @@ fn link_on_the_way(what: String) -> StoreError {
             "a symbolic link stands in its place or on the way to it, and none in a repository is \
               followed"
                 .to_owned(),
-        hint: "nothing was read or written through it; mount the other folder there instead"
+        hint: "nothing was read or written through it; mount the other folder there instead, or move the \
+               whole repository"
             .to_owned(),
     }
 }

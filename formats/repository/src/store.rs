@@ -180,10 +180,12 @@ impl StoreError {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// Whether a server keeps the file from us, without saying whether it is there.
+    /// Whether this answer to the question for the next root means that there is none: object stores
+    /// forbid what is not there, to those who may not list them. A server that hides a root could as well
+    /// say that there is none.
     #[must_use]
-    pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Forbidden { .. })
+    pub fn ends_roots(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::Forbidden { .. })
     }
 }
 

@@ -228,3 +228,42 @@ fn read_only_inside() {
     assert_eq!(error.exit(), Exit::Usage, "{error}");
     assert!(error.hints().concat().contains("nothing was published"));
 }
+
+/// A disk that is mounted somewhere, until this is dropped.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn at(folder: &Path) -> Self {
+        std::fs::create_dir(folder).unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"];
+        let mounted = std::process::Command::new("mount").args(mount).arg(folder).status();
+        assert!(mounted.unwrap().success(), "mounting takes root");
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn targets_may_be_another_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let _disk = Mounted::at(&folder.path().join("targets"));
+    let _other = Mounted::at(&folder.path().join("metadata"));
+    let store = FileStore::open(folder.path()).unwrap();
+    let path = "targets/releases/weave/1.0.0/abc.x";
+    assert_eq!(store.create(path, Body::Bytes(b"0123456789")).unwrap(), Created::New);
+    assert_eq!(store.create(path, Body::Bytes(b"other")).unwrap(), Created::Exists);
+    assert_eq!(store.get(path, 10).unwrap(), b"0123456789");
+    let too_large = vec![0; 2 << 20];
+    let full = store.create("targets/large", Body::Bytes(&too_large)).unwrap_err();
+    assert_eq!(full.exit(), Exit::NoSpace, "{full}");
+    assert!(store.get("targets/large", 10).unwrap_err().is_not_found());
+    // What is replaced has to be renamed.
+    let error = store.swap("metadata/timestamp.json", None, b"{}").unwrap_err();
+    assert!(error.to_string().contains("another file system"), "{error}");
+    assert!(error.hints().iter().all(|hint| !hint.contains("link")), "{:?}", error.hints());
+}

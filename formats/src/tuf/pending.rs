@@ -108,17 +108,11 @@ impl Pending {
             _ => Err(malformed(format!("{path} is not text"))),
         });
         let files = files.collect::<Result<_, _>>()?;
-        let repository = match fields.has("repository") {
-            true => fields
-                .fields("repository")?
-                .each()
-                .map(|(path, text)| match text {
-                    Json::String(text) => Ok((path, text)),
-                    _ => Err(malformed(format!("repository.{path} is not text"))),
-                })
-                .collect::<Result<_, _>>()?,
-            false => BTreeMap::new(),
-        };
+        let repository = fields.fields("repository")?.each().map(|(path, text)| match text {
+            Json::String(text) => Ok((path, text)),
+            _ => Err(malformed(format!("repository.{path} is not text"))),
+        });
+        let repository = repository.collect::<Result<_, _>>()?;
         Ok(Self { says: fields.text("says")?, documents, files, repository })
     }
 

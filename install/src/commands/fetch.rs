@@ -201,7 +201,7 @@ impl Source {
             }
             error => error.into(),
         })?;
-        let withdrawn = withdrawn::known(&node)?;
+        let (withdrawn, _) = withdrawn::known(&node);
         let Node { root, settings } = node;
         Ok(Self {
             withdrawn,

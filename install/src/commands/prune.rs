@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::lock;
 use crate::cli::RootArgs;
-use crate::prune::{Tidied, prune, superfluous, used};
+use crate::prune::{Tidied, goes, prune};
 use crate::standing::Standings;
 
 /// What to remove.
@@ -39,20 +39,20 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
         )
     })?;
     let Tidied { removed, problems } = if args.dry_run {
-        let used = used(&node, &standings)?;
-        let removed = superfluous(&node.sealed()?, &used, &standings, node.settings.keep);
-        Tidied { removed, problems: Vec::new() }
+        Tidied { removed: goes(&node, &standings)?, problems: Vec::new() }
     } else {
         prune(&node, &standings)
     };
     let pruned = Pruned { removed, dry_run: args.dry_run };
-    output.result(&pruned, || describe(&pruned));
     let mut problems = problems.into_iter();
-    let Some(first) = problems.next() else { return Ok(()) };
+    let Some(first) = problems.next() else {
+        output.result(&pruned, || describe(&pruned));
+        return Ok(());
+    };
     problems.for_each(|problem| output.warn(problem.to_string()));
-    Err(Failure::from(first).hint(
-        "all else was removed; what is left is tried again by every install and `install prune`",
-    ))
+    Err(Failure::from(first)
+        .hint(describe(&pruned))
+        .hint("what is left is tried again by every install and `install prune`"))
 }
 
 fn describe(pruned: &Pruned) -> String {

@@ -47,6 +47,9 @@ struct Status {
     withdrawn: Option<Withdrawn>,
     /// What `current` lacks for running: its folder, or the interpreter of its environment.
     damage: Vec<Finding>,
+    /// Whether there is a gate that could not be asked.
+    #[serde(skip)]
+    gate_unseen: bool,
     /// What could not be looked at, and why; all else holds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unseen: Vec<String>,
@@ -78,16 +81,18 @@ struct Unfinished {
 pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
     let node = root.node()?;
     let mut unseen = Vec::new();
-    let gate = seen(gate(&node), &mut unseen)?.flatten();
+    let gate = seen(gate(&node), &mut unseen).flatten();
+    let gate_unseen = !unseen.is_empty();
     let (changing, trace) = under_way(&node.root, output);
     let unfinished = trace.map(|trace| Unfinished {
         operation: trace.opening.operation,
         to: trace.opening.to,
         stage: trace.stages.last().cloned(),
     });
-    let remembered = seen(Remembered::read(&node.root.trust()), &mut unseen)?;
+    let remembered = seen(Remembered::read(&node.root.trust()), &mut unseen);
     let current = node.current()?;
-    let mut withdrawn = seen(withdrawn::known(&node), &mut unseen)?.unwrap_or_default();
+    let (mut withdrawn, problems) = withdrawn::known(&node);
+    unseen.extend(problems.into_iter().map(in_words));
     let withdrawal = current.as_ref().and_then(|version| withdrawn.remove(version));
     let now = Timestamp::now();
     let roles = remembered.map(|remembered| remembered.roles).unwrap_or_default();
@@ -105,21 +110,22 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
         mirrors: node.settings.mirrors.clone(),
         damage: current.as_ref().map(|version| damage(&node, version)).unwrap_or_default(),
         current,
-        previous: seen(standings, &mut unseen)?.and_then(|it| it.previous),
+        previous: seen(standings, &mut unseen).and_then(|it| it.previous),
         releases: node.sealed()?.into_iter().collect(),
         gate,
         changing,
         unfinished,
-        depooled: seen(pool::depooled(&node), &mut unseen)?.flatten(),
+        depooled: seen(pool::depooled(&node), &mut unseen).flatten(),
         metadata: metadata.collect(),
         withdrawn: withdrawal.map(|Withdrawal { channel, reason }| Withdrawn {
             channel: channel.to_string(),
             reason,
         }),
+        gate_unseen,
         unseen,
     };
     warn(&status, output);
-    if let Some(words) = serves_otherwise(&node, &status)? {
+    if let Some(words) = serves_otherwise(&node, &status) {
         output.warn(words);
     }
     // What the gate says of maintenance it says itself; this is why.
@@ -132,20 +138,19 @@ fn gate(node: &Node) -> Result<Option<GateStatus>, NodeError> {
     Ok(node.gate()?.map(|mut session| session.status()).transpose()?)
 }
 
-/// What was looked at; `None`, with a word about it, where whoever asks may not see it. Everybody may
-/// ask how a node is, and gets what there is for everybody.
-fn seen<T, E>(found: Result<T, E>, unseen: &mut Vec<String>) -> Result<Option<T>, Failure>
+/// What was looked at; `None`, with a word about it, where it cannot be: whoever asks how a node is gets
+/// what there is.
+fn seen<T, E>(found: Result<T, E>, unseen: &mut Vec<String>) -> Option<T>
 where
     E: Explain + 'static,
 {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if is_denied(&error) => {
-            unseen.push(Failure::from(error).message);
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
+    found.map_err(|error| unseen.push(in_words(error))).ok()
+}
+
+fn in_words<E: Explain + 'static>(error: E) -> String {
+    let advice =
+        if is_denied(&error) { "; ask as the user that the gate runs as, or as root" } else { "" };
+    format!("{}{advice}", Failure::from(error).message)
 }
 
 /// Whether it is a matter of who asks.
@@ -163,6 +168,10 @@ fn damage(node: &Node, version: &Version) -> Vec<Finding> {
     let prefix = node.root.prefix(version);
     if !prefix.is_dir() {
         return vec![Finding { path: prefix, problem: Problem::Missing }];
+    }
+    let seal = node.root.seal(version);
+    if !seal.is_file() {
+        return vec![Finding { path: seal, problem: Problem::Missing }];
     }
     let release = node.descriptor(version).ok();
     release.and_then(|release| integrity::interpreter(&prefix, &release)).into_iter().collect()
@@ -199,7 +208,7 @@ fn warn(status: &Status, output: &Output) {
         output.warn(format!("{current} is current here and damaged: {}", named(&status.damage)));
     }
     for why in &status.unseen {
-        output.warn(format!("{why}; ask as the user that the gate runs as, or as root"));
+        output.warn(why);
     }
     for soon in status.metadata.iter().filter(|role| role.expires_soon) {
         let Metadata { role, expires, days_left, .. } = soon;
@@ -212,16 +221,15 @@ fn warn(status: &Status, output: &Output) {
 }
 
 /// Words about a gate that runs something else than `current` names, while nobody is about to change that.
-fn serves_otherwise(node: &Node, status: &Status) -> Result<Option<String>, Failure> {
-    let Some(gate) = status.gate.as_ref().filter(|gate| gate.lease.is_none()) else {
-        return Ok(None);
-    };
+fn serves_otherwise(node: &Node, status: &Status) -> Option<String> {
+    let gate = status.gate.as_ref().filter(|gate| gate.lease.is_none())?;
     if status.changing.is_some() {
-        return Ok(None);
+        return None;
     }
-    let expected = node.served(status.current.as_ref())?;
+    // Where `current` is damaged, that is said already.
+    let expected = node.served(status.current.as_ref()).ok()?;
     let runs = gate.running.as_ref().map(|running| &running.version);
-    Ok(match (expected, runs) {
+    match (expected, runs) {
         (Some(expected), Some(runs)) if *runs != expected => Some(format!(
             "{expected} is current, but the gate runs {runs}: `install {expected}` has it served"
         )),
@@ -233,7 +241,7 @@ fn serves_otherwise(node: &Node, status: &Status) -> Result<Option<String>, Fail
             "the gate runs {runs}, which is not current; starting the gate anew ends it"
         )),
         _ => None,
-    })
+    }
 }
 
 fn describe(node: &Node, status: &Status) -> String {
@@ -318,8 +326,8 @@ fn describe_maintenance(Maintenance { until, message }: &Maintenance) -> String 
 fn describe_gate(node: &Node, status: &Status) -> String {
     match (&node.settings.gate, &status.gate) {
         (None, _) => "none".to_owned(),
-        (Some(settings), None) if !status.unseen.is_empty() => {
-            format!("should listen on {}; it cannot be asked by you", settings.listen)
+        (Some(settings), None) if status.gate_unseen => {
+            format!("should listen on {}; it cannot be asked", settings.listen)
         }
         (Some(settings), None) => format!("not running (would listen on {})", settings.listen),
         (Some(_), Some(gate)) => format!("{} on {}: {}", gate.state, gate.listen, gate.reason),

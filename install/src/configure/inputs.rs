@@ -149,6 +149,9 @@ pub fn settle<'a>(
     Settlement { inputs, problems }
 }
 
+/// What the node says of a secret.
+const SECRET: &str = "a secret, as { file = \"…\" } or { command = [\"…\"] }";
+
 fn settle_one<'a>(
     name: &InputName,
     input: &'a Input,
@@ -168,6 +171,7 @@ fn settle_one<'a>(
         (None, Some(default)) => Ok(Settled::Plain(default, Origin::Default)),
         (None, None) if input.required => {
             let description = input.description.clone();
+            let wants = if input.secret { SECRET } else { wants };
             Err(InputProblem::Missing { name, wants, description })
         }
         (None, None) => Ok(Settled::Absent),

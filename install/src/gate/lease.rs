@@ -105,7 +105,8 @@ impl Supervisor {
         {
             self.learn(dark);
         }
-        tracing::info!(?figures, "the install gave the gate back");
+        let SwapFigures { held, refused, failed, dark, .. } = figures;
+        tracing::info!(held, refused, failed, dark, "the install gave the gate back");
         figures
     }
 

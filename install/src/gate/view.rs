@@ -94,7 +94,7 @@ impl fmt::Display for Reason {
             Self::Maintenance => "maintenance",
             Self::Swap => "a swap is under way",
             Self::Starting => "the service is starting",
-            Self::Nothing => "nothing installed",
+            Self::Nothing => "no service to run: no release is installed, or it has none",
             Self::Elsewhere => "a front end serves the application",
             Self::Down => "the service is down",
             Self::Stopped => "the service was stopped",

@@ -102,6 +102,9 @@ pub(super) fn notes(situation: &Situation, release: &Descriptor) -> Vec<String> 
              the next `install gate` serves what `current` names"
                 .to_owned(),
         ],
+        (GateSituation::Up { .. }, None) => vec![
+            "the release has no [service]: the gate has nothing to run, and answers 503".to_owned(),
+        ],
         (GateSituation::Beside { runs: false }, _) => {
             vec!["the gate is not running: the front end has nobody to turn to".to_owned()]
         }

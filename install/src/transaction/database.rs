@@ -33,10 +33,10 @@ pub(crate) fn fits(
     // Nobody is sent to what runs, failed here or was withdrawn.
     // That they are not known any more was said when the release was looked for.
     let standings = Standings::load_or_forget(&scene.node.root, |_| {})?;
-    let seen = withdrawn::known(scene.node);
+    let (seen, _) = withdrawn::known(scene.node);
     others.retain(|version, _| {
-        let withdrawn = seen.as_ref().is_ok_and(|seen| seen.contains_key(version));
-        from != Some(version) && standings.reason_against(version).is_none() && !withdrawn
+        let refused = standings.reason_against(version).is_some() || seen.contains_key(version);
+        from != Some(version) && !refused
     });
     let nearest = schema::nearest(to, from, found, &others).cloned();
     let (version, accepted) = (to.clone(), wanted.accepted());

@@ -219,7 +219,7 @@ fn files(count: usize) -> String {
     if count == 1 { "a file".to_owned() } else { format!("{count} files") }
 }
 
-fn shown(all: &[String]) -> String {
+pub(super) fn shown(all: &[String]) -> String {
     first(&all[..all.len().min(SHOWN)], all.len())
 }
 

@@ -17,7 +17,7 @@ use cutover_formats::release_toml;
 use cutover_formats::version::{TagPattern, Version};
 use cutover_terminal::nearest;
 
-use super::error::{Shallow, SourceError};
+use super::error::{Shallow, SourceError, shown};
 use super::listing::{Kind, Listing, Object};
 use super::walk::Exclude;
 use crate::child;
@@ -251,26 +251,38 @@ impl Repository {
 
     /// Refuses tracked files that were changed: most often a commit was forgotten, and then the
     /// tag is not what its author has tried out. What counts as changed is what the user's own git
-    /// says; changes to what is not released do not count.
+    /// says; changes to what is not released do not count. Files that git does not know and is not told to
+    /// ignore are noted: one may have been forgotten.
     pub(super) fn refuse_changes(
         &self,
         folder: &[u8],
         exclude: &Exclude,
-    ) -> Result<(), SourceError> {
-        let Some(WorkTree { top, .. }) = &self.work_tree else { return Ok(()) };
-        let asked = ["status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames"];
+    ) -> Result<Option<String>, SourceError> {
+        let Some(WorkTree { top, .. }) = &self.work_tree else { return Ok(None) };
+        let asked = ["status", "--porcelain=v1", "-z", "--untracked-files=normal", "--no-renames"];
         let place = top.join(OsStr::from_bytes(folder));
         let output = run(git(&place).args(asked).args(["--", "."]))?;
         let output = checked(output, "compare the work tree with HEAD")?;
         let entries = output.stdout.split(|byte| *byte == 0);
-        let paths = entries.filter_map(|entry| entry.get(3..)?.strip_prefix(folder));
-        let changed: Vec<&[u8]> = paths.filter(|path| !exclude.leaves_out(path)).collect();
-        if changed.is_empty() {
-            return Ok(());
+        let (mut changed, mut unknown) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let Some(path) = entry.get(3..).and_then(|path| path.strip_prefix(folder)) else {
+                continue;
+            };
+            if exclude.leaves_out(path) {
+                continue;
+            }
+            let found = if entry.starts_with(b"??") { &mut unknown } else { &mut changed };
+            found.push(String::from_utf8_lossy(path).into_owned());
         }
-        let files = changed.iter().take(SHOWN);
-        let files = files.map(|path| String::from_utf8_lossy(path).into_owned()).collect();
-        Err(SourceError::Dirty { count: changed.len(), files })
+        if !changed.is_empty() {
+            let count = changed.len();
+            changed.truncate(SHOWN);
+            return Err(SourceError::Dirty { count, files: changed });
+        }
+        Ok((!unknown.is_empty()).then(|| {
+            format!("not in the release, because git does not know them: {}", shown(&unknown))
+        }))
     }
 
     /// `git cat-file --batch`: answers each object id on stdin with the object on stdout.

@@ -195,7 +195,12 @@ fn uncommitted_changes() {
         assert_eq!(message, "1 tracked file is changed but not committed: app.py");
         assert!(hints.contains("git stash"), "{hints}");
     }
+    repo.git(&["checkout", "app.py"]);
     (0..9).for_each(|n| repo.write(&format!("new {n}"), ""));
+    let start =
+        "not in the release, because git does not know them: new 0, new 1, new 2, new 3, new 4";
+    assert_eq!(repo.release(None).unwrap().notes, [format!("{start} and 4 more")]);
+    repo.write("app.py", "changed");
     repo.git(&["add", "-A"]);
     let (_, message, _) = repo.refused(None);
     let start =

@@ -81,6 +81,16 @@ fn a_signer_sees_the_difference_from_what_is_trusted() {
     *base = base.as_str().unwrap().replace("\"sig\":\"", "\"sig\":\"00").into();
     fs::write(&file, change.to_string()).unwrap();
     scene.pack(&sign).refused(3, "is not trusted");
+
+    // Nor is one that somebody took away on the way here.
+    change["repository"] = json!({});
+    fs::write(&file, change.to_string()).unwrap();
+    scene.pack(&sign).refused(3, "what it leaves out cannot be seen");
+    scene.pack(&sign[..5]).refused(3, "nothing was signed");
+    change.as_object_mut().unwrap().remove("repository");
+    fs::write(&file, change.to_string()).unwrap();
+    scene.pack(&sign).refused(2, "repository");
+
     fs::write(&file, good).unwrap();
     scene.pack(&sign[..5]).done();
     scene.pack(&["repo", "apply", text(&file)]).done();

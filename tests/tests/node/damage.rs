@@ -49,6 +49,51 @@ fn a_rollback_to_a_damaged_release_is_refused_and_an_install_brings_it_again() {
     assert_eq!(node.current().as_deref(), Some("1.0.0"));
 }
 
+/// A restored backup may lack records of what runs: that is no reason to take it away.
+#[test]
+fn what_is_in_use_stays_although_its_seal_is_gone() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0", "1.1.0", "1.2.0"]);
+    let node = world.node(None);
+    for version in ["1.2.0", "1.0.0", "1.1.0"] {
+        let _ = node.install([version]).ok();
+    }
+    let prefix = |version: &str| node.root.join("releases").join(version);
+    for version in ["1.0.0", "1.1.0", "1.2.0"] {
+        fs::remove_file(node.root.join(format!("state/releases/{version}/seal.json"))).unwrap();
+    }
+    let status = node.install(["status"]).ok();
+    assert!(status.stderr.contains("1.1.0 is current here and damaged"), "{status}");
+    node.install(["1.1.0"]).refused(3, &["seal.json is missing", "nothing was changed"]);
+    let plan = node.install(["prune", "--dry-run"]).ok();
+    assert!(plan.stdout.contains("would remove 1.2.0"), "{plan}");
+    let run = node.install(["prune"]).ok();
+    assert!(run.stdout.contains("removed 1.2.0"), "{run}");
+    // What runs, and what ran before.
+    assert_eq!(
+        [prefix("1.0.0"), prefix("1.1.0"), prefix("1.2.0")].map(|it| it.exists()),
+        [true, true, false]
+    );
+    let _ = node.install(["1.2.0"]).ok();
+    assert!(prefix("1.1.0").exists(), "the way back");
+}
+
+/// How a node is can be asked above all when something is wrong with it.
+#[test]
+fn status_is_told_of_a_node_whose_records_are_damaged() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0", "1.1.0"]);
+    let node = world.node(Some(free_address()));
+    let _gate = node.start_gate();
+    let _ = node.install(["1.0.0"]).ok();
+    let _ = node.install(["1.1.0"]).ok();
+    fs::write(node.root.join("state/releases/1.1.0/release.json"), "{").unwrap();
+    fs::write(node.root.join("state/standings.json"), "{").unwrap();
+    let status = node.install(["status"]).ok();
+    assert!(status.stdout.contains("current     1.1.0"), "{status}");
+    assert!(status.stderr.contains("standings.json"), "{status}");
+}
+
 #[test]
 fn contents_are_looked_at_where_that_is_asked_for() {
     let world = World::new();

@@ -51,3 +51,41 @@ fn what_was_withdrawn_once_stays_so_when_the_metadata_is_gone() {
     let _ = run.clone().refused(4, &["tiny has no release 1.1.1"]);
     assert!(!run.stderr.contains("nearest"), "{run}");
 }
+
+#[test]
+fn a_mark_that_cannot_be_read_stops_its_release_and_nothing_else() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0", "1.1.0"]);
+    let node = world.node(None);
+    let _ = node.install(["1.0.0"]).ok();
+    let _ = node.install(["1.1.0"]).ok();
+    let marks = node.root.join("state/withdrawn");
+    fs::create_dir_all(&marks).unwrap();
+    fs::write(marks.join("1.2.0.json"), "").unwrap();
+    let warning = "1.2.0.json";
+    let status = node.install(["status"]).ok();
+    assert!(status.stderr.contains(warning), "{status}");
+    let back = node.install(["rollback"]).ok();
+    assert!(back.stderr.contains(warning), "{back}");
+    assert_eq!(node.current().as_deref(), Some("1.0.0"));
+    fs::rename(marks.join("1.2.0.json"), marks.join("1.1.0.json")).unwrap();
+    node.install(["1.1.0"]).refused(3, &["1.1.0 was withdrawn", "cannot be read"]);
+    fs::remove_file(marks.join("1.1.0.json")).unwrap();
+    let _ = node.install(["1.1.0"]).ok();
+}
+
+/// What is on the node needs no repository and nothing that is remembered of one.
+#[test]
+fn a_rollback_does_not_need_trusted_metadata() {
+    let world = World::new();
+    let _tree = world.release_tiny(&["1.0.0", "1.1.0"]);
+    let node = world.node(None);
+    let _ = node.install(["1.0.0"]).ok();
+    let _ = node.install(["1.1.0"]).ok();
+    fs::remove_dir_all(node.root.join("state/trust")).unwrap();
+    let status = node.install(["status"]).ok();
+    assert!(status.stderr.contains("state/trust"), "{status}");
+    let back = node.install(["rollback"]).ok();
+    assert!(back.stderr.contains("state/trust"), "{back}");
+    assert_eq!(node.current().as_deref(), Some("1.0.0"));
+}

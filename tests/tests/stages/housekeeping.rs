@@ -47,7 +47,10 @@ fn what_cannot_be_removed() {
     let _ = node.install(["rollback"]).ok();
     let _ = node.install(["resume"]).ok();
     // What is asked for cannot be done.
-    node.install(["prune"]).refused(1, &["cannot remove", "all else was removed"]);
+    node.install(["prune"]).refused(1, &["cannot remove", "is tried again"]);
+    let run = node.install(["prune", "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&run.stdout).expect("one object");
+    assert!(answer["error"].to_string().contains("cannot remove"), "{run}");
     let _ = node.install(["verify"]).ok();
     drop(held);
     let _ = node.install(["prune"]).ok();

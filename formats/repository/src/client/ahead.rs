@@ -30,9 +30,7 @@ impl Read for Ahead<'_> {
         let copy = match &answer {
             Ok(bytes) => Ok(bytes.clone()),
             // Both end the chain of roots.
-            Err(error) if error.is_not_found() || error.is_forbidden() => {
-                Err(StoreError::NotFound { what: path.to_owned() })
-            }
+            Err(error) if error.ends_roots() => Err(StoreError::NotFound { what: path.to_owned() }),
             Err(error) => {
                 let what = self.store.describe();
                 Err(StoreError::Unreachable { what, why: error.to_string() })

@@ -7,7 +7,8 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use cutover_formats::path::RelPath;
@@ -108,8 +109,22 @@ impl Folder {
                 let new = RenameFlags::NOREPLACE;
                 Ok(rustix::fs::renameat_with(CWD, from, &self.0, name, new)?)
             }
+            Err(Errno::XDEV) => self.copy_new(from, name),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The same for a folder on another disk than `from`: a synced copy, which has no name until it is whole.
+    fn copy_new(&self, from: &Path, name: &str) -> io::Result<()> {
+        let mut source = File::open(from)?;
+        let mode = Mode::from_raw_mode(source.metadata()?.mode());
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mut copy = File::from(rustix::fs::openat(&self.0, ".", flags, mode)?);
+        rustix::fs::fchmod(&copy, mode)?;
+        io::copy(&mut source, &mut copy)?;
+        copy.sync_data()?;
+        let own = format!("/proc/self/fd/{}", copy.as_raw_fd());
+        Ok(rustix::fs::linkat(CWD, own, &self.0, name, AtFlags::SYMLINK_FOLLOW)?)
     }
 
     /// Gives the file `from` the name `name` in place of what has it.
@@ -157,5 +172,5 @@ pub(super) fn make_base(base: &Path) -> io::Result<()> {
 
 /// Whether a path could not be followed because of a symbolic link.
 pub(super) fn is_link(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::XDEV))
+    Errno::from_io_error(error) == Some(Errno::LOOP)
 }

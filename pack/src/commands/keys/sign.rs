@@ -66,10 +66,6 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
              repository's 1.root.json there, got by a way that you trust, it is the difference",
             root.display()
         )),
-        Basis::NotCarried => output.warn(
-            "the change carries nothing to compare it with: all that it says is shown, not only \
-             what is new",
-        ),
     }
     let contents = describe(&pending.says, &review);
     contents.iter().for_each(|line| output.note(line));
