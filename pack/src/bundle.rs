@@ -218,6 +218,16 @@ pub fn write(
     Ok(WrittenBundle { list, sha256, blake2b, size, frames })
 }
 
+/// Refuses names, links and sizes that no release may have, as [`write`] does in the end.
+pub fn check(contents: &Contents) -> Result<(), BundleError> {
+    let Contents { product, version, time, entries } = contents;
+    let folders = plan::missing_folders(entries);
+    let plan = Plan::new(*time, entries, &folders)?;
+    let digests = vec![Digest::of(b""); plan.members.len()];
+    FileList::new(product.clone(), version.clone(), *time, plan.entries(&digests))?;
+    Ok(())
+}
+
 /// How many threads stay below 256 MiB together, by what the compressor of one takes.
 fn most_threads(level: i32) -> usize {
     match level {

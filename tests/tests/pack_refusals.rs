@@ -126,6 +126,17 @@ fn a_repository_that_is_full_or_unwritable() {
 }
 
 #[test]
+fn a_dry_run_refuses_what_a_release_would() {
+    let world = World::new();
+    let tree = world.tree("tiny");
+    std::os::unix::fs::symlink("/etc/passwd", tree.folder.join("passwords")).unwrap();
+    tree.tag("1.0.0");
+    let release = ["release", "--source", "tree"];
+    refused(&world, &[&release[..], &["--dry-run"]].concat(), 2, &["/etc/passwd"]);
+    refused(&world, &release, 2, &["/etc/passwd"]);
+}
+
+#[test]
 fn secrets_that_anybody_could_read() {
     let world = World::new();
     let key = world.path("keys/releases.pem");

@@ -5,6 +5,7 @@ use std::io;
 
 use cutover_formats::exit::Explain;
 use cutover_formats::name::{Product, StageName};
+use cutover_formats::tuf::expiry::in_words;
 use cutover_formats::version::Version;
 use cutover_repository::client::{Remembered, Withdrawal};
 use cutover_terminal::{Failure, Output};
@@ -92,7 +93,7 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
     let remembered = seen(Remembered::read(&node.root.trust()), &mut unseen);
     let current = node.current()?;
     let (mut withdrawn, problems) = withdrawn::known(&node);
-    unseen.extend(problems.into_iter().map(in_words));
+    unseen.extend(problems.into_iter().map(told));
     let withdrawal = current.as_ref().and_then(|version| withdrawn.remove(version));
     let now = Timestamp::now();
     let roles = remembered.map(|remembered| remembered.roles).unwrap_or_default();
@@ -144,10 +145,10 @@ fn seen<T, E>(found: Result<T, E>, unseen: &mut Vec<String>) -> Option<T>
 where
     E: Explain + 'static,
 {
-    found.map_err(|error| unseen.push(in_words(error))).ok()
+    found.map_err(|error| unseen.push(told(error))).ok()
 }
 
-fn in_words<E: Explain + 'static>(error: E) -> String {
+fn told<E: Explain + 'static>(error: E) -> String {
     let advice =
         if is_denied(&error) { "; ask as the user that the gate runs as, or as root" } else { "" };
     format!("{}{advice}", Failure::from(error).message)
@@ -215,7 +216,7 @@ fn warn(status: &Status, output: &Output) {
         output.warn(format!(
             "{role}, as this node last saw it, expires at {expires} ({}): \
              `install` looks for a newer one; if there is none, the repository's keepers must sign it",
-            left(*days_left)
+            in_words(*days_left)
         ));
     }
 }
@@ -281,7 +282,7 @@ fn describe(node: &Node, status: &Status) -> String {
     }
     if let Some(first) = status.metadata.iter().min_by_key(|role| role.expires) {
         let Metadata { role, expires, days_left, .. } = first;
-        lines.push(("expires", format!("{role} first, {expires} ({})", left(*days_left))));
+        lines.push(("expires", format!("{role} first, {expires} ({})", in_words(*days_left))));
     }
     lines.extend(describe_change(status.changing.as_ref(), status.unfinished.as_ref()));
     if let Some(Depooled { since, .. }) = &status.depooled {
@@ -303,15 +304,6 @@ fn describe_change(
         (Some(holder), None) => Some(("under way", holder.to_string())),
         (None, Some(what)) => Some(("unfinished", format!("{what}: `install resume` ends it"))),
         (None, None) => None,
-    }
-}
-
-/// Whole days until something expires, for people.
-fn left(days: i64) -> String {
-    match days {
-        1 => "1 day left".to_owned(),
-        0.. => format!("{days} days left"),
-        _ => "expired".to_owned(),
     }
 }
 
@@ -350,12 +342,6 @@ mod tests {
             describe_maintenance(&Maintenance::default()),
             "until `install maintenance off`"
         );
-    }
-
-    #[test]
-    fn days_that_are_left() {
-        let shown = [-7, 0, 1, 14].map(left);
-        assert_eq!(shown, ["expired", "0 days left", "1 day left", "14 days left"]);
     }
 
     #[test]

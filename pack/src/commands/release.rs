@@ -99,6 +99,7 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         output.warn(slip);
     }
     if args.dry_run {
+        bundle::check(&assembled.contents)?;
         let plan = plan::Plan::new(&tree, &fetched, &assembled, args.channel.as_ref());
         output.result(&plan, || plan.to_string());
         return Ok(());

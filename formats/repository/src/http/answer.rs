@@ -13,6 +13,9 @@ use crate::store::StoreError;
 
 const TOKEN: &str = "set CUTOVER_TOKEN to a token that the server accepts";
 
+/// How long a server is given that has too much to do and does not say for how long.
+const UNSAID: Duration = Duration::from_secs(5);
+
 /// A failed request.
 pub(super) enum Trouble {
     /// It may work if it is tried again.
@@ -58,13 +61,14 @@ pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Dur
     let text = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::trim);
     let after = text.and_then(|text| match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => Some(Duration::MAX),
         Err(_) => {
             let then = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
             Some(Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or_default())
         }
     });
     match status {
-        StatusCode::TOO_MANY_REQUESTS => Some(after.unwrap_or(Duration::from_secs(1))),
+        StatusCode::TOO_MANY_REQUESTS => Some(after.unwrap_or(UNSAID)),
         StatusCode::SERVICE_UNAVAILABLE => after,
         _ => None,
     }
@@ -109,7 +113,9 @@ pub(super) fn refused(url: &Url, status: StatusCode, words: &str) -> StoreError 
         StatusCode::UNAUTHORIZED => StoreError::Denied { what, why, hint: TOKEN.to_owned() },
         StatusCode::FORBIDDEN => StoreError::Forbidden { what, why, hint: TOKEN.to_owned() },
         StatusCode::INSUFFICIENT_STORAGE => StoreError::NoSpace { what, why },
-        status if status.is_server_error() => StoreError::Unreachable { what, why },
+        status if status.is_server_error() || status.is_redirection() || status.is_success() => {
+            StoreError::Unreachable { what, why }
+        }
         _ => StoreError::Refused { what, why },
     }
 }

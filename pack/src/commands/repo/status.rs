@@ -1,6 +1,6 @@
 //! `pack repo status`: who signs what, how many it takes, and until when it holds.
 
-use cutover_formats::tuf::expiry::{days_left, warning};
+use cutover_formats::tuf::expiry::{days_left, in_words, warning};
 use cutover_formats::tuf::json::Object;
 use cutover_formats::tuf::key::Keys;
 use cutover_formats::tuf::metadata::Head;
@@ -122,7 +122,7 @@ impl Role {
 }
 
 fn text(status: &Status) -> String {
-    let mut table = Table::new(["role", "version", "signatures", "keys", "expires", "days left"]);
+    let mut table = Table::new(["role", "version", "signatures", "keys", "expires", "for"]);
     for role in &status.roles {
         let keys = role.keys.iter().map(|key| {
             let id = key.id.get(..8).unwrap_or(&key.id);
@@ -134,7 +134,7 @@ fn text(status: &Status) -> String {
             format!("{} of {}", role.threshold, role.keys.len()),
             keys.collect::<Vec<_>>().join(", "),
             role.expires.to_string(),
-            role.days_left.to_string(),
+            in_words(role.days_left),
         ]);
     }
     table.to_string()
