@@ -311,7 +311,7 @@ impl Item {
 /// Whether somebody who is not trusted could change a file after it was verified.
 fn is_others(found: &Metadata) -> bool {
     let users = TrustedUsers::of_this_process();
-    users.objection(found.uid(), found.mode(), Writers::Group).is_some()
+    users.objection(found.uid(), found.mode(), Writers::OwnerOnly).is_some()
 }
 
 /// Brings what is missing; the bytes that came over the wire for the bundle.
