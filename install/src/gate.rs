@@ -68,6 +68,7 @@ pub use errand::errand;
 pub(crate) use errand::myself;
 pub(crate) use identity::sweep;
 pub(crate) use log_files::older as older_log;
+pub(crate) use notify::names_a_process;
 pub use protocol::{GateStatus, Maintenance, Running, State, SwapFigures};
 pub use run::{Entrance, run};
 pub use session::{ControlError, Session};

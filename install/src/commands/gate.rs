@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use cutover_terminal::{Exit, Failure, Verbosity, log_to_stderr};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::cli::RootArgs;
 use crate::gate::{self, ControlError, Entrance, Session};
@@ -72,21 +73,58 @@ fn variables_of(pid: u32) -> Vec<(OsString, OsString)> {
     named.collect()
 }
 
+/// Limits as `/proc` names them.
+const LIMITS: [(&str, Resource); 16] = [
+    ("Max cpu time", Resource::Cpu),
+    ("Max file size", Resource::Fsize),
+    ("Max data size", Resource::Data),
+    ("Max stack size", Resource::Stack),
+    ("Max core file size", Resource::Core),
+    ("Max resident set", Resource::Rss),
+    ("Max processes", Resource::Nproc),
+    ("Max open files", Resource::Nofile),
+    ("Max locked memory", Resource::Memlock),
+    ("Max address space", Resource::As),
+    ("Max file locks", Resource::Locks),
+    ("Max pending signals", Resource::Sigpending),
+    ("Max msgqueue size", Resource::Msgqueue),
+    ("Max nice priority", Resource::Nice),
+    ("Max realtime priority", Resource::Rtprio),
+    ("Max realtime timeout", Resource::Rttime),
+];
+
+/// Takes the limits of process `pid`, as far as this one may.
+fn take_limits_of(pid: u32) {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+    for (name, resource) in LIMITS {
+        let values = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        let mut values = values.split_ascii_whitespace().map(|value| match value {
+            "unlimited" => Ok(None),
+            value => value.parse().map(Some),
+        });
+        if let (Some(Ok(current)), Some(Ok(maximum))) = (values.next(), values.next()) {
+            let _ = setrlimit(resource, Rlimit { current, maximum });
+        }
+    }
+}
+
 /// A gate that goes on when this process has ended; its errors are this one's. What it keeps is of the
-/// gate before: variables, and where the log goes.
+/// gate before: variables, limits, the umask, and where the log goes.
 fn replace_in_background(node: &Node) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::of_io(&error), error.to_string());
     let mut command = gate::myself("gate");
     // A gate that cannot be asked is replaced all the same, if it can be.
-    if let Ok(Some(before)) = pid(&node.root) {
-        let variables = variables_of(before);
-        if !variables.is_empty() {
-            command.env_clear().envs(variables);
-        }
+    let before = pid(&node.root).ok().flatten();
+    if let Some(before) = before {
+        take_limits_of(before);
     }
-    // The manager's watchdog is for the main process, which the new gate becomes, and not for the one
-    // that this variable names.
-    command.env_remove("WATCHDOG_PID");
+    let mut variables = before.map(variables_of).unwrap_or_default();
+    if variables.is_empty() {
+        variables = std::env::vars_os().collect();
+    }
+    // A watchdog that is meant for the process of the gate before would not hear this one.
+    variables.retain(|(name, _)| !gate::names_a_process(name));
+    command.env_clear().envs(variables);
     let mut gate = command
         .args(["--replace", "--detached"])
         .arg("--root")

@@ -23,6 +23,14 @@ pub(super) fn is_ours(name: &OsStr) -> bool {
     OURS.iter().any(|ours| name == *ours)
 }
 
+/// Whether a variable is about one process by its number. It means nothing to another one that is started
+/// with the same variables.
+pub(crate) fn names_a_process(name: &OsStr) -> bool {
+    const NUMBERED: [&str; 5] =
+        ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "SYSTEMD_EXEC_PID"];
+    NUMBERED.iter().any(|numbered| name == *numbered)
+}
+
 /// The way to the manager; one that was not started by a manager tells nobody.
 #[derive(Debug)]
 pub(super) struct Manager(Option<(UnixDatagram, SocketAddr)>);

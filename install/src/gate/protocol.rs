@@ -137,8 +137,14 @@ pub(super) enum Outcome {
     Figures(SwapFigures),
     /// How everything is.
     Status(Box<GateStatus>),
-    /// Everything lies ready for another gate, and this is the release that it should find well.
-    Estate { healthy: Option<Version> },
+    /// Everything lies ready for another gate.
+    Estate {
+        /// The release that it should find well.
+        healthy: Option<Version>,
+        /// The umask that services get, where none is set for them.
+        #[serde(default)]
+        umask: Option<u32>,
+    },
 }
 
 /// Why a call was not done.

@@ -110,7 +110,7 @@ fn settle_in(
             succession::inherit(root).map_err(GateError::Succession)?
         }
     };
-    let Some(Inheritance { estate, healthy, predecessor, log }) = inherited else {
+    let Some(Inheritance { estate, healthy, predecessor, umask, log }) = inherited else {
         let lock = lock(root)?;
         let records = [history::path(root), root.maintenance()];
         let swept = records.iter().try_for_each(|record| record::sweep(record));
@@ -125,7 +125,10 @@ fn settle_in(
         // Its place is another one from now on.
         estate.listener.replace(Some(listen::bind(listen)?));
     }
-    let log = log.filter(|_| entrance == Entrance::ReplaceInBackground);
+    // Nothing is its caller's.
+    let in_background = entrance == Entrance::ReplaceInBackground;
+    crate::umask::inherit(umask.filter(|_| in_background));
+    let log = log.filter(|_| in_background);
     Ok((estate, Some(Before { healthy, predecessor, log })))
 }
 

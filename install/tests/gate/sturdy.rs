@@ -151,6 +151,47 @@ fn nobody_keeps_what_the_caller_had_open() {
     until("its end", || !lives(gate));
 }
 
+/// `command` of a caller with this umask, and core files of this size.
+fn with_habits(command: &Command, mask: &str, core: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "umask $0; ulimit -c $1; shift; exec \"$@\"", mask, core]);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.stdin(Stdio::null()).stdout(Stdio::null());
+    shell
+}
+
+#[test]
+fn a_gate_in_the_background_has_the_umask_and_limits_of_the_one_before() {
+    let mut node = Node::new("");
+    node.release("1.0.0", Mode::Good);
+    node.switch("1.0.0");
+    node.start_with(|command| *command = with_habits(command, "027", "8"));
+    node.wait_open();
+    let umask = |node: &Node| {
+        let status = Client::connect(node.address).get("/status").text().to_owned();
+        status.lines().find_map(|line| line.strip_prefix("Umask:\t")).unwrap().to_owned()
+    };
+    let core = |pid: u32| {
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        limits.lines().find(|line| line.starts_with("Max core")).unwrap().to_owned()
+    };
+    let (was, size) = (umask(&node), core(pid_of_service(&node)));
+    assert_eq!(was, "0027");
+    let mut replace = node.gate_command();
+    replace.args(["--replace", "--background"]);
+    // More than the gate has: not everybody may take more than the caller has.
+    let output = with_habits(&replace, "077", "16").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(node.wait_end().success());
+    let gate = node.status().pid;
+    signal(pid_of_service(&node), Signal::KILL);
+    until("the gate to notice", || node.status().restarts == 1);
+    node.wait_open();
+    assert_eq!((umask(&node), core(pid_of_service(&node))), (was, size));
+    signal(gate, Signal::TERM);
+    until("its end", || !lives(gate));
+}
+
 #[test]
 fn a_link_in_the_place_of_its_socket_leads_nowhere() {
     if !geteuid().is_root() {

@@ -29,7 +29,8 @@ impl Supervisor {
             service.settled().await;
         }
         let running = running.filter(|service| service.answers());
-        Ok(Outcome::Estate { healthy: running.map(|service| service.version().clone()) })
+        let healthy = running.map(|service| service.version().clone());
+        Ok(Outcome::Estate { healthy, umask: crate::umask::inherited() })
     }
 
     /// The other gate has gone away: this one has all that it had on offer, or all that the other had.
