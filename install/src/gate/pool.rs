@@ -196,6 +196,11 @@ impl Lease {
         self.exchange.unanswered()
     }
 
+    /// The service has switched to another protocol.
+    pub(super) fn become_tunnel(&self) {
+        self.exchange.become_tunnel();
+    }
+
     /// The connection is of use to others again.
     pub(super) fn give_back(self) {
         if !self.last && !self.connection.is_closed() {

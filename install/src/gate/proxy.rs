@@ -399,6 +399,7 @@ impl Worker {
         held: (Lease, Ticket, Asking),
         client: OnUpgrade,
     ) -> Response<Body> {
+        held.0.become_tunnel();
         let service = hyper::upgrade::on(&mut response);
         let (mut parts, _) = response.into_parts();
         let protocol = headers::upgrade(&parts.headers);

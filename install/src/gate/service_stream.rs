@@ -5,7 +5,8 @@
 //! reset. So a write that fails because the service has closed counts as done, its bytes are dropped,
 //! and reading goes on to the answer, or to the end.
 //!
-//! Of a request that may be sent once more, the connection keeps what it wrote.
+//! Of a request that may be sent once more, the connection keeps what it wrote until a byte of an answer
+//! has come. When it has become a tunnel, nothing is kept, and a write after the service's last word fails.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -31,16 +32,18 @@ pub(super) struct ServiceStream<S> {
     inner: Joined<S>,
     /// Whether the service takes no more.
     closed: bool,
+    /// Whether it has said its last word.
+    silent: bool,
     exchange: Arc<Exchange>,
 }
 
 /// A request and its answer, as far as they are seen on the connection.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
-    /// Whether any byte of the answer has come.
-    answered: AtomicBool,
-    /// Whether the request is kept.
+    /// Whether the request is kept: it may be sent once more, and no byte of the answer has come.
     keeps: AtomicBool,
+    /// Whether the connection carries something else than HTTP by now.
+    is_tunnel: AtomicBool,
     /// The request, as it was written.
     sent: Mutex<Vec<u8>>,
 }
@@ -56,13 +59,18 @@ impl Exchange {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.clear();
         sent.shrink_to(LONGEST_KEPT);
-        self.answered.store(false, Ordering::Relaxed);
         self.keeps.store(true, Ordering::Relaxed);
+    }
+
+    /// No request comes any more: the service has switched to another protocol.
+    pub(super) fn become_tunnel(&self) {
+        self.keeps.store(false, Ordering::Relaxed);
+        self.is_tunnel.store(true, Ordering::Relaxed);
     }
 
     /// The request, where it may be sent once more and no byte of an answer has come.
     pub(super) fn unanswered(&self) -> Option<Request<Inbound>> {
-        if !self.keeps.load(Ordering::Relaxed) || self.answered.load(Ordering::Relaxed) {
+        if !self.keeps.load(Ordering::Relaxed) {
             return None;
         }
         read_back(&self.sent.lock().unwrap_or_else(PoisonError::into_inner))
@@ -100,7 +108,7 @@ fn read_back(bytes: &[u8]) -> Option<Request<Inbound>> {
 impl<S> ServiceStream<S> {
     /// The connection `stream`.
     pub(super) fn new(stream: S, exchange: Arc<Exchange>) -> Self {
-        Self { inner: Joined(stream), closed: false, exchange }
+        Self { inner: Joined(stream), closed: false, silent: false, exchange }
     }
 
     fn settle(
@@ -109,7 +117,7 @@ impl<S> ServiceStream<S> {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = match written {
-            Poll::Ready(Err(error)) if has_closed(&error) => {
+            Poll::Ready(Err(error)) if has_closed(&error) && !self.is_over() => {
                 self.closed = true;
                 Poll::Ready(Ok(length(pieces)))
             }
@@ -119,6 +127,11 @@ impl<S> ServiceStream<S> {
             self.exchange.keep(pieces, *bytes);
         }
         written
+    }
+
+    /// Whether nothing more can come of it: else a tunnel would stay for a client that goes on talking.
+    fn is_over(&self) -> bool {
+        self.silent && self.exchange.is_tunnel.load(Ordering::Relaxed)
     }
 }
 
@@ -136,10 +149,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for ServiceStream<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
+        let (before, had_room) = (buffer.filled().len(), buffer.remaining() > 0);
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.exchange.answered.store(true, Ordering::Relaxed);
+            self.exchange.keeps.store(false, Ordering::Relaxed);
+        } else if had_room && read.is_ready() {
+            self.silent = true;
         }
         read
     }
@@ -160,6 +175,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ServiceStream<S> {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = match self.closed {
+            true if self.is_over() => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             true => Poll::Ready(Ok(length(pieces))),
             false => Pin::new(&mut self.inner).poll_write_vectored(cx, pieces),
         };
@@ -207,6 +223,46 @@ mod tests {
         assert_eq!(&answer, b"answer");
     }
 
+    #[tokio::test]
+    async fn a_tunnel_ends_with_the_last_word_of_a_service_that_takes_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let exchange = Arc::new(Exchange::default());
+        let mut stream = ServiceStream::new(stream, exchange.clone());
+        let (mut service, _) = listener.accept().await.unwrap();
+        exchange.become_tunnel();
+        stream.write_all(b"unread").await.unwrap();
+        service.readable().await.unwrap();
+        service.write_all(b"last").await.unwrap();
+        drop(service);
+        while !stream.closed {
+            stream.write_all(b"more").await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let mut last = Vec::new();
+        // Its end may be seen as one, or as an error.
+        let _ = stream.read_to_end(&mut last).await;
+        assert_eq!(last, b"last");
+        let refused = stream.write_all(b"more").await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_what_comes_after_an_answer() {
+        let (stream, mut service) = tokio::io::duplex(1 << 20);
+        let exchange = Arc::new(Exchange::default());
+        let mut stream = ServiceStream::new(stream, exchange.clone());
+        let head = b"GET / HTTP/1.1\r\nhost: s\r\nupgrade: websocket\r\n\r\n";
+        exchange.begin_repeatable();
+        stream.write_all(head).await.unwrap();
+        assert!(exchange.unanswered().is_some());
+        service.write_all(b"HTTP/1.1 101 ").await.unwrap();
+        stream.read_exact(&mut [0; 13]).await.unwrap();
+        stream.write_all(&[0; 1 << 16]).await.unwrap();
+        assert!(exchange.unanswered().is_none());
+        assert_eq!(exchange.sent.lock().unwrap().len(), head.len());
+    }
+
     #[test]
     fn a_request_is_read_back_as_it_was_written() {
         let exchange = Exchange::default();
@@ -223,10 +279,7 @@ mod tests {
         );
         let values: Vec<_> = request.headers().get_all("x-two").iter().collect();
         assert_eq!(values, [&b"1"[..], b"\xff"]);
-        exchange.answered.store(true, Ordering::Relaxed);
-        assert!(exchange.unanswered().is_none());
         exchange.begin();
-        exchange.answered.store(false, Ordering::Relaxed);
         assert!(exchange.unanswered().is_none());
     }
 }
