@@ -111,6 +111,9 @@ pub enum StageError {
     /// A stage without the one that it builds on.
     #[error("the plan comes here without `{0}`")]
     Disordered(BuiltIn),
+    /// What has begun has no place in the plan that the gate would need now.
+    #[error("the gate went away, or runs something else than before, after `{0}` had begun")]
+    PlannedAway(StageName),
     /// Somebody wants it to go back.
     #[error("interrupted")]
     Interrupted,
@@ -177,9 +180,11 @@ impl StageError {
             Self::Schema(error) => &**error,
             Self::Once(error) => error,
             Self::Undone { cause, .. } => &**cause,
-            Self::Stage(_) | Self::Stranger(_) | Self::Disordered(_) | Self::Interrupted => {
-                return None;
-            }
+            Self::Stage(_)
+            | Self::Stranger(_)
+            | Self::Disordered(_)
+            | Self::PlannedAway(_)
+            | Self::Interrupted => return None,
         })
     }
 }
@@ -209,6 +214,9 @@ impl Explain for StageError {
                 "end it with the installer that began it; it stays in the journal until then"
                     .to_owned(),
             ],
+            (Self::PlannedAway(_), None) => {
+                vec!["see the gate's log; when it runs, install again".to_owned()]
+            }
             (_, None) => Vec::new(),
         }
     }

@@ -5,6 +5,9 @@
 //! A gate opens its control socket first and reads `current` afterwards; an install renames `current`
 //! first and looks for the socket afterwards. So one of them always sees what the other did, whoever
 //! comes first.
+//!
+//! What has begun outside of the gate is never planned away: a plan without it would not take it back,
+//! nor come to its counterpart. Where there is no other plan, that is an error, and everything goes back.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -18,7 +21,7 @@ use super::{Reached, UnderWay};
 use crate::gate::{ControlError, Session};
 use crate::journal::Opening;
 use crate::node::{Node, NodeError};
-use crate::plan::{GateSituation, Situation, Wishes, plan};
+use crate::plan::{Act, GateSituation, Plan, Situation, Step, Wishes, plan};
 use crate::receipt;
 use crate::swap::{self, Served};
 
@@ -93,6 +96,10 @@ impl UnderWay<'_> {
         if anew.steps == self.plan.steps {
             return Ok(());
         }
+        let begun = self.begun.iter().map(|index| &self.plan.steps[*index]);
+        if let Some(lost) = begun.filter(|step| reaches_out(step)).find(|step| !has(&anew, step)) {
+            return Err(StageError::PlannedAway(lost.stage.clone()));
+        }
         self.output.note("the gate is not as it was: what is left is planned anew");
         anew.notes.iter().for_each(|note| self.output.warn(note));
         anew.notes.splice(0..0, self.plan.notes.iter().cloned());
@@ -157,6 +164,15 @@ impl UnderWay<'_> {
             None => leave_idle(gate, self.node.is_beside()),
         }
     }
+}
+
+/// Whether a step that comes before the change-over does something outside of the node's own files.
+fn reaches_out(step: &Step) -> bool {
+    matches!(step.act, Act::BuiltIn(BuiltIn::Depool) | Act::Run(_) | Act::Program)
+}
+
+fn has(plan: &Plan, step: &Step) -> bool {
+    plan.steps.iter().any(|other| (&other.stage, &other.act) == (&step.stage, &step.act))
 }
 
 /// The gate of the node, if it runs. One that starts has its socket before it answers on it: it first

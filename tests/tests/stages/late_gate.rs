@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use cutover_tests::world::{Running, World, wait_until};
 
 use crate::common::{Scene, noting};
+use crate::pooling::{POOL, is_out, told};
 
 /// A command that lasts until the test lets it go on.
 const WAITS: &str =
@@ -118,6 +119,45 @@ fn it_goes_away_while_the_release_is_brought() {
     assert!(run.stdout.contains("tiny 1.1.0 is current"), "{run}");
     scene.gate = scene.node.start_gate();
     scene.is_on_the_new();
+}
+
+/// Without a gate there is no pause, and for an install without a pause no node leaves its pool.
+#[test]
+fn it_goes_away_when_the_node_has_left_its_pool() {
+    let world = World::new();
+    let release = waiting("before = 'hold'") + &noting("first", "before = 'unpack'");
+    let mut scene = Scene::new(&world, &release, POOL);
+    let install = scene.node.begin(["1.1.0", "--swap", "hold"]);
+    let shared = scene.node.root.join("shared");
+    wait_until("the install waits", || shared.join("waits").exists());
+    assert!(is_out(&scene));
+    scene.gate.kill();
+    std::fs::write(shared.join("go"), "").unwrap();
+    let journal = scene.node.root.join("state/journal");
+    wait_until("the way back", || {
+        let journal = std::fs::read_to_string(&journal).unwrap_or_default();
+        journal.lines().any(|line| line == "\"back\"")
+    });
+    // A node comes back into its pool when its gate is ready.
+    scene.gate = scene.node.start_gate();
+    let why = "the gate went away, or runs something else than before, after `depool` had begun";
+    install.ended().refused(1, &[why, "nothing was switched: the node is on 1.0.0"]);
+    assert_eq!(told(&scene), ["out", "in"]);
+    assert!(!is_out(&scene));
+    assert_eq!(scene.log(), ["first", "-first"]);
+    scene.is_as_before();
+}
+
+#[test]
+fn it_comes_back_when_the_node_has_left_its_pool() {
+    let world = World::new();
+    let mut scene = Scene::new(&world, &waiting("before = 'hold'"), POOL);
+    install_while(&mut scene, "hold", |scene| {
+        scene.gate.kill();
+        comes_up(scene);
+    });
+    assert_eq!(told(&scene), ["out", "in"]);
+    assert!(!is_out(&scene));
 }
 
 /// It undoes what it did when it came up with the old release, and a change-over with it failed.

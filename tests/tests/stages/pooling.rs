@@ -6,7 +6,7 @@ use cutover_tests::world::{Run, World};
 use crate::common::Scene;
 use crate::crashes::{hanging, is_gone, kill_in_stage};
 
-const POOL: &str = r#"
+pub(crate) const POOL: &str = r#"
     [pool]
     driver = "command"
     depool = ["sh", "-c", 'echo out >> "$0/shared/pool"; test ! -e "$0/shared/refuse"', "{root}"]
@@ -14,14 +14,14 @@ const POOL: &str = r#"
 "#;
 
 /// What the pool was told, repetitions left out.
-fn told(scene: &Scene<'_>) -> Vec<String> {
+pub(crate) fn told(scene: &Scene<'_>) -> Vec<String> {
     let text = std::fs::read_to_string(scene.node.root.join("shared/pool")).unwrap_or_default();
     let mut told: Vec<String> = text.lines().map(str::to_owned).collect();
     told.dedup();
     told
 }
 
-fn is_out(scene: &Scene<'_>) -> bool {
+pub(crate) fn is_out(scene: &Scene<'_>) -> bool {
     scene.node.root.join("state/pool.json").exists()
 }
 
