@@ -254,12 +254,12 @@ fn look(
     let version = trusted.wanted(role).map_err(|refusal| untrusted(role, &refusal))?.version;
     let path = metadata(role, version);
     let bytes = needed(store, &path, caps::TARGETS)?;
-    let targets = match trusted.role(role, delegator, &bytes) {
-        Ok(targets) => targets,
-        // Time went by; that is none of this commit's doing.
-        Err(Refusal::Expired { .. }) if before.has(role, version) => return Ok(None),
-        Err(refusal) => return Err(untrusted(&path, &refusal)),
+    let targets = match before.has(role, version) {
+        // If time has gone by meanwhile, that is none of this commit's doing; what it adds below, is.
+        true => trusted.role_of_any_age(role, delegator, &bytes),
+        false => trusted.role(role, delegator, &bytes),
     };
+    let targets = targets.map_err(|refusal| untrusted(&path, &refusal))?;
     if !before.has(role, version) {
         let already = before.role(store, role).map(|role| role.targets).unwrap_or_default();
         let mut added = (*targets).clone();

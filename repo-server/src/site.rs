@@ -92,10 +92,18 @@ impl Site {
 
     /// Removes what has waited too long for a commit.
     pub(crate) fn sweep(&self) {
-        match self.uncommitted.sweep(&self.store, SystemTime::now()) {
-            Ok(0) => {}
-            Ok(count) => tracing::info!("removed {count} uploads that no commit has named"),
-            Err(error) => tracing::warn!("uploads that no commit has named stay: {error}"),
+        let swept = match self.uncommitted.sweep(&self.store, SystemTime::now()) {
+            Ok(swept) => swept,
+            Err(error) => {
+                return tracing::warn!("uploads that no commit has named stay: {error}");
+            }
+        };
+        if swept.files > 0 {
+            tracing::info!("removed {} uploads that no commit has named", swept.files);
+        }
+        if let Some(first) = swept.problems.first() {
+            let count = swept.problems.len();
+            tracing::warn!("{count} uploads that no commit has named cannot be removed: {first}");
         }
     }
 

@@ -184,26 +184,26 @@ fn store(site: &Site, upload: &Upload, pieces: mpsc::Receiver<Piece>) -> Result<
         (Shape::Snapshot(version), _) => commit::check_snapshot(store, version, &whole()?)?,
         _ => {}
     }
-    let noted = note(site, upload, &temp)?;
-    let created = store.create(&upload.path, Body::File(temp.path()));
-    if noted == Noted::Now && !matches!(created, Ok(Created::New)) {
-        site.uncommitted.forget(&upload.path);
+    if let Some(ended) = note(site, upload, &temp)? {
+        return Ok(ended);
     }
-    Ok(match created? {
+    Ok(match store.create(&upload.path, Body::File(temp.path()))? {
         Created::New => Ended::Made,
         Created::Exists => Ended::Exists,
     })
 }
 
-/// Notes that the file waits for a commit. Of a root nobody waits for one: it is one.
-fn note(site: &Site, upload: &Upload, temp: &NamedTempFile) -> Result<Noted, Ended> {
+/// Notes that the file waits for a commit, or says why it does not. A root waits for none: it is a commit.
+fn note(site: &Site, upload: &Upload, temp: &NamedTempFile) -> Result<Option<Ended>, Ended> {
     if matches!(upload.shape, Shape::Root(_)) {
-        return Ok(Noted::Before);
+        return Ok(None);
     }
     let size = temp.as_file().metadata().map_err(|error| unreadable(temp, error))?.len();
-    match site.uncommitted.note(&upload.path, &upload.owner, size) {
-        Ok(Noted::Full(full)) => Err(Ended::Full(full)),
-        Ok(noted) => Ok(noted),
+    let exists = || site.store.stream(&upload.path, 0, 0).is_ok();
+    match site.uncommitted.note((&upload.path, size), &upload.owner, exists) {
+        Ok(Noted::Waits) => Ok(None),
+        Ok(Noted::Exists) => Ok(Some(Ended::Exists)),
+        Ok(Noted::Full(full)) => Ok(Some(Ended::Full(full))),
         Err(error) => Err(unwritable(temp, error)),
     }
 }

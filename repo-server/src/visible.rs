@@ -24,8 +24,6 @@ pub(crate) struct Visible {
     /// The newest version of each role, by its name in files: older ones may have been named before.
     versions: BTreeMap<String, u64>,
     files: BTreeSet<String>,
-    /// Of releases, with a slash at the end: what lies there belongs to them.
-    folders: BTreeSet<String>,
 }
 
 /// Something that metadata names cannot be read, so that not all is known.
@@ -75,10 +73,10 @@ impl Visible {
                 let bytes = bytes.map_err(|error| Unreadable::new(&stored, error))?;
                 let release = Descriptor::parse(&bytes);
                 let release = release.map_err(|error| Unreadable::new(&stored, error))?;
+                self.files.extend(layout::stored_beside(&release, sha256));
                 let vendored = release.vendored.iter();
                 self.files
                     .extend(vendored.map(|one| layout::stored(&layout::vendored(one), one.sha256)));
-                self.folders.insert(folder(&stored).to_owned());
             }
             self.files.insert(stored);
         }
@@ -91,14 +89,9 @@ impl Visible {
             Some((version, role)) => {
                 self.versions.get(role).is_some_and(|newest| version <= *newest)
             }
-            None => self.files.contains(path) || self.folders.contains(folder(path)),
+            None => self.files.contains(path),
         }
     }
-}
-
-/// Where a file lies, with a slash.
-fn folder(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(folder, _)| &path[..=folder.len()])
 }
 
 fn read<T: Signed>(store: &dyn Read, path: &str) -> Result<T, Unreadable> {

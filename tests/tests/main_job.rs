@@ -1,7 +1,12 @@
 //! The main job on a small service: release, install, swap in every way under traffic, go back.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use cutover_formats::digest::Digest;
 use cutover_tests::traffic::{Tally, Traffic};
 use cutover_tests::world::{NodeDir, Run, World, free_address, get, wait_until};
 use serde_json::Value;
@@ -86,6 +91,44 @@ fn over_http_too() {
     assert_eq!(node.current().as_deref(), Some("2.0.0"));
     let app = node.root.join("current/app.py");
     assert_eq!(std::fs::read(app).unwrap(), std::fs::read(tree.folder.join("app.py")).unwrap());
+}
+
+/// What a server sweeps is what no release has: neither less, nor more.
+#[test]
+fn a_server_keeps_what_a_release_has_and_nothing_beside_it() {
+    let world = World::new();
+    std::fs::write(world.path("tokens"), "ci s3cret-token\n").unwrap();
+    let tokens = world.path("tokens").display().to_string();
+    let (server, url) = world.serve(&["--tokens", &tokens]);
+    let tree = world.tree("tiny");
+    tree.tag("1.0.0");
+    let mut pack = world.packer();
+    pack.env("CUTOVER_REPO", &url).env("CUTOVER_TOKEN", "s3cret-token");
+    let _ = Run::of(pack.args(["release", "--source", "tree"])).ok();
+    let files = |folder: &str| -> BTreeSet<OsString> {
+        let entries = std::fs::read_dir(world.repository().join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    };
+    assert!(files(".incoming/uncommitted").is_empty(), "the release has all that was uploaded");
+    let folder = "targets/releases/tiny/1.0.0";
+    let published = files(folder);
+    // An empty file, with its digest in its name.
+    let junk = format!("/{folder}/{}.junk", Digest::of(b""));
+    let address = url.trim_start_matches("http://").parse().unwrap();
+    let mut stream = TcpStream::connect::<SocketAddr>(address).unwrap();
+    write!(
+        stream,
+        "PUT {junk} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nIf-None-Match: *\r\n\
+         Authorization: Bearer s3cret-token\r\nContent-Length: 0\r\n\r\n"
+    )
+    .unwrap();
+    let answer = std::io::read_to_string(stream).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert_eq!(files(folder).len(), published.len() + 1);
+    drop(server);
+    let _server = world.serve(&["--tokens", &tokens, "--keep-uncommitted", "0"]);
+    wait_until("it is swept", || files(".incoming/uncommitted").is_empty());
+    assert_eq!(files(folder), published);
 }
 
 #[test]

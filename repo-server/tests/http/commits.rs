@@ -10,6 +10,7 @@ use cutover_formats::tuf::draft::Draft;
 use cutover_formats::tuf::json::Object;
 use cutover_formats::tuf::metadata::Head;
 use cutover_formats::tuf::snapshot::{MetaFile, Snapshot};
+use cutover_formats::tuf::targets::Targets;
 use cutover_formats::tuf::timestamp::Timestamp as Committed;
 use cutover_publish::init;
 use cutover_publish::keyring::{KeyRole, Keyring, Protection};
@@ -142,7 +143,7 @@ fn a_snapshot_is_signed_and_names_what_is_there() {
 /// What no commit names is bounded while it waits, and goes after a while; what one names stays.
 #[test]
 fn what_no_commit_names_is_bounded_and_swept() {
-    let server = Server::start_by(|command| command.args(["--max-uncommitted", "1MiB"]));
+    let server = Server::start_by(|command| command.args(["--max-uncommitted", "8MiB"]));
     let (folder, token) = (tempfile::tempdir().unwrap(), Secret::new(TOKEN.to_owned()));
     let store = open_write(&server.url().parse().unwrap(), Some(token)).unwrap();
     let secret = || Ok(Secret::new("open".to_owned()));
@@ -158,9 +159,9 @@ fn what_no_commit_names_is_bounded_and_swept() {
     }
     let full = server.put(&path(34), NEW, junk);
     assert_eq!((full.status, full.text().contains("32 versions")), (507, true), "{full:?}");
-    let large = vec![0; 1 << 20];
+    let large = vec![0; 8 << 20];
     let large = server.put(&format!("/{}", target("a", "x", &large)), NEW, &large);
-    assert_eq!((large.status, large.text().contains("1048576 bytes")), (507, true), "{large:?}");
+    assert_eq!((large.status, large.text().contains("8388608 bytes")), (507, true), "{large:?}");
     let small = format!("/{}", target("a", "x", b"small"));
     assert_eq!(server.put(&small, NEW, b"small").status, 201);
     assert_eq!(server.put(&small, NEW, b"small").status, 412);
@@ -172,6 +173,68 @@ fn what_no_commit_names_is_bounded_and_swept() {
     for named in ["timestamp", "1.root", "1.snapshot", "1.targets", "1.channel-stable"] {
         assert_eq!(again.get(&format!("/metadata/{named}.json"), &[]).status, 200, "{named}");
     }
+}
+
+/// A file takes more of a disk than its bytes.
+#[test]
+fn many_small_files_are_bounded_too() {
+    let server = Server::start_by(|command| command.args(["--max-uncommitted", "64KiB"]));
+    let put = |contents: &str| {
+        let path = format!("/{}", target("a", "x", contents.as_bytes()));
+        server.put(&path, NEW, contents.as_bytes()).status
+    };
+    // Each of one byte counts for 8 KiB more.
+    assert_eq!(["1", "2", "3", "4", "5", "6", "7"].map(put), [201; 7]);
+    assert_eq!(put("8"), 507);
+    assert_eq!(put("7"), 412, "it is there");
+    assert_eq!(server.metric("cutover_uncommitted_files"), Some(7));
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_keeps_no_other_from_it() {
+    let server = serving(&Made::new(0, 0));
+    let paths = [target("a", "x", b"one"), target("b", "x", b"two")];
+    for (path, contents) in paths.iter().zip([b"one", b"two"]) {
+        assert_eq!(server.put(&format!("/{path}"), NEW, contents).status, 201);
+    }
+    // Root may remove any file, but no folder as if it were one.
+    let first = server.store().join(&paths[0]);
+    std::fs::remove_file(&first).unwrap();
+    std::fs::create_dir(&first).unwrap();
+    let again = server.restarted_with(&["--keep-uncommitted", "0"]);
+    wait_until("it is swept", || again.metric("cutover_uncommitted_swept_total") == Some(1));
+    assert_eq!(again.metric("cutover_uncommitted_files"), Some(1), "it waits on");
+    assert_eq!(again.get(&format!("/{}", paths[1]), &[]).status, 404);
+    again.logs("1 uploads that no commit has named cannot be removed");
+}
+
+/// Nobody uses an expired role, until it is signed anew with all that is below it by then.
+#[test]
+fn what_is_below_an_expired_role_is_verified_too() {
+    let made = Made::new(0, 0);
+    let (server, keys) = (serving(&made), Keys::of(&made));
+    let bytes = made.file("metadata/1.targets.json");
+    let mut targets: Targets = Draft::from_bytes(&bytes).unwrap().read().unwrap();
+    targets.head = Head::new(2, Timestamp::now() - SignedDuration::from_hours(1));
+    let pem = std::fs::read_to_string(made.store().join("../keys/targets.pem")).unwrap();
+    let mut snapshot = read_snapshot(&made, 1);
+    snapshot.head.version = 2;
+    snapshot.meta.insert("targets.json".to_owned(), MetaFile::version(2));
+    // As if time had gone by.
+    let now = keys.timestamp(2, 2);
+    let signed = sign(&targets, [&read_plain(&pem).unwrap()]);
+    server.place("metadata/2.targets.json", &signed);
+    server.place("metadata/2.snapshot.json", &keys.snapshot(&snapshot));
+    server.place("metadata/timestamp.json", &now);
+    snapshot.head.version = 3;
+    assert_eq!(server.put("/metadata/3.snapshot.json", NEW, &keys.snapshot(&snapshot)).status, 201);
+    let third = keys.timestamp(3, 3);
+    assert_eq!(server.put(TIMESTAMP, &replacing(&now), &third).status, 204, "it adds nothing");
+    snapshot.head.version = 4;
+    snapshot.meta.insert("channel-stable.json".to_owned(), MetaFile::version(2));
+    assert_eq!(server.put("/metadata/4.snapshot.json", NEW, &keys.snapshot(&snapshot)).status, 201);
+    let fourth = server.put(TIMESTAMP, &replacing(&third), &keys.timestamp(4, 4));
+    refused(&fourth, &["2.channel-stable.json", "not there"]);
 }
 
 /// A repository may be published to past the server, too: what is named then stays, though it was noted.
