@@ -1,5 +1,6 @@
 //! Checks: what must hold before or after a stage. They look, and change nothing.
 
+mod connect;
 mod http;
 mod limit;
 mod metric;
@@ -17,7 +18,6 @@ use cutover_formats::stage::{
 };
 
 use rustix::fs::{Mode, OFlags};
-use tokio::net::TcpStream;
 
 use crate::disk;
 use crate::gate::ControlError;
@@ -191,7 +191,7 @@ fn measured(check: &MetricCheck, answer: &http::Answer) -> Result<(), Why> {
 }
 
 fn reachable(address: &str, limit: Duration) -> Result<(), String> {
-    match limit::within(limit, TcpStream::connect(address)) {
+    match limit::within(limit, connect::connect(address)) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
             Err(format!("{address}: not reached within {}", Period::from(limit)))

@@ -13,8 +13,9 @@ use hyper::http::uri::Scheme;
 use hyper::rt::{Read, Write};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
+use super::connect::connect;
 use super::limit::within;
 use super::tls::{Tls, TlsError};
 use crate::send_headers;
@@ -72,7 +73,7 @@ impl Question<'_> {
         // Servers that know several sites may know them without a port only.
         let name = if uri.port().is_some() { &address } else { host };
         within(self.limit, async {
-            let stream = TcpStream::connect(&address).await?;
+            let stream = connect(&address).await?;
             Ok(match &tls {
                 Some(tls) => self.ask(tls.on(stream).await?, name, path).await?,
                 None => self.ask(stream, name, path).await?,
@@ -82,9 +83,7 @@ impl Question<'_> {
 
     /// Asks `host:port`.
     pub(super) fn to_tcp(self, address: &str, path: &str) -> Result<Answer, NoAnswer> {
-        within(self.limit, async {
-            Ok(self.ask(TcpStream::connect(address).await?, address, path).await?)
-        })
+        within(self.limit, async { Ok(self.ask(connect(address).await?, address, path).await?) })
     }
 
     /// Asks a unix socket.
