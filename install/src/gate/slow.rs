@@ -2,13 +2,20 @@
 //!
 //! A client that takes nothing at the moment has the gate and the system keep [`HELD`] bytes for it at
 //! the most. So it is enough to count the connections that wait so, and only these pay for it.
+//!
+//! Every large answer waits for a moment now and then. So where one too many waits, it is not that one
+//! which ends, but the one that has waited for longest: of the same client where that has too many, else
+//! of the client that has most.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 
 use cutover_formats::size::Size;
+use futures_util::task::AtomicWaker;
 
 use super::doors;
 
@@ -28,7 +35,16 @@ pub(super) struct SlowClients {
 #[derive(Debug, Default)]
 struct Waiting {
     all: u64,
-    each: HashMap<IpAddr, u64>,
+    /// The number of the next: who came first has the smallest.
+    next: u64,
+    each: HashMap<IpAddr, BTreeMap<u64, Arc<Word>>>,
+}
+
+/// How a connection is told to end.
+#[derive(Debug, Default)]
+struct Word {
+    given: AtomicBool,
+    task: AtomicWaker,
 }
 
 /// One such connection, counted until it is dropped.
@@ -36,6 +52,41 @@ struct Waiting {
 pub(super) struct SlowClient {
     clients: Arc<SlowClients>,
     address: IpAddr,
+    number: u64,
+    word: Arc<Word>,
+}
+
+impl Waiting {
+    fn of(&self, address: &IpAddr) -> u64 {
+        self.each.get(address).map_or(0, |waiting| waiting.len() as u64)
+    }
+
+    /// The client that has most, and among several of these the one that has waited for longest.
+    fn greediest(&self) -> Option<IpAddr> {
+        let rank =
+            |waiting: &BTreeMap<u64, _>| (waiting.len(), Reverse(waiting.keys().next().copied()));
+        let greediest = self.each.iter().max_by_key(|(_, waiting)| rank(waiting));
+        greediest.map(|(address, _)| *address)
+    }
+
+    fn remove(&mut self, address: IpAddr, number: u64) -> Option<Arc<Word>> {
+        let waiting = self.each.get_mut(&address)?;
+        let word = waiting.remove(&number)?;
+        if waiting.is_empty() {
+            self.each.remove(&address);
+        }
+        self.all -= 1;
+        Some(word)
+    }
+
+    /// Ends the connection of a client that has waited for longest.
+    fn end_eldest(&mut self, address: IpAddr) {
+        let eldest = self.each.get(&address).and_then(|waiting| waiting.keys().next().copied());
+        if let Some(word) = eldest.and_then(|number| self.remove(address, number)) {
+            word.given.store(true, Ordering::Release);
+            word.task.wake();
+        }
+    }
 }
 
 impl SlowClients {
@@ -51,18 +102,23 @@ impl SlowClients {
         })
     }
 
-    /// Counts a connection of the client at `address`; `None` where there are too many.
-    pub(super) fn wait(self: &Arc<Self>, address: IpAddr) -> Option<SlowClient> {
+    /// Counts a connection of the client at `address`; where there are too many, another one ends.
+    pub(super) fn wait(self: &Arc<Self>, address: IpAddr) -> SlowClient {
         let address = doors::key(address);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_this = waiting.each.get(&address).copied().unwrap_or_default();
-        if waiting.all >= self.most || of_this >= self.most_per_client {
-            self.ended.fetch_add(1, Ordering::Relaxed);
-            return None;
+        if waiting.of(&address) >= self.most_per_client {
+            waiting.end_eldest(address);
         }
+        if waiting.all >= self.most
+            && let Some(greediest) = waiting.greediest()
+        {
+            waiting.end_eldest(greediest);
+        }
+        let (number, word) = (waiting.next, Arc::<Word>::default());
+        waiting.next += 1;
         waiting.all += 1;
-        waiting.each.insert(address, of_this + 1);
-        Some(SlowClient { clients: self.clone(), address })
+        waiting.each.entry(address).or_default().insert(number, word.clone());
+        SlowClient { clients: self.clone(), address, number, word }
     }
 
     /// Connections that wait now.
@@ -76,16 +132,22 @@ impl SlowClients {
     }
 }
 
+impl SlowClient {
+    /// Whether it is to end, of which `task` is told otherwise; asked no more when it is.
+    pub(super) fn is_to_end(&self, task: &Waker) -> bool {
+        self.word.task.register(task);
+        let given = self.word.given.load(Ordering::Acquire);
+        if given {
+            self.clients.ended.fetch_add(1, Ordering::Relaxed);
+        }
+        given
+    }
+}
+
 impl Drop for SlowClient {
     fn drop(&mut self) {
         let mut waiting = self.clients.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.all -= 1;
-        if let Some(count) = waiting.each.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                waiting.each.remove(&self.address);
-            }
-        }
+        waiting.remove(self.address, self.number);
     }
 }
 
@@ -94,19 +156,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_may_wait_and_so_many_of_one() {
+    fn the_one_that_has_waited_for_longest_ends() {
         let clients = SlowClients::new("1MiB".parse().unwrap(), "600KiB".parse().unwrap());
         let wait = |address: &str| clients.wait(address.parse().unwrap());
+        let ends = |client: &SlowClient| client.is_to_end(Waker::noop());
         let (one, two) = (wait("10.0.0.1"), wait("::ffff:10.0.0.1"));
-        assert!(one.is_some() && two.is_some() && wait("10.0.0.1").is_none());
         let others = (wait("2001:db8::1"), wait("2001:db8::2"));
-        assert!(others.0.is_some() && others.1.is_some());
-        assert!(wait("10.0.0.2").is_none(), "four is all");
-        assert_eq!((clients.waiting(), clients.ended()), (4, 2));
-        drop((one, two, others));
+        assert!(![&one, &two, &others.0, &others.1].into_iter().any(ends), "four is all");
+        let honest = wait("10.0.0.2");
+        assert!(ends(&one), "of the clients that have most, it was first");
+        let more = wait("10.0.0.1");
+        assert!(ends(&others.0), "of the client that has most by then");
+        let most = (wait("10.0.0.1"), wait("10.0.0.1"));
+        assert!(ends(&two) && ends(&more), "two is all of one client");
+        assert!(![&others.1, &honest, &most.0, &most.1].into_iter().any(ends));
+        assert_eq!((clients.waiting(), clients.ended()), (4, 4));
+        drop((one, two, others, honest, more, most));
         assert_eq!(clients.waiting(), 0);
         assert!(clients.waiting.lock().unwrap().each.is_empty());
         let none = SlowClients::new("1".parse().unwrap(), "1".parse().unwrap());
-        assert!(none.wait([10, 0, 0, 1].into()).is_some());
+        assert!(!ends(&none.wait([10, 0, 0, 1].into())), "one may always wait");
     }
 }

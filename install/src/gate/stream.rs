@@ -50,7 +50,7 @@ pub(super) struct Stream {
 #[derive(Debug)]
 struct Stalled {
     end: Pin<Box<Sleep>>,
-    _counted: SlowClient,
+    counted: SlowClient,
 }
 
 impl Stream {
@@ -102,16 +102,15 @@ impl Stream {
             self.pulse.stir();
             return written;
         }
-        if self.stalled.is_none() {
-            let Some(counted) = self.slow.wait(self.address) else {
-                return Poll::Ready(Err(io::Error::other("too much lies unread by clients")));
-            };
-            let end = Box::pin(tokio::time::sleep(self.patience));
-            self.stalled = Some(Box::new(Stalled { end, _counted: counted }));
+        let Self { stalled, slow, address, patience, .. } = self;
+        let stalled = stalled.get_or_insert_with(|| {
+            let end = Box::pin(tokio::time::sleep(*patience));
+            Box::new(Stalled { end, counted: slow.wait(*address) })
+        });
+        if stalled.counted.is_to_end(cx.waker()) {
+            return Poll::Ready(Err(io::Error::other("too much lies unread by clients")));
         }
-        if let Some(stalled) = &mut self.stalled {
-            ready!(stalled.end.as_mut().poll(cx));
-        }
+        ready!(stalled.end.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
     }
 }

@@ -112,18 +112,21 @@ fn what_lies_unread_has_a_size() {
     let address = free_address();
     let node =
         Node::running(&format!("max-unread-per-client = \"256KiB\"\nmetrics = \"{address}\""));
-    let deaf = [0, 1].map(|_| {
+    until("metrics", || TcpStream::connect(address).is_ok());
+    let told = |line: &str| Client::connect(address).get("/metrics").text().contains(line);
+    let ask = || {
         let mut client = Client::connect(node.address);
         client.say("GET /large HTTP/1.1\r\nhost: s\r\n\r\n");
         client
-    });
-    until("metrics", || TcpStream::connect(address).is_ok());
-    let told = |line: &str| Client::connect(address).get("/metrics").text().contains(line);
-    until("an end of one of them", || told("cutover_gate_slow_clients_ended_total 1\n"));
+    };
+    let deaf = ask();
+    until("it to wait", || told("cutover_gate_slow_clients 1\n"));
+    let slow = ask();
+    until("the end of one", || told("cutover_gate_slow_clients_ended_total 1\n"));
     until("the other to wait", || told("cutover_gate_slow_clients 1\n"));
     assert_eq!(node.status().failed, 0, "it is not the service's fault");
-    let whole = deaf.iter().filter(|client| is_whole(client)).count();
-    assert_eq!(whole, 1, "the other is served to its end");
+    assert!(!is_whole(&deaf), "it has waited for longest");
+    assert!(is_whole(&slow), "the other is served to its end");
 }
 
 #[test]
