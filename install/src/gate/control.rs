@@ -44,7 +44,7 @@ pub(super) fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> 
 pub(super) async fn serve(listener: UnixListener, supervisor: Rc<Supervisor>) {
     loop {
         match listener.accept().await {
-            // Whoever hangs on greets the gate that has taken over.
+            // It finds its connection closed, and the gate that has taken over on the next.
             Ok(_) if supervisor.has_handed_over() => return,
             Ok((stream, _)) => {
                 let conversation = converse(stream, supervisor.clone());

@@ -78,6 +78,8 @@ impl Estate {
 pub(super) struct Predecessor {
     stream: UnixStream,
     process: Identity,
+    /// The beginning of a line whose end has not come yet: what follows may take longer than a read.
+    begun: RefCell<Vec<u8>>,
 }
 
 /// An estate that was handed over, and by whom.
@@ -89,6 +91,8 @@ pub(super) struct Inheritance {
     pub(super) healthy: Option<Version>,
     /// Who goes on until it is told.
     pub(super) predecessor: Predecessor,
+    /// The umask of its services, where it says so.
+    pub(super) umask: Option<u32>,
     /// Where its log goes, where it says so.
     pub(super) log: Option<OwnedFd>,
 }
@@ -104,23 +108,23 @@ pub(super) fn inherit(root: &Root) -> Result<Option<Inheritance>, ControlError> 
     let lost = |why| ControlError::lost(&root.control(), why);
     let pid = socket_peercred(&stream).map_err(|errno| lost(errno.into()))?.pid;
     let Ok(process) = Identity::of(pid) else { return Ok(None) };
-    let predecessor = Predecessor { stream, process };
+    let predecessor = Predecessor { stream, process, begun: RefCell::default() };
     let call = Call::HandOver { pid: std::process::id() };
     let (outcome, files) = match predecessor.call(&call) {
         Err(_) if predecessor.dies() => return Ok(None),
         called => called.map_err(lost)?,
     };
-    let Outcome::Estate { healthy } = outcome? else {
+    let Outcome::Estate { healthy, umask } = outcome? else {
         return Err(lost(io::ErrorKind::InvalidData.into()));
     };
     let mut files = files.into_iter();
     let (Some(listener), Some(lock)) = (files.next(), files.next()) else {
-        return Err(lost(io::Error::other("its sockets did not come along")));
+        return Err(lost(io::Error::other("the gate that runs sent no sockets")));
     };
     let estate = Estate::new(listener.into(), lock.into());
     // Gates before 1.0 of the protocol keep these to themselves.
     estate.control.replace(files.next().map(UnixListener::from));
-    Ok(Some(Inheritance { estate, healthy, predecessor, log: files.next() }))
+    Ok(Some(Inheritance { estate, healthy, predecessor, umask, log: files.next() }))
 }
 
 impl Predecessor {
@@ -132,6 +136,9 @@ impl Predecessor {
         while called.as_ref().is_err_and(|why| why.kind() == io::ErrorKind::WouldBlock)
             && self.process.is_alive()
         {
+            tracing::warn!(
+                "the gate that runs stands still; nobody can take over until it goes on or ends"
+            );
             called = self.reply();
         }
         match called {
@@ -167,7 +174,7 @@ impl Predecessor {
     }
 
     fn reply(&self) -> io::Result<(Result<Outcome, Fault>, Vec<OwnedFd>)> {
-        let (mut files, mut text) = (Vec::new(), Vec::new());
+        let (mut files, mut text) = (Vec::new(), self.begun.borrow_mut());
         loop {
             while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = text.drain(..=end).collect();
@@ -226,4 +233,26 @@ pub(super) async fn send(
     });
     let sent = sent.await?;
     writer.write_all(&line[sent..]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpid;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_may_come_in_pieces_and_take_its_time() {
+        let (stream, mut other) = UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let process = Identity::of(getpid()).unwrap();
+        let predecessor = Predecessor { stream, process, begun: RefCell::default() };
+        let mut line = serde_json::to_vec(&Reply::Done(Outcome::Nothing)).unwrap();
+        line.push(b'\n');
+        let (first, second) = line.split_at(5);
+        other.write_all(first).unwrap();
+        assert_eq!(predecessor.reply().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        other.write_all(second).unwrap();
+        assert_eq!(predecessor.reply().unwrap().0.unwrap(), Outcome::Nothing);
+    }
 }
