@@ -289,8 +289,11 @@ fn a_killed_install_is_ended_by_the_next() {
     assert_eq!(node.status()["unfinished"]["stage"], "unpack");
     let run = node.install(["resume"]).ok();
     assert!(run.stdout.contains("1.0.0 is current, as before"), "{run}");
-    assert!(!node.root.join("releases/1.1.0").exists());
+    // What was brought stays for the next try, which takes nothing that does not belong there.
+    assert!(node.root.join("releases/1.1.0/half").exists());
     let _ = node.install(["1.1.0"]).ok();
+    assert!(!node.root.join("releases/1.1.0/half").exists());
+    let _ = node.install(["verify"]).ok();
     // And what one between the rename and the receipt leaves behind.
     let journal = format!("{opening}\n{{\"stage\":\"switch\"}}\n");
     std::fs::write(node.root.join("state/journal"), journal).unwrap();

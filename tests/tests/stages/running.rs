@@ -145,9 +145,9 @@ const TABLE: &str = "\
 install of tiny 1.1.0, from 1.0.0
 STAGE ORIGIN LIMITS CHECKS WHAT IT DOES
 requires built-in python3; [..] of free space
-fetch built-in tiny-1.1.0.tar.zst, [..]
-verify built-in sha256 [..]
-unpack built-in [..] entries, [..], into releases/1.1.0
+fetch built-in files.json.zst, frames.bin, and what of it is here
+verify built-in frames.bin sha256 [..]
+unpack built-in tiny-1.1.0.tar.zst, [..] at most: [..] entries, [..], into releases/1.1.0
 migrate release+node 10m, 3 tries manage migrate (on one node only)
 seal built-in 1 after all of it is on disk before anything leads there
 hold built-in requests wait
@@ -160,4 +160,5 @@ open built-in requests go to 1.1.0
 settle built-in write the receipt, mark it good, prune
 check after seal (release): tcp db:5432
 check after switch (release): http /v1/
+contents: [..] for [..] files
 note: node.toml: [stage.gone] is of no use here: 1.1.0 has no such stage";
