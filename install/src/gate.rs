@@ -71,7 +71,7 @@ pub(crate) use log_files::older as older_log;
 pub(crate) use notify::names_a_process;
 pub use protocol::{GateStatus, Maintenance, Running, State, SwapFigures};
 pub use run::{Entrance, run};
-pub use session::{ControlError, Session};
+pub use session::{ControlError, LAST_WORDS, Session};
 pub use trial::{Trial, end_left_behind};
 
 /// Why the gate does not run.

@@ -19,6 +19,7 @@ use cutover_repository::mirrors::Mirrors;
 use cutover_terminal::{Failure, Output};
 
 use crate::disk;
+use crate::gate::LAST_WORDS;
 use crate::node::Node;
 use crate::plan::{GateSituation, Situation, Wishes, plan};
 use crate::receipt::Operation;
@@ -45,9 +46,9 @@ impl Explain for Failed {
 
     fn hints(&self) -> Vec<String> {
         let mut hints = self.cause.hints();
-        // Logs and prefixes there are gone by now.
+        // Logs and prefixes there are gone by now. What a service said is kept, whatever it names.
         let scratch = self.scratch.display().to_string();
-        hints.retain(|hint| !hint.contains(&scratch));
+        hints.retain(|hint| hint.starts_with(LAST_WORDS) || !hint.contains(&scratch));
         hints.push("this was a rehearsal: the node is as it was".to_owned());
         hints
     }

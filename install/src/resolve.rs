@@ -164,12 +164,6 @@ fn resolve(
         Wanted::Requirement(requirement) => newest(client, product, requirement, known)?,
         Wanted::Channel(channel) => follow(client, product, channel)?,
     };
-    if let (false, Some(reason)) =
-        (matches!(wanted, Wanted::Version(_)), known.standings.reason_against(&version))
-    {
-        let (wanted, reason) = (wanted.clone(), reason.to_owned());
-        return Err(ResolveError::KnownBad { wanted, version, reason });
-    }
     // Who follows a channel is spared the roles of all others.
     let withdrawal = match (wanted, known.withdrawn.get(&version)) {
         (_, Some(seen)) => Some(seen.clone()),
@@ -180,6 +174,13 @@ fn resolve(
     };
     if let Some(withdrawal) = withdrawal {
         return Err(ResolveError::Withdrawn { product: product.clone(), version, withdrawal });
+    }
+    // After the question above: what was withdrawn cannot be had by its number either.
+    if let (false, Some(reason)) =
+        (matches!(wanted, Wanted::Version(_)), known.standings.reason_against(&version))
+    {
+        let (wanted, reason) = (wanted.clone(), reason.to_owned());
+        return Err(ResolveError::KnownBad { wanted, version, reason });
     }
     let found = client.descriptor_or(product, &version, (known.copy)(&version))?;
     let Some((descriptor, bytes, signed_by)) = found else {
@@ -234,17 +235,16 @@ fn newest(
     let mut fitting: Vec<Version> = versions(client, product)?;
     fitting.retain(|version| requirement.matches(version));
     fitting.sort();
-    // Withdrawn ones are passed over as well, as far as there is another.
-    while let [.., _, newest] = fitting.as_slice() {
-        if !is_withdrawn(client, product, newest, known)? {
-            break;
+    // The newest that is neither bad here nor withdrawn; else the newest that is only bad, which can
+    // be had by its number; else the newest.
+    let (bad, good): (Vec<&Version>, Vec<&Version>) =
+        fitting.iter().rev().partition(|it| known.standings.reason_against(it).is_some());
+    for version in good.into_iter().chain(bad) {
+        if !is_withdrawn(client, product, version, known)? {
+            return Ok(version.clone());
         }
-        fitting.pop();
     }
-    // A bad one is passed over while there is another; if all are bad, the newest is named.
-    let is_good = |version: &&Version| known.standings.reason_against(version).is_none();
-    let good = fitting.iter().filter(is_good).max();
-    match good.or(fitting.iter().max()) {
+    match fitting.last() {
         Some(version) => Ok(version.clone()),
         None => {
             let wanted = Wanted::Requirement(requirement.clone());

@@ -140,12 +140,12 @@ fn a_release_that_is_not_healthy() {
         tree.replace(
             "release.toml",
             ENV,
-            "env = { TINY_VERSION = \"{version}\", TINY_UNHEALTHY = \"1\" }",
+            "env = { TINY_VERSION = \"{version} of {prefix}\", TINY_UNHEALTHY = \"1\" }",
         );
     });
     let (node, _gate) = serving(&world);
     let (before, served) = (everything(&node), who(&node));
-    let words = ["health: 1.1.0 did not become healthy", "tiny: 1.1.0 on 127.0.0.1:", "rehearsal"];
+    let words = ["health: 1.1.0 did not become healthy", "tiny: 1.1.0 of /", "rehearsal"];
     let _ = node.install(["rehearse", "stable"]).refused(5, &words);
     assert_same(&before, &everything(&node));
     assert_eq!((rehearsing(&node), who(&node)), (Vec::new(), served));

@@ -316,7 +316,10 @@ impl Explain for PublishError {
                 "nothing was changed; choose an empty place, or empty this one if an earlier \
                  `pack repo init` was interrupted",
             ),
-            Self::NoKey { .. } => text("`pack keys new` makes keys; --keys says where they are"),
+            Self::NoKey { .. } => text(
+                "nothing was published; --keys names the folder that holds it (keys that \
+                 `pack keys new` makes count only in a new repository)",
+            ),
             Self::Exposed { file, .. } => vec![format!("chmod 600 {}", file.display())],
             Self::KeyExists { .. } => text("nothing was written; choose another folder"),
             Self::Key { source: KeyError::WrongPassphrase, .. } | Self::NoPassphrase { .. } => {

@@ -3,7 +3,7 @@
 //! Every program has a hidden option `--write-documents DIR` that only packaging uses. The files lie
 //! in `DIR` as they do below `/usr/share`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -37,12 +37,23 @@ fn write(command: Command, name: &str, folder: &Path) -> io::Result<()> {
     for (shell, place, before, after) in SHELLS {
         let place = folder.join(place);
         fs::create_dir_all(&place)?;
-        let mut file = File::create(place.join(format!("{before}{name}{after}")))?;
-        generate(shell, &mut command, name, &mut file);
+        let mut script = Vec::new();
+        generate(shell, &mut command, name, &mut script);
+        if shell == Shell::Bash {
+            script = mended(script, name);
+        }
+        fs::write(place.join(format!("{before}{name}{after}")), script)?;
     }
     let manual = folder.join("man/man1");
     fs::create_dir_all(&manual)?;
     clap_mangen::generate_to(described, manual)
+}
+
+/// The generator takes a hyphen in the program's name for the begin of a subcommand where it says what
+/// completes a command, but not where it finds out which command is typed: no two of them ever meet.
+fn mended(script: Vec<u8>, name: &str) -> Vec<u8> {
+    let script = String::from_utf8_lossy(&script);
+    script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__")).into_bytes()
 }
 
 fn without_help(command: Command) -> Command {
@@ -74,6 +85,12 @@ mod tests {
             let text = fs::read_to_string(folder.join(path)).unwrap();
             assert!(text.contains("release"), "{path}");
         }
+        // What bash completes below the first level.
+        let script = folder.join("bash-completion/completions/cutover-pack");
+        let asks = "source \"$0\"; COMP_WORDS=(cutover-pack keys n); COMP_CWORD=2
+            _cutover__pack cutover-pack n keys; echo \"${COMPREPLY[*]}\"";
+        let shell = std::process::Command::new("bash").args(["-c", asks]).arg(script).output();
+        assert_eq!(String::from_utf8_lossy(&shell.unwrap().stdout), "new\n");
         let page = fs::read_to_string(folder.join("man/man1/cutover-pack.1")).unwrap();
         assert!(!page.contains("secret"), "{page}");
         let pages = fs::read_dir(folder.join("man/man1")).unwrap().count();

@@ -57,8 +57,6 @@ pub(super) struct Recipe {
     pub(super) version: Version,
     /// How it is run.
     pub(super) service: Service,
-    /// Whether it brings a Python environment.
-    pub(super) python: bool,
     /// Which answers to the question for its health are good ones.
     pub(super) asks: Asks,
 }
@@ -91,10 +89,8 @@ impl Recipe {
     ) -> Launch {
         let values = self.values(root, &address);
         let mut env = BTreeMap::new();
-        if self.python {
-            // Else running a release would change its sealed prefix.
-            env.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
-        }
+        // Else running any release that has a line of Python would change its sealed prefix.
+        env.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
         let from_release = self.service.env.iter();
         env.extend(from_release.map(|(name, value)| (name.clone(), fill(value, &values))));
         env.extend(node.env.iter().map(|(name, value)| (name.clone(), fill(value, &values))));
@@ -206,7 +202,6 @@ mod tests {
                 drain: Period::seconds(10),
                 stop_signal: StopSignal::Quit,
             },
-            python: true,
             asks: Asks::ForHealth,
         }
     }

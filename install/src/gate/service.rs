@@ -117,12 +117,11 @@ impl Service {
         let descriptor =
             Descriptor::parse(&bytes).map_err(|error| cannot(error.exit(), at(&error)))?;
         let replaced = replaces_health(&descriptor.stages) || node_replaces_health(root);
-        let python = descriptor.python.is_some();
         let no_service = || cannot(Exit::Usage, "the release has no service".to_owned());
         let service = descriptor.service.ok_or_else(no_service)?;
         let asks = if replaced { Asks::ForAnyAnswer } else { Asks::ForHealth };
         Ok(Rc::new(Self {
-            recipe: Recipe { version: version.clone(), service, python, asks },
+            recipe: Recipe { version: version.clone(), service, asks },
             phase: RefCell::new(Phase::Starting),
             process: RefCell::default(),
             starting: Arc::default(),

@@ -18,6 +18,9 @@ use crate::root::Root;
 /// A gate that is alive says something every second.
 const SILENCE: Duration = Duration::from_secs(10 * WORKING_EVERY.as_secs());
 
+/// What the hint begins with that has the end of a service's output.
+pub const LAST_WORDS: &str = "its last words";
+
 /// How often a gate that closes the connection at once is greeted again.
 const GREETINGS: usize = 3;
 
@@ -124,6 +127,7 @@ impl Explain for ControlError {
             Self::CannotStart { node: Some(exit), .. } => *exit,
             Self::Unhealthy { .. } | Self::CannotStart { .. } => Exit::CheckFailed,
             Self::OtherVersion { .. } => Exit::Usage,
+            Self::Lost { why, .. } if why.kind() == io::ErrorKind::PermissionDenied => Exit::Usage,
             Self::Refused(_) | Self::Failed(_) | Self::Lost { .. } => Exit::Unexpected,
         }
     }
@@ -132,7 +136,7 @@ impl Explain for ControlError {
         match self {
             Self::Busy { .. } => vec!["wait for it to end, then try again".to_owned()],
             Self::Unhealthy { log_tail, .. } if !log_tail.is_empty() => {
-                vec![format!("its last words:\n  {}", log_tail.join("\n  "))]
+                vec![format!("{LAST_WORDS}:\n  {}", log_tail.join("\n  "))]
             }
             Self::OtherVersion { older: Older::Gate, .. } => vec![
                 "nothing was changed; `install gate --replace --background` puts a gate of this \
@@ -144,6 +148,9 @@ impl Explain for ControlError {
                     "nothing was changed; use the `install` that the gate was started with"
                         .to_owned(),
                 ]
+            }
+            Self::Lost { why, .. } if why.kind() == io::ErrorKind::PermissionDenied => {
+                vec!["ask as the user that the gate runs as, or as root".to_owned()]
             }
             Self::Lost { .. } => {
                 vec!["see the gate's log; a gate that starts returns to `current`".to_owned()]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use cutover_tests::world::{Run, World};
+use cutover_tests::world::{Run, World, free_address};
 
 #[test]
 fn a_rollback_to_a_withdrawn_release_takes_a_word() {
@@ -19,6 +19,26 @@ fn a_rollback_to_a_withdrawn_release_takes_a_word() {
     assert_eq!(node.current().as_deref(), Some("1.1.0"));
     let _ = node.install(["rollback", "--accept-withdrawn"]).ok();
     assert_eq!(node.current().as_deref(), Some("1.0.0"));
+}
+
+#[test]
+fn a_requirement_passes_over_bad_and_withdrawn_releases_alike() {
+    let world = World::new();
+    let tree = world.release_tiny(&["1.0.0", "1.1.0"]);
+    tree.replace("release.toml", "env = { ", "env = { TINY_UNHEALTHY = \"1\", ");
+    tree.tag("1.2.0");
+    let _ = world.pack(["release", "--source", "tree", "--channel", "stable"]).ok();
+    let node = world.node(Some(free_address()));
+    let _gate = node.start_gate();
+    let _ = node.install(["1.0.0"]).ok();
+    node.install(["1.2.0"]).refused(5, &["did not become healthy"]);
+    let _ = world.pack(["withdraw", "1.1.0", "--reason", "eats the mail"]).ok();
+    assert_eq!(node.install(["plan", "^1", "--json"]).ok().json()["to"], "1.0.0");
+    node.install(["plan", "stable"]).refused(5, &["`install 1.2.0` takes it all the same"]);
+    // By its number it cannot be had either now.
+    let _ = world.pack(["withdraw", "1.2.0", "--reason", "does not start"]).ok();
+    node.install(["plan", "stable"]).refused(3, &["1.2.0 was withdrawn from"]);
+    assert_eq!(node.install(["plan", "^1", "--json"]).ok().json()["to"], "1.0.0");
 }
 
 /// The folder of trusted metadata is made anew, and the repository is one without the mark.
