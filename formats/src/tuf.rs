@@ -27,6 +27,7 @@ pub mod refusal;
 pub mod review;
 pub mod root;
 pub mod search;
+pub mod signed_by;
 pub mod snapshot;
 pub mod targets;
 pub mod timestamp;

@@ -22,6 +22,7 @@ use crate::node::Node;
 use crate::plan::{Act, Plan, Step};
 use crate::requires;
 use crate::resolve::Release;
+use crate::situation;
 use crate::stage::Scene;
 use crate::transaction::bring::stock;
 use crate::transaction::fits;
@@ -115,7 +116,7 @@ impl Examined<'_> {
         if plan.brings() {
             requires::check_space(&node.root, &release.descriptor)?;
         }
-        let mut gate = node.gate()?;
+        let mut gate = situation::gate(node)?;
         let (from, to, id) = (plan.from.as_ref(), &plan.to, "plan");
         let mut scene = Scene { node, from, to, id, output, gate: gate.as_mut(), alone: None };
         fits(&release.descriptor, mirrors, &mut scene)?;

@@ -25,7 +25,6 @@ mod launch;
 mod lease;
 mod listen;
 mod log_files;
-pub mod maintenance;
 mod meter;
 mod metrics;
 mod minder;

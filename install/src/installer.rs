@@ -44,12 +44,13 @@ use crate::lock::NodeLock;
 use crate::node::Node;
 use crate::once;
 use crate::places::Places;
-use crate::plan::{Added, Changeover, Place, Plan, Renewal, Situation, Wishes, plan};
-use crate::receipt::{Operation, Outcome, Receipt, StageTime};
+use crate::plan::{Added, Changeover, Operation, Place, Plan, Renewal, Situation, Wishes, plan};
+use crate::receipt::{Outcome, Receipt, StageTime};
 use crate::recover::recover;
 use crate::rehearse::{self, Rehearsal, rehearse};
 use crate::resolve::{Known, Release, resolve_anywhere};
 use crate::schema;
+use crate::situation;
 use crate::stage::{Own, Stage};
 use crate::standing::Standings;
 use crate::transaction::{Ended, Transaction, Undoing, report, run as transact};
@@ -185,7 +186,7 @@ impl Installer {
         let tell = |line: &str| output.warn(line);
         let mirrors = places.mirrors(&tell);
         let release = self.resolve(&mirrors, wanted, output)?;
-        let situation = self.node.situation(self.node.gate()?.as_mut())?;
+        let situation = situation::of(&self.node)?;
         let wishes = self.wishes(swap);
         rehearse(&self.node, &situation, &release, &wishes, &mirrors, output)
     }
@@ -320,7 +321,7 @@ impl Installer {
         release: Release,
         wishes: &Wishes<'_>,
     ) -> Result<Prepared, Failure> {
-        let mut situation = self.node.situation(self.node.gate()?.as_mut())?;
+        let mut situation = situation::of(&self.node)?;
         let version = &release.descriptor.version;
         let damage = integrity::heed(&self.node, operation, version, &mut situation, self.depth)?;
         let mut plan = plan(operation, &situation, &release.descriptor, wishes)?;
@@ -379,7 +380,7 @@ impl Installer {
 
     /// Whether the service was started with other settings than `[service]` has now.
     fn is_outdated(&self) -> Result<bool, Failure> {
-        let Some(mut gate) = self.node.gate()? else { return Ok(false) };
+        let Some(mut gate) = situation::gate(&self.node)? else { return Ok(false) };
         let running = gate.status()?.running;
         Ok(running.is_some_and(|running| running.outdated))
     }

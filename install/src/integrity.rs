@@ -21,8 +21,7 @@ use crate::configure::Links;
 use crate::disk::{self, DiskError};
 use crate::fetch::parse_file_list;
 use crate::node::{Node, NodeError};
-use crate::plan::{GateSituation, Situation};
-use crate::receipt::Operation;
+use crate::plan::{GateSituation, Operation, Situation};
 use crate::withdrawn;
 
 /// How many damaged paths are named.

@@ -18,17 +18,12 @@ use std::collections::BTreeSet;
 use cutover_formats::descriptor::{Descriptor, Swap};
 use cutover_formats::name::{Product, StageName};
 use cutover_formats::path::RelPath;
-use cutover_formats::period::Period;
 use cutover_formats::spelling::slips;
 use cutover_formats::stage::{BuiltIn, Check, CommandLine, Stages};
 use cutover_formats::version::Version;
-use serde::{Deserialize, Serialize};
 
-use crate::contents::Figures;
-use crate::journal::Opening;
-use crate::receipt::Operation;
-
-pub use changeover::Changeover;
+pub use builtin::space;
+pub use cutover_node::plan::{Act, Changeover, Opening, Operation, Origin, Placed, Plan, Step};
 pub use error::PlanError;
 
 /// What the planner knows of the node.
@@ -108,139 +103,6 @@ pub enum Place {
     After(StageName),
     /// Right before another.
     Before(StageName),
-}
-
-/// Who has a say in a stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Origin {
-    /// Cutover itself.
-    BuiltIn,
-    /// The release.
-    Release,
-    /// The node.
-    Node,
-    /// The installer, in code.
-    Program,
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::BuiltIn => "built-in",
-            Self::Release => "release",
-            Self::Node => "node",
-            Self::Program => "program",
-        })
-    }
-}
-
-/// What a step does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Act {
-    /// What Cutover does.
-    BuiltIn(BuiltIn),
-    /// A command.
-    Run(CommandLine),
-    /// Code of the installer.
-    Program,
-    /// Nothing: the node leaves it out.
-    Skip,
-}
-
-/// A check in its place, and who asks for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placed {
-    /// Who asks for it.
-    pub origin: Origin,
-    /// What must hold.
-    pub check: Check,
-}
-
-/// One stage with what it will do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Step {
-    /// The stage.
-    pub stage: StageName,
-    /// Who has a say in it.
-    pub origins: Vec<Origin>,
-    /// What it will do here, for people.
-    pub what: String,
-    /// What it does.
-    pub act: Act,
-    /// The inverse of a command.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undo: Option<CommandLine>,
-    /// Whether it runs on one node of the fleet only.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub once: bool,
-    /// How long it may take; `None` where it has limits of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Period>,
-    /// How often it is tried again.
-    #[serde(default)]
-    pub retries: u32,
-    /// How long to wait before that.
-    pub pause: Period,
-    /// What must hold before it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub before: Vec<Placed>,
-    /// What must hold after it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub after: Vec<Placed>,
-}
-
-/// What an install will do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
-    /// What is asked for.
-    pub operation: Operation,
-    /// The product.
-    pub product: Product,
-    /// What runs now.
-    pub from: Option<Version>,
-    /// What shall run.
-    pub to: Version,
-    /// How the node changes over.
-    pub changeover: Changeover,
-    /// Bytes to fetch at most.
-    pub fetch: u64,
-    /// How many files and bytes come from where; `None` where nobody has looked yet, or nothing is brought.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contents: Option<Figures>,
-    /// Bytes that the prefix will take, without what is built in it.
-    pub write: u64,
-    /// The stages, in order; empty where nothing is to be done.
-    pub steps: Vec<Step>,
-    /// What the operator should know.
-    pub notes: Vec<String>,
-}
-
-impl Plan {
-    /// The plan of a transaction of which only the beginning is known.
-    #[must_use]
-    pub fn unknown(product: &Product, opening: &Opening) -> Self {
-        Self {
-            operation: opening.operation,
-            product: product.clone(),
-            from: opening.from.clone(),
-            to: opening.to.clone(),
-            changeover: Changeover::None,
-            fetch: 0,
-            contents: None,
-            write: 0,
-            steps: Vec::new(),
-            notes: Vec::new(),
-        }
-    }
-
-    /// Whether the release must be brought to the node first.
-    #[must_use]
-    pub fn brings(&self) -> bool {
-        self.steps.iter().any(|step| step.act == Act::BuiltIn(BuiltIn::Fetch))
-    }
 }
 
 /// Decides what an install, a rollback or an apply of `release` does on a node in this `situation`.

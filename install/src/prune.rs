@@ -8,7 +8,8 @@ use crate::build;
 use crate::configure::rendering;
 use crate::disk::{self, DiskError};
 use crate::gate;
-use crate::node::{Node, NodeError};
+use crate::node::Node;
+use crate::situation::{self, SituationError};
 use crate::standing::Standings;
 
 /// Which of the `sealed` releases to remove: all but what is `used`, and the `keep` last that ran
@@ -28,10 +29,10 @@ pub fn superfluous(
 }
 
 /// What runs, and what would run after a rollback.
-pub fn used(node: &Node, standings: &Standings) -> Result<BTreeSet<Version>, NodeError> {
+pub fn used(node: &Node, standings: &Standings) -> Result<BTreeSet<Version>, SituationError> {
     let mut used: BTreeSet<Version> = node.current()?.into_iter().collect();
     used.extend(standings.previous.clone());
-    if let Some(mut gate) = node.gate()? {
+    if let Some(mut gate) = situation::gate(node)? {
         used.extend(gate.status()?.running.map(|running| running.version));
     }
     Ok(used)
@@ -44,19 +45,19 @@ pub struct Tidied {
     /// The releases that went.
     pub removed: Vec<Version>,
     /// What could not be removed, or looked at.
-    pub problems: Vec<NodeError>,
+    pub problems: Vec<SituationError>,
 }
 
 impl Tidied {
     /// Notes why something was not done.
-    fn note<E: Into<NodeError>>(&mut self, done: Result<(), E>) {
+    fn note<E: Into<SituationError>>(&mut self, done: Result<(), E>) {
         self.problems.extend(done.err().map(Into::into));
     }
 }
 
 /// The releases that go: those that are [`superfluous`], and what crashes left of some. What runs or
 /// would run after a rollback stays, whatever became of its records.
-pub fn goes(node: &Node, standings: &Standings) -> Result<Vec<Version>, NodeError> {
+pub fn goes(node: &Node, standings: &Standings) -> Result<Vec<Version>, SituationError> {
     let used = used(node, standings)?;
     let mut goes = superfluous(&node.sealed()?, &used, standings, node.settings.keep);
     goes.extend(broken(node, &used)?);
@@ -64,7 +65,7 @@ pub fn goes(node: &Node, standings: &Standings) -> Result<Vec<Version>, NodeErro
 }
 
 /// What is not whole of releases that nobody uses.
-fn broken(node: &Node, used: &BTreeSet<Version>) -> Result<Vec<Version>, NodeError> {
+fn broken(node: &Node, used: &BTreeSet<Version>) -> Result<Vec<Version>, SituationError> {
     let (recorded, sealed) = (node.recorded()?, node.sealed()?);
     Ok(recorded.difference(&sealed).filter(|version| !used.contains(version)).cloned().collect())
 }
@@ -78,12 +79,12 @@ pub fn prune(node: &Node, standings: &Standings) -> Tidied {
 /// builders had for a time. None of those runs any more.
 /// The prefix of the release that is `kept` stays, so that the next try goes on with what is in it.
 pub fn remove_litter(node: &Node, kept: Option<&Version>) -> Tidied {
-    let standings = Standings::load(&node.root).map_err(NodeError::from);
+    let standings = Standings::load(&node.root).map_err(SituationError::from);
     let used = standings.and_then(|standings| used(node, &standings));
     tidy(node, used.and_then(|used| broken(node, &used)), kept)
 }
 
-fn tidy(node: &Node, goes: Result<Vec<Version>, NodeError>, kept: Option<&Version>) -> Tidied {
+fn tidy(node: &Node, goes: Result<Vec<Version>, SituationError>, kept: Option<&Version>) -> Tidied {
     let mut tidied = Tidied::default();
     let goes = goes.unwrap_or_else(|error| {
         tidied.problems.push(error);
@@ -113,7 +114,7 @@ fn sweep(node: &Node, tidied: &mut Tidied) {
                 tidied.note(disk::remove_temporaries(&root.record(version)));
             }
         }
-        Err(error) => tidied.problems.push(error),
+        Err(error) => tidied.note(Err::<(), _>(error)),
     }
     for folder in [root.path().to_owned(), root.state(), root.receipts(), root.all_once()] {
         tidied.note(disk::remove_temporaries(&folder));

@@ -11,6 +11,7 @@ use nix::unistd::{Group, User};
 use crate::configure::inputs::{Inputs, settle};
 use crate::disk::{self, DiskError};
 use crate::node::{Node, NodeError};
+use crate::plan::space;
 use crate::root::Root;
 
 /// What the node lacks; all of it, not only the first.
@@ -71,23 +72,6 @@ impl Explain for Lacking {
         };
         vec![format!("nothing was fetched and nothing changed; {next}, then try again")]
     }
-}
-
-/// Bytes that an install of `release` may take at most: the files in whole blocks, and for a Python
-/// environment a generous multiple of its wheels.
-#[must_use]
-pub fn space(release: &Descriptor) -> u64 {
-    const BLOCK: u64 = 4096;
-    const UNPACKED_WHEEL: u64 = 6;
-    let wheels: u64 = match release.python {
-        Some(_) => {
-            let python = release.vendored.iter().filter(|vendored| vendored.kind == "python");
-            python.map(|wheel| wheel.size).fold(0, u64::saturating_add)
-        }
-        None => 0,
-    };
-    let files = release.files.bytes.saturating_add(release.files.entries.saturating_mul(BLOCK));
-    files.saturating_add(wheels.saturating_mul(UNPACKED_WHEEL))
 }
 
 /// Bytes of that which an earlier try has brought.

@@ -39,15 +39,16 @@ use crate::configure::rendering;
 use crate::disk::DiskError;
 use crate::gate::Session;
 use crate::interrupt::{self, Interruptible};
-use crate::journal::{Journal, Opening, Renewal};
+use crate::journal::Journal;
 use crate::node::Node;
-use crate::plan::{Act, Placed, Plan, Situation, Step, Wishes};
+use crate::plan::{Act, Opening, Operation, Placed, Plan, Situation, Step, Wishes};
 use crate::pool::{self, Pool};
-use crate::receipt::{self, Operation, Receipt, StageTime};
+use crate::receipt::{self, Receipt, StageTime};
 use crate::requires::Shortage;
 use crate::resolve::Release;
 use crate::stage::{Own, Scene};
 use bring::Brought;
+use cutover_node::plan::ConfigChange;
 use failure::{Broken, Left, Was};
 use recorder::Recorder;
 
@@ -186,12 +187,12 @@ pub fn run(transaction: Transaction<'_>, now: Timestamp) -> Result<Ended, Failed
 }
 
 /// Between which renderings an `apply` goes.
-fn renewal(node: &Node, plan: &Plan) -> Result<Option<Renewal>, DiskError> {
+fn renewal(node: &Node, plan: &Plan) -> Result<Option<ConfigChange>, DiskError> {
     if plan.operation != Operation::Apply {
         return Ok(None);
     }
     let from = rendering::number(&node.root, &plan.to)?;
-    Ok(Some(Renewal { from, to: rendering::after(from) }))
+    Ok(Some(ConfigChange { from, to: rendering::after(from) }))
 }
 
 /// A step, as often as it may be tried.

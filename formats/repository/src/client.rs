@@ -12,7 +12,6 @@ mod folder;
 mod owner;
 mod remembered;
 mod roles;
-mod signed_by;
 mod withdrawn;
 
 use std::path::{Path, PathBuf};
@@ -38,10 +37,10 @@ pub use self::folder::sweep;
 pub use self::owner::{Delegation, Owner};
 pub use self::remembered::{Remembered, RememberedRole};
 use self::roles::Roles;
-pub use self::signed_by::{SignedBy, SigningKey};
 pub use self::withdrawn::Withdrawal;
 use crate::mirrors::Mirrors;
 use crate::store::{Read, StoreError};
+pub use cutover_formats::tuf::signed_by::{SignedBy, SigningKey};
 
 /// Most bytes that are read of a file of each role, signed lengths or not.
 pub mod caps {

@@ -9,8 +9,8 @@ use crate::cli::RootArgs;
 use crate::configure::stale::Stale;
 use crate::installer::{Done, Installer};
 use crate::node::Node;
-use crate::plan::{Changeover, Plan};
-use crate::receipt::{Operation, Receipt};
+use crate::plan::{Changeover, Operation, Plan};
+use crate::receipt::Receipt;
 
 /// What to install and how.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,8 @@ use cutover_terminal::{Exit, Failure, NONE, Output, Table, bytes};
 use serde::Serialize;
 
 use crate::cli::RootArgs;
-use crate::receipt::{CheckPassed, History, Operation, Outcome, Receipt};
+use crate::plan::Operation;
+use crate::receipt::{CheckPassed, History, Outcome, Receipt};
 
 /// Which installs to show.
 #[derive(Debug, clap::Args)]

@@ -16,6 +16,7 @@ use crate::disk::DiskError;
 use crate::node::Node;
 use crate::placeholders::fill;
 use crate::service_log::{Reader, Standing, Wanted, kept};
+use crate::situation;
 
 /// How often is looked for more. People do not see that it is not at once.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -326,7 +327,7 @@ fn unit_of_gate(node: &Node) -> String {
         let name = node.root.path().file_name().unwrap_or_default().display().to_string();
         format!("cutover-gate@{name}.service")
     };
-    let pid = || node.gate().ok()??.status().ok().map(|status| status.pid);
+    let pid = || situation::gate(node).ok()??.status().ok().map(|status| status.pid);
     let unit = || {
         let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", pid()?)).ok()?;
         let mut names = groups.lines().filter_map(|line| line.rsplit('/').next());

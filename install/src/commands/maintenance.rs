@@ -8,9 +8,11 @@ use serde::Serialize;
 
 use super::lock;
 use crate::cli::RootArgs;
-use crate::gate::{Session, maintenance};
+use crate::gate::Session;
+use crate::maintenance;
 use crate::node::Node;
 use crate::pool::{self, PoolError};
+use crate::situation;
 
 /// On or off.
 #[derive(Debug, clap::Args)]
@@ -88,7 +90,7 @@ pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure>
 }
 
 fn gate(node: &Node) -> Result<Session, Failure> {
-    node.gate()?.ok_or_else(|| {
+    situation::gate(node)?.ok_or_else(|| {
         Failure::new(Exit::NotFound, "the gate is not running, so nobody would answer")
             .hint("nothing was changed; start it with `install gate`")
     })
@@ -138,18 +140,12 @@ fn turn_away(on: &On, node: &Node, output: &Output) -> Result<Turned, Failure> {
 fn turn_back(node: &Node, output: &Output) -> Result<Turned, Failure> {
     let _lock = lock(node, "install maintenance off", output)?;
     let pool = pool::open(node)?;
-    match node.gate()? {
+    match situation::gate(node)? {
         Some(mut gate) => gate.maintenance_off()?,
         None => {
-            let failed = |error| {
-                Failure::new(
-                    Exit::of_io(&error),
-                    format!("{}: {error}", node.root.maintenance().display()),
-                )
-            };
-            maintenance::clear(&node.root).map_err(failed)?;
+            maintenance::clear(&node.root)?;
             // One that came up in that moment may have read the file before.
-            if let Some(mut gate) = node.gate()? {
+            if let Some(mut gate) = situation::gate(node)? {
                 gate.maintenance_off()?;
             }
         }

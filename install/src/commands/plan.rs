@@ -6,8 +6,7 @@ use cutover_terminal::{Failure, Output, Table};
 use super::install::{Args, depth};
 use crate::cli::RootArgs;
 use crate::installer::Installer;
-use crate::plan::{Act, Placed, Plan, Step};
-use crate::receipt::Operation;
+use crate::plan::{Act, Operation, Placed, Plan, Step};
 
 /// Prints what an install would do, or what it would refuse. Beside fresher metadata in `state/trust`, nothing changes.
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {

@@ -14,14 +14,16 @@ use serde::Serialize;
 
 use crate::audit::{Finding, Problem};
 use crate::cli::RootArgs;
-use crate::gate::{ControlError, GateStatus, Maintenance, maintenance};
+use crate::gate::{ControlError, GateStatus, Maintenance};
 use crate::integrity::{self, named};
 use crate::journal::{self, Trace};
 use crate::lock::{self, Holder};
-use crate::node::{Node, NodeError};
+use crate::maintenance;
+use crate::node::Node;
+use crate::plan::Operation;
 use crate::pool::{self, Depooled};
-use crate::receipt::Operation;
 use crate::root::Root;
+use crate::situation::{self, SituationError};
 use crate::standing::Standings;
 use crate::withdrawn;
 
@@ -135,8 +137,8 @@ pub fn run(root: &RootArgs, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn gate(node: &Node) -> Result<Option<GateStatus>, NodeError> {
-    Ok(node.gate()?.map(|mut session| session.status()).transpose()?)
+fn gate(node: &Node) -> Result<Option<GateStatus>, SituationError> {
+    Ok(situation::gate(node)?.map(|mut session| session.status()).transpose()?)
 }
 
 /// What was looked at; `None`, with a word about it, where it cannot be: whoever asks how a node is gets
@@ -156,8 +158,8 @@ fn told<E: Explain + 'static>(error: E) -> String {
 
 /// Whether it is a matter of who asks.
 fn is_denied(error: &(dyn Error + 'static)) -> bool {
-    let why = match error.downcast_ref::<NodeError>() {
-        Some(NodeError::Gate(ControlError::Lost { why, .. })) => Some(why),
+    let why = match error.downcast_ref::<SituationError>() {
+        Some(SituationError::Gate(ControlError::Lost { why, .. })) => Some(why),
         _ => error.downcast_ref::<io::Error>(),
     };
     why.is_some_and(|why| why.kind() == io::ErrorKind::PermissionDenied)

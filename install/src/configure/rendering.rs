@@ -20,6 +20,8 @@ use crate::audit::{Finding, Problem};
 use crate::disk::{self, DiskError, Folder, Permissions};
 use crate::root::Root;
 
+pub use crate::node::rendering as number;
+
 /// What a rendering came to. It holds digests of secret files, so only the node itself may read it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -189,16 +191,6 @@ pub fn point(root: &Root, version: &Version, number: Option<u64>) -> Result<(), 
             disk::sync_folder(&root.config(version))
         }
         None => Ok(()),
-    }
-}
-
-/// The number of the rendering that holds.
-pub fn number(root: &Root, version: &Version) -> Result<Option<u64>, DiskError> {
-    let link = root.rendering(version);
-    match fs::read_link(&link) {
-        Ok(target) => Ok(target.to_str().and_then(|text| text.parse().ok())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(DiskError::new("read", &link, error)),
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use cutover_node::plan::{Amount, Figures};
 use cutover_formats::bundle::{FRAME, FrameTable, Layout};
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{FileList, Kind};
 use cutover_formats::path::RelPath;
-use serde::{Deserialize, Serialize};
 
 /// Bytes of a bundle that are rather read and dropped than skipped by one more request.
 const WORTH_A_REQUEST: u64 = 1 << 20;
@@ -54,42 +54,6 @@ pub struct Plan {
     pub runs: Vec<Range<u64>>,
     /// How much that is.
     pub figures: Figures,
-}
-
-/// How many files and bytes come from where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Figures {
-    /// Files that stand in the prefix already.
-    pub kept: Amount,
-    /// Files that are taken from other prefixes.
-    pub here: Amount,
-    /// Files from the bundle.
-    pub bundle: Amount,
-    /// Bytes over the wire.
-    pub transfer: u64,
-}
-
-/// Files, and the bytes in them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Amount {
-    /// How many.
-    pub files: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
-
-impl std::fmt::Display for Figures {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let transfer = cutover_terminal::bytes(self.transfer);
-        write!(f, "{transfer} for {} files", self.bundle.files)?;
-        for (amount, from) in [(self.here, "other releases"), (self.kept, "an earlier try")] {
-            if amount.files > 0 {
-                let bytes = cutover_terminal::bytes(amount.bytes);
-                write!(f, ", {} ({bytes}) from {from}", amount.files)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Decides where the contents of `list` come from: as few bytes as possible over the wire, and of those

@@ -19,6 +19,9 @@ use cutover_formats::version::Version;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use cutover_node::maintenance::Maintenance;
+pub use cutover_node::receipt::SwapFigures;
+
 /// The version of this protocol.
 pub(super) const PROTOCOL: Format = Format { name: "cutover.gate", major: 1, minor: 0 };
 
@@ -214,17 +217,6 @@ impl std::fmt::Display for State {
     }
 }
 
-/// The operator's word that the site is closed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Maintenance {
-    /// When it ends by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-    /// What people are told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
-
 /// How the gate is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateStatus {
@@ -286,19 +278,4 @@ pub struct Running {
     /// Whether `[service]` in `node.toml` says something else now than when its process was started.
     #[serde(default)]
     pub outdated: bool,
-}
-
-/// What a swap cost, from `begin` to `finish`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct SwapFigures {
-    /// Requests that waited.
-    pub held: u64,
-    /// Requests that got the backoff answer.
-    pub refused: u64,
-    /// Requests that the service broke off.
-    pub failed: u64,
-    /// Seconds during which no service answered.
-    pub dark: f64,
-    /// Seconds that the most patient held request waited.
-    pub longest_wait: f64,
 }

@@ -28,8 +28,7 @@ use super::process::{Ended, Process};
 use super::protocol::Fault;
 use super::upstream::{Address, Upstream};
 use super::view::Supply;
-use crate::configure::rendering;
-use crate::node::{Node, NodeError};
+use crate::node::{self, Node, NodeError};
 use crate::root::Root;
 
 /// Pauses before a service that ended by itself is started again: the first and the longest.
@@ -170,7 +169,7 @@ impl Service {
 
     /// Whether its process found the configuration that holds now.
     pub(super) fn is_configured(&self, root: &Root) -> bool {
-        let holds = rendering::number(root, self.version());
+        let holds = node::rendering(root, self.version());
         self.process().is_some_and(|process| holds.is_ok_and(|holds| holds == process.config))
     }
 
@@ -189,7 +188,7 @@ impl Service {
         let node = ground.settings();
         let who = Who::look_up(node.user.as_deref(), node.group.as_deref()).map_err(cannot)?;
         let address = self.address(ground, &node, who.as_ref()).map_err(cannot)?;
-        let config = rendering::number(&ground.root, self.version())
+        let config = node::rendering(&ground.root, self.version())
             .map_err(|error| cannot(io::Error::other(error)))?;
         let launch = Launch { config, ..self.recipe.launch(&ground.root, &node, who, address) };
         tracing::info!(

@@ -54,7 +54,7 @@ fn requires(release: &Descriptor) -> Step {
     needs.extend(inputs.map(|(name, _)| format!("input {name}")));
     needs.sort();
     needs.dedup();
-    let space = cutover_terminal::bytes(crate::requires::space(release));
+    let space = cutover_terminal::bytes(space(release));
     needs.push(format!("{space} of free space"));
     if let Some(schema) = &release.schema {
         needs.push(format!("a database at schema {}", schema.accepted()));
@@ -63,6 +63,23 @@ fn requires(release: &Descriptor) -> Step {
     let (names, rest) = needs.split_at(count - 1 - usize::from(release.schema.is_some()));
     let names = if names.is_empty() { String::new() } else { format!("{}; ", names.join(", ")) };
     step(BuiltIn::Requires, format!("{names}{}", rest.join("; ")))
+}
+
+/// Bytes that an install of `release` may take at most: the files in whole blocks, and for a Python
+/// environment a generous multiple of its wheels.
+#[must_use]
+pub fn space(release: &Descriptor) -> u64 {
+    const BLOCK: u64 = 4096;
+    const UNPACKED_WHEEL: u64 = 6;
+    let wheels: u64 = match release.python {
+        Some(_) => {
+            let python = release.vendored.iter().filter(|vendored| vendored.kind == "python");
+            python.map(|wheel| wheel.size).fold(0, u64::saturating_add)
+        }
+        None => 0,
+    };
+    let files = release.files.bytes.saturating_add(release.files.entries.saturating_mul(BLOCK));
+    files.saturating_add(wheels.saturating_mul(UNPACKED_WHEEL))
 }
 
 fn bring(release: &Descriptor) -> Vec<Step> {

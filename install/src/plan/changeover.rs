@@ -2,55 +2,27 @@
 
 use cutover_formats::descriptor::{Descriptor, Swap};
 use cutover_formats::stage::BuiltIn;
-use serde::{Deserialize, Serialize};
 
-use super::{GateSituation, Renewal, Situation};
+use super::{Changeover, GateSituation, Renewal, Situation};
 
-/// How the node changes over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Changeover {
-    /// Nothing changes.
-    None,
-    /// Only the symlink: no gate runs, or nothing is to be served.
-    Files,
-    /// The newcomer starts beside what runs, if anything does.
-    BlueGreen,
-    /// Stop, switch, start; requests wait.
-    Hold,
-    /// Stop, switch, start; requests are refused.
-    Backoff,
-    /// The same release with another configuration: that is switched to first, then a newcomer starts
-    /// with it beside what runs.
-    InPlace,
-    /// A front end serves: it is turned to the gate, and back when the new release answers.
-    Beside,
-}
-
-impl Changeover {
-    /// Whether the old release stops before the new one starts.
-    #[must_use]
-    pub fn pauses(self) -> bool {
-        matches!(self, Self::Hold | Self::Backoff | Self::Beside)
-    }
-
-    /// The places of all built-in stages, in order. A stage that this change-over leaves out keeps
-    /// its place, empty, so that whatever stands before or after it has one too.
-    pub(super) fn places(self) -> Vec<BuiltIn> {
-        use BuiltIn::{Health, Start, Stop, Switch};
-        let mut places: Vec<BuiltIn> = BuiltIn::ALL.to_vec();
-        let moved: &[BuiltIn] = match self {
-            // The newcomer is started and seen to be healthy first.
-            Self::BlueGreen | Self::None => return places,
-            Self::Hold | Self::Backoff | Self::Beside | Self::InPlace => &[Switch, Start, Health],
-            // There is no newcomer to be stopped for.
-            Self::Files => &[Switch, Stop, Start, Health],
-        };
-        let at = places.iter().position(|stage| moved.contains(stage)).unwrap_or(0);
-        places.retain(|stage| !moved.contains(stage));
-        places.splice(at..at, moved.iter().copied());
-        places
-    }
+/// The places of all built-in stages, in order. A stage that this change-over leaves out keeps
+/// its place, empty, so that whatever stands before or after it has one too.
+pub(super) fn places(changeover: Changeover) -> Vec<BuiltIn> {
+    use BuiltIn::{Health, Start, Stop, Switch};
+    let mut places: Vec<BuiltIn> = BuiltIn::ALL.to_vec();
+    let moved: &[BuiltIn] = match changeover {
+        // The newcomer is started and seen to be healthy first.
+        Changeover::BlueGreen | Changeover::None => return places,
+        Changeover::Hold | Changeover::Backoff | Changeover::Beside | Changeover::InPlace => {
+            &[Switch, Start, Health]
+        }
+        // There is no newcomer to be stopped for.
+        Changeover::Files => &[Switch, Stop, Start, Health],
+    };
+    let at = places.iter().position(|stage| moved.contains(stage)).unwrap_or(0);
+    places.retain(|stage| !moved.contains(stage));
+    places.splice(at..at, moved.iter().copied());
+    places
 }
 
 /// Decides by what runs and what is wished for.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cutover_formats::name::StageName;
 use cutover_formats::stage::{BuiltIn, When, meant};
 
+use super::changeover::places;
 use super::merge::Merged;
 use super::{Act, Changeover, Place, PlanError, Step};
 
@@ -18,7 +19,7 @@ pub(super) fn order(merged: Merged, changeover: Changeover) -> Result<Vec<Step>,
     let Merged { built_in, added, checks } = merged;
     refuse_strangers(&added)?;
     let mut walk = Walk { beside: beside(&added), names: Vec::new() };
-    for stage in changeover.places() {
+    for stage in places(changeover) {
         walk.visit(&stage.name());
     }
     let reached: BTreeSet<&StageName> = walk.names.iter().collect();

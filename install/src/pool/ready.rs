@@ -8,7 +8,7 @@ use cutover_formats::node_toml::{Gate, Role};
 use jiff::Timestamp;
 
 use super::PoolError;
-use crate::gate::maintenance;
+use crate::maintenance;
 use crate::node::Node;
 use crate::root::Root;
 

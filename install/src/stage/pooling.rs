@@ -4,7 +4,7 @@ use cutover_terminal::Failure;
 use jiff::Timestamp;
 
 use super::{Scene, Stage};
-use crate::gate::maintenance;
+use crate::maintenance;
 use crate::pool::Pool;
 
 /// The node leaves its pool; the inverse puts it back.

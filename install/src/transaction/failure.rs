@@ -19,11 +19,11 @@ use crate::gate::ControlError;
 use crate::journal::JournalError;
 use crate::node::NodeError;
 use crate::once::OnceError;
-use crate::plan::{Origin, Plan, PlanError};
+use crate::plan::{Operation, Origin, Plan, PlanError};
 use crate::pool::PoolError;
-use crate::receipt::Operation;
 use crate::requires::{Lacking, Shortage};
 use crate::schema::SchemaError;
+use crate::situation::SituationError;
 
 /// Whose fault a failure is. The exit code says what is the matter; this decides what is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,9 @@ pub enum StageError {
     /// What is on the node.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// What was looked for on the node, its gate and its pool.
+    #[error(transparent)]
+    Situation(#[from] SituationError),
     /// A file.
     #[error(transparent)]
     Disk(#[from] DiskError),

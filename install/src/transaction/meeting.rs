@@ -19,10 +19,10 @@ use cutover_formats::stage::BuiltIn;
 use super::failure::StageError;
 use super::{Reached, UnderWay};
 use crate::gate::{ControlError, Session};
-use crate::journal::Opening;
-use crate::node::{Node, NodeError};
-use crate::plan::{Act, GateSituation, Plan, Situation, Step, Wishes, plan};
+use crate::node::Node;
+use crate::plan::{Act, GateSituation, Opening, Plan, Situation, Step, Wishes, plan};
 use crate::receipt;
+use crate::situation::{self, SituationError};
 use crate::swap::{self, Served};
 
 /// What a plan is made from, beside the release.
@@ -59,7 +59,7 @@ impl UnderWay<'_> {
         let is_added = next.is_some_and(|step| BuiltIn::named(step.stage.as_str()).is_none());
         if is_added || left.any(|step| brings(&step.stage)) {
             // Checks and commands may ask for it; one that is just starting is not waited for.
-            self.gate = self.node.gate().unwrap_or_default();
+            self.gate = situation::gate(self.node).unwrap_or_default();
             return Ok(());
         }
         self.gate = find(self.node)?;
@@ -67,7 +67,7 @@ impl UnderWay<'_> {
             gate.begin()?;
             self.leased = true;
         }
-        let found = self.node.gate_situation(self.gate.as_mut())?;
+        let found = situation::of_gate(self.node, self.gate.as_mut())?;
         self.plan_for(found)?;
         if let Some(gate) = self.gate.as_mut().filter(|_| self.plan.changeover.pauses()) {
             // So that load falls before it begins.
@@ -177,11 +177,11 @@ fn has(plan: &Plan, step: &Step) -> bool {
 
 /// The gate of the node, if it runs. One that starts has its socket before it answers on it: it first
 /// ends what an earlier one left.
-pub(super) fn find(node: &Node) -> Result<Option<Session>, NodeError> {
+pub(super) fn find(node: &Node) -> Result<Option<Session>, SituationError> {
     let began = Instant::now();
     loop {
-        match node.gate() {
-            Err(NodeError::Gate(ControlError::Lost { .. })) if began.elapsed() < STARTING => {
+        match situation::gate(node) {
+            Err(SituationError::Gate(ControlError::Lost { .. })) if began.elapsed() < STARTING => {
                 std::thread::sleep(LOOK_AGAIN);
             }
             found => return found,

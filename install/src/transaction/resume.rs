@@ -18,6 +18,7 @@ use crate::node::Node;
 use crate::plan::{Act, Plan};
 use crate::pool;
 use crate::receipt::Receipt;
+use crate::situation;
 use crate::stage::Own;
 use crate::swap::{self, Served};
 
@@ -39,7 +40,7 @@ pub fn resume(
     let plan =
         trace.plan.clone().unwrap_or_else(|| Plan::unknown(&node.settings.product, &trace.opening));
     let begun = begun(trace, &plan);
-    let mut gate = node.gate()?;
+    let mut gate = situation::gate(node)?;
     if let Some(gate) = &mut gate {
         gate.begin()?;
     }

@@ -11,7 +11,7 @@ use cutover_tests::world::source;
 use serde_json::Value;
 
 /// What each crate may use of ours.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("cutover-formats", &[]),
     ("cutover-repository", &["cutover-formats"]),
     ("cutover-terminal", &["cutover-formats"]),
@@ -21,9 +21,16 @@ const MAY_USE: [(&str, &[&str]); 8] = [
         &["cutover-formats", "cutover-publish", "cutover-repository", "cutover-terminal"],
     ),
     ("cutover-etcd", &["cutover-formats"]),
+    ("cutover-node", &["cutover-formats", "cutover-terminal"]),
     (
         "cutover-install",
-        &["cutover-etcd", "cutover-formats", "cutover-repository", "cutover-terminal"],
+        &[
+            "cutover-etcd",
+            "cutover-formats",
+            "cutover-node",
+            "cutover-repository",
+            "cutover-terminal",
+        ],
     ),
     (
         "cutover-repo-server",

@@ -19,11 +19,7 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 const STANDING: [(&str, &str, &[&str]); 16] = [
     ("cutover_formats", "", &["channel", "layout", "minisign", "tuf"]),
     ("cutover_install", "", &["cli", "commands"]),
-    (
-        "cutover_install",
-        "",
-        &["configure", "gate", "journal", "node", "plan", "pool", "receipt", "requires"],
-    ),
+    ("cutover_install", "", &["configure", "requires"]),
     ("cutover_install", "commands", &["install", "plan"]),
     ("cutover_install", "gate", &["answer", "assets", "body", "proxy", "view"]),
     ("cutover_install", "gate", &["errand", "minder"]),

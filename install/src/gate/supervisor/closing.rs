@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Supervisor;
-use crate::gate::maintenance;
 use crate::gate::protocol::{Fault, Maintenance};
 use crate::gate::tasks;
+use crate::maintenance;
 
 /// How often an end of maintenance is looked for at the least, since clocks may be set.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -24,7 +24,9 @@ impl Supervisor {
             Some(maintenance) => maintenance::save(root, maintenance),
             None => maintenance::clear(root),
         };
-        kept.map_err(|error| Fault::Io(format!("{}: {error}", root.maintenance().display())))?;
+        kept.map_err(|error| {
+            Fault::Io(format!("{}: {}", root.maintenance().display(), error.source))
+        })?;
         self.obey(wanted);
         Ok(())
     }

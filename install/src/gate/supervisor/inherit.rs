@@ -8,11 +8,10 @@ use cutover_formats::version::Version;
 use jiff::Timestamp;
 
 use super::Supervisor;
-use crate::configure::rendering;
 use crate::gate::identity::{Identity, Record};
-use crate::gate::maintenance;
 use crate::gate::service::Service;
 use crate::gate::tasks;
+use crate::{maintenance, node};
 
 /// How long a service that an earlier gate left may take to show that it is well.
 const SHOW: Duration = Duration::from_secs(5);
@@ -61,7 +60,7 @@ impl Supervisor {
         let mut records = Record::all(&self.ground.root)?;
         records.retain(|record| record.version == current.to_string());
         // An `apply` may have been cut off between two processes of the same release.
-        let holds = rendering::number(&self.ground.root, &current).unwrap_or_default();
+        let holds = node::rendering(&self.ground.root, &current).unwrap_or_default();
         records.sort_by_key(|record| record.config != holds);
         for record in records {
             if self.adopt(&current, &record).await {

@@ -1,39 +1,49 @@
 //! The operator's word that the site is closed, kept in a file so that it outlives the gate.
 
-use std::io;
-
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use super::protocol::Maintenance;
-use super::record;
+use crate::disk::{self, DiskError};
 use crate::root::Root;
+
+/// The operator's word that the site is closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// What people are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
 
 /// What the operator said last, if it still holds at `now`.
 ///
 /// A record that cannot be read says that the site is closed, without an end: somebody had a reason
 /// to close it. `tell` gets the words about such a record.
 pub fn load(root: &Root, now: Timestamp, tell: impl FnOnce(&str)) -> Option<Maintenance> {
-    let path = root.maintenance();
-    let said = record::load(&path).unwrap_or_else(|error| {
-        let path = path.display();
-        tell(&format!(
-            "{path} cannot be read ({error}), so maintenance counts as on; \
+    let said = disk::read_json(&root.maintenance()).unwrap_or_else(
+        |DiskError { path, source, .. }| {
+            let path = path.display();
+            tell(&format!(
+                "{path} cannot be read ({source}), so maintenance counts as on; \
              `install maintenance on` or `off` writes it anew"
-        ));
-        Some(Maintenance::default())
-    });
+            ));
+            Some(Maintenance::default())
+        },
+    );
     said.filter(|maintenance| holds(maintenance, now))
 }
 
-/// Closes the site. A gate that runs must be told as well: [`super::Session::maintenance_on`] does both.
-pub fn save(root: &Root, maintenance: &Maintenance) -> io::Result<()> {
-    record::save(&root.maintenance(), maintenance)
+/// Closes the site. A gate that runs must be told as well: its session does both.
+pub fn save(root: &Root, maintenance: &Maintenance) -> Result<(), DiskError> {
+    disk::write_json(&root.maintenance(), maintenance)
 }
 
 /// Opens the site, also where the power goes off in the next moment.
-pub fn clear(root: &Root) -> io::Result<()> {
-    record::clear(&root.maintenance())?;
-    std::fs::File::open(root.state())?.sync_all()
+pub fn clear(root: &Root) -> Result<(), DiskError> {
+    disk::remove_file(&root.maintenance())?;
+    disk::sync_folder(&root.state())
 }
 
 /// Whether it has not ended by itself.

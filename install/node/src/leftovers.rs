@@ -19,18 +19,19 @@ const MARK: &str = "CUTOVER_TRANSACTION";
 const PART: &str = "CUTOVER_PART";
 
 /// Has `command`, and what it starts, found by [`end`] as a `part` of `id`.
-pub(crate) fn mark(command: &mut Command, id: &str, part: &str) {
+pub fn mark(command: &mut Command, id: &str, part: &str) {
     command.env(MARK, id).env(PART, part);
 }
 
 /// What the part is called that a stage's own command is.
-pub(crate) fn stage(stage: &StageName) -> String {
+#[must_use]
+pub fn stage(stage: &StageName) -> String {
     format!("stage-{stage}")
 }
 
 /// Kills what was left running of `id` when its installer was killed, but for what the parts started
 /// that are `finished`.
-pub(crate) fn end(id: &str, finished: &[String]) {
+pub fn end(id: &str, finished: &[String]) {
     /// Killed processes take a moment to be gone.
     const LOOKS: usize = 250;
     const LOOK_AGAIN: Duration = Duration::from_millis(20);

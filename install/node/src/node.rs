@@ -11,10 +11,7 @@ use cutover_formats::version::Version;
 use cutover_terminal::quoted;
 
 use crate::disk::DiskError;
-use crate::gate::{ControlError, GateError, Session, check_path};
 use crate::owner::{self, Unsafe};
-use crate::plan::{GateSituation, Situation};
-use crate::pool::{self, PoolError};
 use crate::root::Root;
 
 /// A node's root with its settings.
@@ -59,9 +56,6 @@ pub enum NodeError {
         /// What it names.
         target: PathBuf,
     },
-    /// The gate cannot have its socket below the root.
-    #[error(transparent)]
-    NoSocket(#[from] GateError),
     /// A release that is not on this node.
     #[error("{0} is not on this node")]
     NotHere(Version),
@@ -76,12 +70,6 @@ pub enum NodeError {
     /// A file cannot be read.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The gate answers, but not sensibly.
-    #[error(transparent)]
-    Gate(#[from] ControlError),
-    /// The pool cannot be had.
-    #[error(transparent)]
-    Pool(#[from] PoolError),
 }
 
 impl Explain for NodeError {
@@ -92,12 +80,9 @@ impl Explain for NodeError {
             | Self::Current { .. }
             | Self::Dangling { .. } => Exit::Usage,
             Self::Unsafe(error) => error.exit(),
-            Self::NoSocket(error) => error.exit(),
             Self::NotHere(_) => Exit::NotFound,
             Self::Descriptor { error, .. } => error.exit(),
             Self::Disk(error) => error.exit(),
-            Self::Gate(error) => error.exit(),
-            Self::Pool(error) => error.exit(),
         }
     }
 
@@ -113,8 +98,6 @@ impl Explain for NodeError {
             Self::NotHere(_) => vec!["`install list` shows what is".to_owned()],
             Self::Descriptor { error, .. } => error.hints(),
             Self::Disk(error) => error.hints(),
-            Self::Gate(error) => error.hints(),
-            Self::Pool(error) => error.hints(),
             Self::Settings { error, .. } => {
                 let mut hints = error.hints();
                 hints.push("nothing was changed; node-toml.md describes every setting".to_owned());
@@ -131,13 +114,6 @@ impl Explain for NodeError {
                 ]
             }
             Self::Unsafe(error) => error.hints(),
-            Self::NoSocket(error) => {
-                let mut hints = error.hints();
-                hints.push(
-                    "nothing was changed; without a gate, remove [gate] from node.toml".to_owned(),
-                );
-                hints
-            }
         }
     }
 }
@@ -226,36 +202,6 @@ impl Node {
         }
         Ok(names)
     }
-
-    /// A conversation with the gate, if the node has one and it runs.
-    pub fn gate(&self) -> Result<Option<Session>, NodeError> {
-        match &self.settings.gate {
-            None => Ok(None),
-            Some(_) => {
-                check_path(&self.root)?;
-                Ok(Session::connect(&self.root)?)
-            }
-        }
-    }
-
-    /// What the planner needs to know; `gate` is the conversation with the gate, where one runs.
-    pub fn situation(&self, gate: Option<&mut Session>) -> Result<Situation, NodeError> {
-        let gate = self.gate_situation(gate)?;
-        let pool = pool::open(self)?.map(|pool| pool.describe());
-        Ok(Situation { current: self.current()?, sealed: self.sealed()?, gate, pool })
-    }
-
-    /// What the planner needs to know of the gate.
-    pub fn gate_situation(&self, gate: Option<&mut Session>) -> Result<GateSituation, NodeError> {
-        Ok(match (&self.settings.gate, gate) {
-            (None, _) => GateSituation::None,
-            (Some(_), gate) if self.is_beside() => GateSituation::Beside { runs: gate.is_some() },
-            (Some(_), None) => GateSituation::Down,
-            (Some(_), Some(session)) => GateSituation::Up {
-                serving: session.status()?.running.map(|running| running.version),
-            },
-        })
-    }
 }
 
 /// Everything that lies below `releases/` or `state/releases/` of a root, whole or not.
@@ -295,6 +241,16 @@ pub fn current(root: &Root) -> Result<Option<Version>, NodeError> {
             Err(NodeError::Current { path, what })
         }
         Err(error) => Err(DiskError::new("read", &path, error).into()),
+    }
+}
+
+/// The number of the rendering of a release that holds.
+pub fn rendering(root: &Root, version: &Version) -> Result<Option<u64>, DiskError> {
+    let link = root.rendering(version);
+    match std::fs::read_link(&link) {
+        Ok(target) => Ok(target.to_str().and_then(|text| text.parse().ok())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(DiskError::new("read", &link, error)),
     }
 }
 

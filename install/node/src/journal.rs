@@ -20,36 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::disk::{self, DiskError};
-use crate::plan::Plan;
-use crate::receipt::Operation;
+use crate::plan::{Opening, Plan};
 use crate::root::Root;
-
-/// The first line: what the transaction is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Opening {
-    /// Names the receipt too.
-    pub id: String,
-    /// What was asked for.
-    pub operation: Operation,
-    /// What ran before.
-    pub from: Option<Version>,
-    /// What shall run.
-    pub to: Version,
-    /// When it began.
-    pub began: Timestamp,
-    /// Of an `apply`: the configuration that changes, in the place of the release.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config: Option<Renewal>,
-}
-
-/// The renderings between which an `apply` goes, by their numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Renewal {
-    /// What held before, if anything did.
-    pub from: Option<u64>,
-    /// What shall hold.
-    pub to: u64,
-}
 
 /// What the links of the node name: what runs, and the rendering of it that holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -332,6 +304,7 @@ pub fn recovery(trace: &Trace, links: &Links) -> Recovery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{ConfigChange, Operation};
 
     fn opening() -> Opening {
         Opening {
@@ -462,7 +435,7 @@ mod tests {
     #[test]
     fn of_an_apply_the_rename_of_its_rendering_does() {
         let mut trace = trace(&[BuiltIn::Configure, BuiltIn::Switch]);
-        trace.opening.config = Some(Renewal { from: Some(3), to: 4 });
+        trace.opening.config = Some(ConfigChange { from: Some(3), to: 4 });
         let names = |config| Links { current: Some(trace.opening.to.clone()), config };
         assert_eq!(recovery(&trace, &names(Some(3))), Recovery::Undo);
         assert_eq!(recovery(&trace, &names(None)), Recovery::Undo);

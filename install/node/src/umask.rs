@@ -25,7 +25,7 @@ pub fn settle() {
 
 /// Puts another program's umask in the place of the one that this process was started with, where that
 /// is known: this one goes on in its place.
-pub(crate) fn inherit(mask: Option<u32>) {
+pub fn inherit(mask: Option<u32>) {
     if let Some(mask) = mask {
         *INHERITED.lock().unwrap_or_else(PoisonError::into_inner) = Some(mask);
     }
@@ -33,7 +33,7 @@ pub(crate) fn inherit(mask: Option<u32>) {
 
 /// Takes up the umask again that this process was started with: for one that makes nothing itself, and
 /// starts another of Cutover's programs in its place.
-pub(crate) fn give_back() {
+pub fn give_back() {
     if let Some(mask) = inherited() {
         umask(Mode::from_raw_mode(mask));
     }
@@ -42,6 +42,6 @@ pub(crate) fn give_back() {
 /// The umask that this process was started with, where [`settle`] was called, or the one that it
 /// [took over](inherit).
 #[must_use]
-pub(crate) fn inherited() -> Option<u32> {
+pub fn inherited() -> Option<u32> {
     *INHERITED.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -64,12 +64,13 @@ fn signalled(output: &Output) {
 }
 
 /// Whether a transaction that can go back should.
-pub(crate) fn asked() -> bool {
+#[must_use]
+pub fn asked() -> bool {
     MOMENT.load(Ordering::SeqCst) == RETURNABLE && ASKED.load(Ordering::SeqCst)
 }
 
 /// Waits so long, or until the transaction should go back.
-pub(crate) fn pause(length: Duration) {
+pub fn pause(length: Duration) {
     const LOOK_AGAIN: Duration = Duration::from_millis(50);
     let began = Instant::now();
     while !asked() && began.elapsed() < length {
@@ -79,17 +80,18 @@ pub(crate) fn pause(length: Duration) {
 
 /// A transaction under way.
 #[derive(Debug)]
-pub(crate) struct Interruptible(());
+pub struct Interruptible(());
 
 impl Interruptible {
     /// It begins, and can go back.
-    pub(crate) fn begin() -> Self {
+    #[must_use]
+    pub fn begin() -> Self {
         MOMENT.store(RETURNABLE, Ordering::SeqCst);
         Self(())
     }
 
     /// From here on it comes to its end: on the way back, or past the commit point.
-    pub(crate) fn bind(&self) {
+    pub fn bind(&self) {
         MOMENT.store(BOUND, Ordering::SeqCst);
     }
 }

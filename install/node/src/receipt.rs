@@ -5,36 +5,14 @@ use std::collections::HashSet;
 use cutover_formats::digest::Digest;
 use cutover_formats::name::{Product, StageName};
 use cutover_formats::stage::{BuiltIn, When};
+use cutover_formats::tuf::signed_by::SignedBy;
 use cutover_formats::version::Version;
-use cutover_repository::client::SignedBy;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
-use crate::gate::SwapFigures;
+use crate::plan::Operation;
 use crate::root::Root;
-
-/// What was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Operation {
-    /// `install VERSION`.
-    Install,
-    /// `install rollback`.
-    Rollback,
-    /// `install apply`: the same release with another configuration.
-    Apply,
-}
-
-impl std::fmt::Display for Operation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Install => "install",
-            Self::Rollback => "rollback",
-            Self::Apply => "apply",
-        })
-    }
-}
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +52,21 @@ pub struct CheckPassed {
     pub when: When,
     /// What it looked at.
     pub what: String,
+}
+
+/// What a swap cost, from `begin` to `finish`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SwapFigures {
+    /// Requests that waited.
+    pub held: u64,
+    /// Requests that got the backoff answer.
+    pub refused: u64,
+    /// Requests that the service broke off.
+    pub failed: u64,
+    /// Seconds during which no service answered.
+    pub dark: f64,
+    /// Seconds that the most patient held request waited.
+    pub longest_wait: f64,
 }
 
 /// What an install did.

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use cutover_formats::tuf::metadata::Verified;
-use cutover_formats::tuf::names;
-use cutover_formats::tuf::root::Root;
-use cutover_formats::tuf::search::Edge;
-use cutover_formats::tuf::targets::Targets;
 use serde::{Deserialize, Serialize};
+
+use super::metadata::Verified;
+use super::names;
+use super::root::Root;
+use super::search::Edge;
+use super::targets::Targets;
 
 /// Who signed for a file, as it was verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +31,8 @@ pub struct SigningKey {
 
 impl SignedBy {
     /// Who signed for `role`, at the end of `edge`.
-    pub(super) fn new(edge: &Edge, role: &Verified<Targets>, root: &Root) -> Self {
+    #[must_use]
+    pub fn new(edge: &Edge, role: &Verified<Targets>, root: &Root) -> Self {
         let unknown = match &edge.delegator {
             Some(delegator) => delegator.delegations.as_ref().map(|all| &all.unknown),
             None => Some(&root.unknown),
