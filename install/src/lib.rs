@@ -28,7 +28,6 @@ pub mod integrity;
 pub mod once;
 pub mod places;
 pub mod plan;
-pub mod pool;
 pub mod prune;
 pub mod recover;
 pub mod rehearse;
@@ -45,3 +44,4 @@ pub mod withdrawn;
 
 pub use cutover_node::{disk, journal, lock, node, receipt, root, standing, umask};
 pub(crate) use cutover_node::{interrupt, leftovers, maintenance, owner, placeholders, program};
+pub use cutover_pool as pool;

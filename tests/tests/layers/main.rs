@@ -11,7 +11,7 @@ use cutover_tests::world::source;
 use serde_json::Value;
 
 /// What each crate may use of ours.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("cutover-formats", &[]),
     ("cutover-repository", &["cutover-formats"]),
     ("cutover-terminal", &["cutover-formats"]),
@@ -28,10 +28,12 @@ const MAY_USE: [(&str, &[&str]); 9] = [
             "cutover-etcd",
             "cutover-formats",
             "cutover-node",
+            "cutover-pool",
             "cutover-repository",
             "cutover-terminal",
         ],
     ),
+    ("cutover-pool", &["cutover-etcd", "cutover-formats", "cutover-node", "cutover-repository"]),
     (
         "cutover-repo-server",
         &["cutover-formats", "cutover-publish", "cutover-repository", "cutover-terminal"],

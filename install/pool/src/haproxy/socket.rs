@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cutover_formats::node_toml::RuntimeSocket;
 
-use crate::pool::PoolError;
+use crate::PoolError;
 
 /// How long one conversation may take to move on.
 const PATIENCE: Duration = Duration::from_secs(5);

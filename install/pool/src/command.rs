@@ -7,9 +7,9 @@ use cutover_repository::child;
 
 use super::running::Running;
 use super::{Driver, Places, PoolError};
-use crate::node::Node;
-use crate::placeholders::fill;
-use crate::program;
+use cutover_node::node::Node;
+use cutover_node::placeholders::fill;
+use cutover_node::program;
 
 /// Commands say nothing of how a node stands, so it is thought to be in, and is told to be out as
 /// often as it is asked for.

@@ -8,9 +8,9 @@ use cutover_formats::node_toml::{Gate, Role};
 use jiff::Timestamp;
 
 use super::PoolError;
-use crate::maintenance;
-use crate::node::Node;
-use crate::root::Root;
+use cutover_node::maintenance;
+use cutover_node::node::Node;
+use cutover_node::root::Root;
 
 /// How long a gate that is not ready may take to become so. It is asked when an install has
 /// opened it, so this is for a service that stumbles once.

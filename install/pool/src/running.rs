@@ -8,9 +8,9 @@ use std::process::Command;
 
 use jiff::Timestamp;
 
-use crate::disk::{self, DiskError};
-use crate::leftovers;
-use crate::root::Root;
+use cutover_node::disk::{self, DiskError};
+use cutover_node::leftovers;
+use cutover_node::root::Root;
 
 /// The part that all of them are.
 const PART: &str = "pool";

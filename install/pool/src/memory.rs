@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, DiskError};
-use crate::root::Root;
+use cutover_node::disk::{self, DiskError};
+use cutover_node::root::Root;
 
 /// Places where the pool knows this node, each with how it stands there, in the driver's words.
 pub type Places = BTreeMap<String, String>;

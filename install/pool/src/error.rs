@@ -5,7 +5,7 @@ use std::time::Duration;
 use cutover_etcd::EtcdError;
 use cutover_formats::exit::{Exit, Explain};
 
-use crate::disk::DiskError;
+use cutover_node::disk::DiskError;
 
 /// The pool did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

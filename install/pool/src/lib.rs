@@ -25,8 +25,8 @@ use cutover_formats::node_toml;
 pub use error::PoolError;
 pub use memory::{Depooled, Places};
 
-use crate::disk;
-use crate::node::Node;
+use cutover_node::disk;
+use cutover_node::node::Node;
 use memory::Memory;
 use ready::Ready;
 use running::Running;
@@ -89,7 +89,7 @@ pub fn open(node: &Node) -> Result<Option<Box<dyn Pool>>, PoolError> {
 }
 
 /// Ends the command of the pool that a killed program left running. The node's lock is held.
-pub(crate) fn end_left_behind(node: &Node) -> Result<(), PoolError> {
+pub fn end_left_behind(node: &Node) -> Result<(), PoolError> {
     Ok(Running::of(&node.root).end_left_behind()?)
 }
 
