@@ -34,7 +34,6 @@ pub mod rehearse;
 pub mod requires;
 pub mod resolve;
 pub mod schema;
-mod send_headers;
 pub mod service_log;
 pub mod situation;
 pub mod stage;

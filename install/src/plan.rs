@@ -16,7 +16,7 @@ mod order;
 use std::collections::BTreeSet;
 
 use cutover_formats::descriptor::{Descriptor, Swap};
-use cutover_formats::name::{Product, StageName};
+use cutover_formats::name::StageName;
 use cutover_formats::path::RelPath;
 use cutover_formats::spelling::slips;
 use cutover_formats::stage::{BuiltIn, Check, CommandLine, Stages};

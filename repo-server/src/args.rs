@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use cutover_http::pace::Rules;
 use cutover_terminal::Verbosity;
 
-use crate::pace::Rules;
 use crate::uncommitted::Bounds;
 
 /// Serve a Cutover repository over HTTP, and take releases from those who have a token

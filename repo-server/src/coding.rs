@@ -11,11 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cutover_formats::digest::Digest;
+use cutover_http::file::read;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT_ENCODING, HeaderMap, RANGE};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
-
-use crate::body::read;
 
 /// The one coding that there is.
 pub(crate) const ZSTD: &str = "zstd";

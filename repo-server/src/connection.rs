@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cutover_http::stall::Stall;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
@@ -18,7 +19,6 @@ use tokio::sync::watch;
 
 use crate::route;
 use crate::site::Site;
-use crate::stall::Stall;
 
 /// How long a client may take for its headers, or be idle between two requests.
 const HEADERS: Duration = Duration::from_secs(30);

@@ -2,19 +2,20 @@
 
 use std::fs::{File, Metadata};
 use std::io;
+use std::ops::Range;
 
 use cutover_formats::digest::Digest;
+use cutover_http::file::{Part, read};
+use cutover_http::terms::{Terms, is_known};
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 
-use crate::body::{Part, read};
 use crate::coding::{self, Coder};
 use crate::name::Name;
-use crate::range::Span;
 use crate::reply::{Content, Reply, With as _, empty};
 
 /// Files up to this size are read in one go, and hashed where their name has no digest.
@@ -46,23 +47,10 @@ pub(crate) async fn answer(
     let source =
         if size <= SMALL { Source::Whole(read(file, size).await?) } else { Source::File(file) };
     let etag = etag(&name, source.digest());
-    if is_known(asked, etag.as_deref()) {
-        return Ok(describe(empty(StatusCode::NOT_MODIFIED), path, &name, etag.as_deref()));
-    }
     // What was hashed is what is sent, even if the name now means a newer file.
     let size = source.size(size);
-    let reply = match span(asked, etag.as_deref(), size) {
-        Span::Whole => Response::new(source.part(0, size)),
-        Span::Part { first, length } => {
-            let range = format!("bytes {first}-{}/{size}", first + length - 1);
-            let mut reply =
-                Response::new(source.part(first, length)).with(CONTENT_RANGE, value(&range));
-            *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
-            reply
-        }
-        Span::Beyond => empty(StatusCode::RANGE_NOT_SATISFIABLE)
-            .with(CONTENT_RANGE, value(&format!("bytes */{size}"))),
-    };
+    let terms = Terms::of(asked, etag.as_deref(), size);
+    let reply = terms.answer(size, |part| source.part(part));
     Ok(describe(reply, path, &name, etag.as_deref()))
 }
 
@@ -86,13 +74,13 @@ impl Source {
         }
     }
 
-    /// Both numbers are within the size.
-    fn part(self, first: u64, length: u64) -> Content {
+    /// It is within the size.
+    fn part(self, part: Range<u64>) -> Content {
         match self {
             Self::Whole(bytes) => {
-                Content::Whole(bytes.slice(first as usize..(first + length) as usize))
+                Content::Whole(bytes.slice(part.start as usize..part.end as usize))
             }
-            Self::File(file) => Content::Part(Part::new(file, first, length)),
+            Self::File(file) => Content::Part(Part::new(file, part)),
         }
     }
 }
@@ -102,25 +90,6 @@ fn etag(name: &Name<'_>, of_contents: Option<Digest>) -> Option<String> {
     match name {
         Name::Target(_, text) => Some(format!("\"{text}\"")),
         _ => of_contents.map(|digest| format!("\"{digest}\"")),
-    }
-}
-
-/// Whether the client has the file already.
-fn is_known(asked: &HeaderMap, etag: Option<&str>) -> bool {
-    asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value
-            .split(',')
-            .map(str::trim)
-            .any(|tag| tag == "*" || Some(tag.strip_prefix("W/").unwrap_or(tag)) == etag)
-    })
-}
-
-fn span(asked: &HeaderMap, etag: Option<&str>, size: u64) -> Span {
-    let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    match (text(RANGE), asked.contains_key(IF_RANGE)) {
-        (Some(range), false) => Span::of(range, size),
-        (Some(range), true) if etag.is_some() && text(IF_RANGE) == etag => Span::of(range, size),
-        _ => Span::Whole,
     }
 }
 

@@ -6,8 +6,6 @@
 //! it waits for a disk.
 
 pub mod args;
-mod body;
-mod clients;
 mod coding;
 mod commit;
 pub mod condition;
@@ -19,14 +17,11 @@ mod keeper;
 mod listing;
 mod metrics;
 pub mod name;
-mod pace;
 mod publish;
-pub mod range;
 mod reply;
 mod route;
 pub mod serve;
 mod site;
-mod stall;
 mod tokens;
 mod uncommitted;
 mod upload;

@@ -1,11 +1,11 @@
 //! What the server counts, and how Prometheus reads it.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cutover_http::metrics::{self, Kind, Text};
 use cutover_repository::client::RememberedRole;
 use hyper::body::Body as _;
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Response};
 
 use crate::coding::Numbers;
 use crate::reply::{Content, Reply, With as _};
@@ -60,61 +60,60 @@ impl Metrics {
         waiting: uncommitted::Numbers,
         keeps: Keeps,
     ) -> Reply {
-        let mut text = self.requests();
+        let mut text = Text::new("cutover_");
+        self.requests(&mut text);
         self.limits(&mut text, coder, waiting);
         self.repository(&mut text, roles, keeps);
-        let reply = Response::new(Content::Whole(text.into()));
-        let kind = "text/plain; version=0.0.4; charset=utf-8";
-        let reply = reply.with_static(hyper::header::CONTENT_TYPE, kind);
-        debug_assert_eq!(reply.status(), StatusCode::OK);
+        let reply = Response::new(Content::Whole(text.into_string().into()));
+        let reply = reply.with_static(hyper::header::CONTENT_TYPE, metrics::MEDIA_TYPE);
         reply.with_static(hyper::header::CACHE_CONTROL, "no-store")
     }
 
-    fn requests(&self) -> String {
-        let mut text = String::new();
-        family(&mut text, "cutover_http_requests_total", "counter", "Answers given.");
+    fn requests(&self, text: &mut Text) {
+        let name = "http_requests_total";
+        text.family(name, Kind::Counter, "Answers given.");
         for (method, counters) in METHODS.iter().zip(&self.answers) {
             for (status, counter) in STATUSES.iter().zip(counters) {
-                let count = counter.load(Ordering::Relaxed);
+                let count = of(counter);
                 if count > 0 {
-                    let labels = format!("method=\"{method}\",status=\"{status}\"");
-                    let _ = writeln!(text, "cutover_http_requests_total{{{labels}}} {count}");
+                    text.line(name, &[("method", method), ("status", status)], count);
                 }
             }
         }
-        let sent = self.sent.load(Ordering::Relaxed);
-        family(&mut text, "cutover_http_sent_bytes_total", "counter", "Bytes of bodies answered.");
-        let _ = writeln!(text, "cutover_http_sent_bytes_total {sent}");
-        text
+        let (name, help) = ("http_sent_bytes_total", "Bytes of bodies answered.");
+        text.single(name, Kind::Counter, help, of(&self.sent));
     }
 
-    fn limits(&self, text: &mut String, coder: Numbers, waiting: uncommitted::Numbers) {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let mut one = |name: &str, kind: &str, help: &str, value: u64| {
-            family(text, name, kind, help);
-            let _ = writeln!(text, "{name} {value}");
-        };
-        one("cutover_http_connections", "gauge", "Open connections.", of(&self.connections));
-        let name = "cutover_coded_bytes";
-        one(name, "gauge", "Memory that compressed files take.", coder.bytes);
-        let name = "cutover_coded_total";
-        one(name, "counter", "Times that a file was compressed.", coder.made);
-        let name = "cutover_coded_bypassed_total";
-        one(name, "counter", "Answers sent as they are for want of memory.", coder.bypassed);
-        let name = "cutover_uncommitted_files";
-        one(name, "gauge", "Uploads that no commit has named.", waiting.files);
-        let name = "cutover_uncommitted_bytes";
-        one(name, "gauge", "Bytes of these.", waiting.bytes);
-        let name = "cutover_uncommitted_swept_total";
-        one(name, "counter", "Uploads removed because no commit has named them.", waiting.swept);
+    fn limits(&self, text: &mut Text, coder: Numbers, waiting: uncommitted::Numbers) {
+        for (name, kind, help, value) in [
+            ("http_connections", Kind::Gauge, "Open connections.", of(&self.connections)),
+            ("coded_bytes", Kind::Gauge, "Memory that compressed files take.", coder.bytes),
+            ("coded_total", Kind::Counter, "Times that a file was compressed.", coder.made),
+            (
+                "coded_bypassed_total",
+                Kind::Counter,
+                "Answers sent as they are for want of memory.",
+                coder.bypassed,
+            ),
+            ("uncommitted_files", Kind::Gauge, "Uploads that no commit has named.", waiting.files),
+            ("uncommitted_bytes", Kind::Gauge, "Bytes of these.", waiting.bytes),
+            (
+                "uncommitted_swept_total",
+                Kind::Counter,
+                "Uploads removed because no commit has named them.",
+                waiting.swept,
+            ),
+        ] {
+            text.single(name, kind, help, value);
+        }
         let mut reasons = |name: &str, help: &str, counters: &[(&str, &AtomicU64)]| {
-            family(text, name, "counter", help);
+            text.family(name, Kind::Counter, help);
             for (why, counter) in counters {
-                let _ = writeln!(text, "{name}{{why=\"{why}\"}} {}", of(counter));
+                text.line(name, &[("why", why)], of(counter));
             }
         };
         reasons(
-            "cutover_http_refused_total",
+            "http_refused_total",
             "What was refused because somebody had all that was allowed.",
             &[
                 ("connections", &self.connection_refused),
@@ -123,34 +122,34 @@ impl Metrics {
             ],
         );
         reasons(
-            "cutover_http_dropped_total",
+            "http_dropped_total",
             "Connections closed because their client was too slow.",
             &[("reading", &self.slow_reader), ("uploading", &self.slow_upload)],
         );
     }
 
-    fn repository(&self, text: &mut String, roles: &[RememberedRole], keeps: Keeps) {
-        let name = "cutover_metadata_expires_seconds";
-        family(text, name, "gauge", "When a role's metadata expires, seconds since 1970.");
+    fn repository(&self, text: &mut Text, roles: &[RememberedRole], keeps: Keeps) {
+        let name = "metadata_expires_seconds";
+        text.family(name, Kind::Gauge, "When a role's metadata expires, seconds since 1970.");
         for role in roles {
-            let (label, expires) = (escaped(&role.name), role.expires.as_second());
-            let _ = writeln!(text, "{name}{{role=\"{label}\"}} {expires}");
+            text.line(name, &[("role", &role.name)], role.expires.as_second());
         }
-        let name = "cutover_metadata_version";
-        family(text, name, "gauge", "The version of a role's metadata.");
+        let name = "metadata_version";
+        text.family(name, Kind::Gauge, "The version of a role's metadata.");
         for role in roles {
-            let _ = writeln!(text, "{name}{{role=\"{}\"}} {}", escaped(&role.name), role.version);
+            text.line(name, &[("role", &role.name)], role.version);
         }
         if keeps == Keeps::OnlineKeys {
-            let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            let name = "cutover_online_signed_total";
-            family(text, name, "counter", "Times that the online keys have signed anew.");
-            let _ = writeln!(text, "{name} {}", of(&self.signed));
-            let name = "cutover_online_failed_total";
-            family(text, name, "counter", "Times that signing anew has failed.");
-            let _ = writeln!(text, "{name} {}", of(&self.failed));
+            let help = "Times that the online keys have signed anew.";
+            text.single("online_signed_total", Kind::Counter, help, of(&self.signed));
+            let help = "Times that signing anew has failed.";
+            text.single("online_failed_total", Kind::Counter, help, of(&self.failed));
         }
     }
+}
+
+fn of(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
 }
 
 /// Whether this server signs.
@@ -160,13 +159,4 @@ pub(crate) enum Keeps {
     Files,
     /// It holds the online keys.
     OnlineKeys,
-}
-
-fn family(text: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-}
-
-/// The name of a role may be anything.
-fn escaped(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -3,12 +3,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use cutover_http::client::Share;
+use cutover_http::file::Part;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-
-use crate::body::Part;
-use crate::clients::Share;
 
 /// An answer.
 pub(crate) type Reply = Response<Content>;
@@ -21,8 +20,8 @@ pub(crate) enum Content {
     Part(Part),
 }
 
-impl Content {
-    pub(crate) fn empty() -> Self {
+impl Default for Content {
+    fn default() -> Self {
         Self::Whole(Bytes::new())
     }
 }
@@ -82,7 +81,7 @@ impl Body for Held {
 
 /// An answer that is only a status.
 pub(crate) fn empty(status: StatusCode) -> Reply {
-    let mut reply = Response::new(Content::empty());
+    let mut reply = Response::new(Content::default());
     *reply.status_mut() = status;
     reply
 }

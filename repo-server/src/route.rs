@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use cutover_http::client::Client;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, LOCATION, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use rustix::io::Errno;
 
-use crate::clients::Client;
 use crate::confined::{Asked, Kind};
 use crate::name::Name;
 use crate::reply::{Held, Reply, With as _, empty, not_found, text};

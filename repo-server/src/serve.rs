@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use cutover_formats::exit::Exit;
+use cutover_http::client::Client;
 use cutover_terminal::Failure;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -16,7 +17,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::args::Args;
-use crate::clients::Client;
 use crate::connection::{self, Face, told};
 use crate::keeper;
 use crate::metrics::Keeps;

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use cutover_formats::exit::Exit;
+use cutover_http::client::{Proxies, Shares};
+use cutover_http::pace::Rules;
 use cutover_repository::file::FileStore;
 use cutover_terminal::Failure;
 use tokio::sync::Semaphore;
 
 use crate::args::Args;
-use crate::clients::{Proxies, Shares};
 use crate::coding::Coder;
 use crate::commit::Commits;
 use crate::confined::Confined;
 use crate::expiry::Expiry;
 use crate::metrics::{Keeps, Metrics};
-use crate::pace::Rules;
 use crate::tokens::Tokens;
 use crate::uncommitted::Uncommitted;
 
@@ -70,7 +70,7 @@ impl Site {
                 Err(error) => tracing::warn!("{error}"),
             }
         }
-        let shares = || Arc::new(Shares::new(args.share()));
+        let shares = || Arc::new(Shares::new(args.share() as usize));
         Ok(Self {
             files,
             store,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use cutover_formats::digest::Digest;
 use cutover_formats::minisign::Minisig;
+use cutover_http::pace::Pace;
 use cutover_repository::store::{
     Body, Create as _, Created, Read as _, StoreError, Swap as _, Swapped,
 };
@@ -21,7 +22,6 @@ use tokio::sync::mpsc;
 
 use crate::commit::{self, Objection};
 use crate::condition::Condition;
-use crate::pace::Pace;
 use crate::site::Site;
 use crate::tokens::Owner;
 use crate::uncommitted::{Full, Noted};

@@ -22,11 +22,11 @@ use cutover_formats::tuf::search::Search;
 use cutover_formats::tuf::targets::Targets;
 use cutover_formats::tuf::trusted::{Delegator, Roots, Timestamps, Trusted};
 use cutover_formats::version::Version;
+use cutover_http::terms::Terms;
 use cutover_pack::lock::Lock;
 use cutover_repo_server::condition::Condition;
 use cutover_repo_server::confined::Asked;
 use cutover_repo_server::name::Name;
-use cutover_repo_server::range::Span;
 
 const ROOT: &[u8] = include_bytes!("../../formats/tests/golden/root.json");
 const TIMESTAMP: &[u8] = include_bytes!("../../formats/tests/golden/timestamp.json");
@@ -253,8 +253,8 @@ pub fn node_toml(bytes: &[u8]) {
 pub fn request(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     for size in [0, 1, 10, u64::MAX] {
-        if let Span::Part { first, length } = Span::of(text, size) {
-            assert!(length > 0 && first.checked_add(length).is_some_and(|end| end <= size));
+        if let Terms::Part(part) = Terms::of_range(text, size) {
+            assert!(part.start < part.end && part.end <= size);
         }
     }
     // A publish request is a path and a condition: `*` or a quoted digest, in one header or the other.

@@ -15,7 +15,6 @@ use cutover_formats::format::{Format, UnknownFormat};
 use cutover_formats::name::StageName;
 use cutover_formats::stage::BuiltIn;
 use cutover_formats::version::Version;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -303,6 +302,8 @@ pub fn recovery(trace: &Trace, links: &Links) -> Recovery {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::plan::{ConfigChange, Operation};
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cutover_formats::send_headers::SendHeaders;
+use cutover_http::send_headers;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -18,7 +19,6 @@ use tokio::net::UnixStream;
 use super::connect::connect;
 use super::limit::within;
 use super::tls::{Tls, TlsError};
-use crate::send_headers;
 
 /// Most bytes of a body.
 const LARGEST: usize = 4 << 20;

@@ -6,7 +6,6 @@
 
 mod file;
 mod kind;
-mod terms;
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,8 +25,6 @@ use percent_encoding::percent_decode_str;
 
 use crate::disk::{DiskError, Folder};
 use crate::root::Root;
-
-pub(super) use file::Reading;
 
 /// The assets of all releases.
 #[derive(Debug, Default)]

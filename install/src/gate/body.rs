@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
+use cutover_http::file::Part;
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 
 use super::access_log::Entry;
-use super::assets::Reading;
 use super::pool::{Lease, Ticket};
 use super::view::Shared;
 use super::visit::Asking;
@@ -30,7 +30,7 @@ enum Content {
     /// The service's.
     Passing(Passing),
     /// A file of a release.
-    File(Reading),
+    File(Part),
 }
 
 /// Why a body ends early.
@@ -55,8 +55,8 @@ impl Body {
     }
 
     /// A file of a release.
-    pub(super) fn file(reading: Reading) -> Self {
-        Content::File(reading).into()
+    pub(super) fn file(part: Part) -> Self {
+        Content::File(part).into()
     }
 
     /// Has the request's line wait for the end of this body.
@@ -125,8 +125,8 @@ impl Content {
         match self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Passing(passing) => passing.poll_frame(cx).map_err(BodyError::from),
-            Self::File(reading) => {
-                let piece = ready!(reading.poll_piece(cx));
+            Self::File(part) => {
+                let piece = ready!(part.poll(cx));
                 Poll::Ready(piece.map(|piece| Ok(Frame::data(piece?))))
             }
         }
@@ -153,7 +153,7 @@ impl HttpBody for Body {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Passing(passing) => passing.incoming.is_end_stream(),
-            Content::File(reading) => reading.left() == 0,
+            Content::File(part) => part.left() == 0,
         }
     }
 
@@ -163,7 +163,7 @@ impl HttpBody for Body {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Content::Passing(passing) => passing.incoming.size_hint(),
-            Content::File(reading) => SizeHint::with_exact(reading.left()),
+            Content::File(part) => SizeHint::with_exact(part.left()),
         }
     }
 }

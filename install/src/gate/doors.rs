@@ -1,18 +1,18 @@
 //! Who is let in, and on which thread: connections in all, and of one client, have an upper bound.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use cutover_http::client::{Share, Shares};
 
 /// Counts connections, by thread and by client.
 #[derive(Debug)]
 pub(super) struct Doors {
     most: usize,
-    most_per_client: usize,
     loads: Box<[AtomicUsize]>,
     /// Touched when connections come and go, not by requests.
-    clients: Mutex<HashMap<IpAddr, usize>>,
+    clients: Arc<Shares>,
     turned_away: AtomicU64,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Doors {
 #[derive(Debug)]
 pub(super) struct Pass {
     doors: Arc<Doors>,
-    client: IpAddr,
+    _share: Share,
     /// The thread that it belongs to.
     pub(super) lane: usize,
 }
@@ -29,29 +29,22 @@ impl Doors {
     /// Doors to `lanes` threads.
     pub(super) fn new(lanes: usize, most: usize, most_per_client: usize) -> Arc<Self> {
         let loads = (0..lanes).map(|_| AtomicUsize::new(0)).collect();
-        let (clients, turned_away) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Self { most, most_per_client, loads, clients, turned_away })
+        let (clients, turned_away) = (Arc::new(Shares::new(most_per_client)), AtomicU64::new(0));
+        Arc::new(Self { most, loads, clients, turned_away })
     }
 
     /// Lets a client in, to the thread that has the fewest, `lane` where it is no worse than others.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr, lane: usize) -> Option<Pass> {
-        let client = key(peer);
-        if self.open() >= self.most || !self.count_in(client) {
+        let has_room = self.open() < self.most;
+        let share = has_room.then(|| self.clients.take(peer.into())).flatten();
+        let Some(share) = share else {
             self.turned_away.fetch_add(1, Ordering::Relaxed);
             return None;
-        }
+        };
         let least = (0..self.loads.len()).min_by_key(|&other| (self.load(other), other != lane));
         let lane = least.unwrap_or(lane);
         self.loads[lane].fetch_add(1, Ordering::Relaxed);
-        Some(Pass { doors: self.clone(), client, lane })
-    }
-
-    fn count_in(&self, client: IpAddr) -> bool {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = clients.entry(client).or_default();
-        let free = *count < self.most_per_client;
-        *count += usize::from(free);
-        free
+        Some(Pass { doors: self.clone(), _share: share, lane })
     }
 
     /// Connections of one thread.
@@ -73,21 +66,6 @@ impl Doors {
 impl Drop for Pass {
     fn drop(&mut self) {
         self.doors.loads[self.lane].fetch_sub(1, Ordering::Relaxed);
-        let mut clients = self.doors.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = clients.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                clients.remove(&self.client);
-            }
-        }
-    }
-}
-
-/// Whoever has one IPv6 address has the 2^64 beside it.
-pub(super) fn key(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -112,6 +90,5 @@ mod tests {
         drop(one);
         assert!(enter("10.0.0.1").is_some());
         assert_eq!(doors.turned_away(), 2);
-        assert_eq!(doors.clients.lock().unwrap().len(), 2);
     }
 }

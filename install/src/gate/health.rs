@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use cutover_formats::node_toml::Liveness;
+use cutover_http::send_headers;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -19,7 +20,6 @@ use super::launch::Asks;
 use super::not_started::NotStarted;
 use super::process::{Exited, Process};
 use super::upstream::Address;
-use crate::send_headers;
 
 /// The shortest and the longest pause between two questions.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cutover_http::metrics::MEDIA_TYPE;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
@@ -91,7 +92,7 @@ fn answer(request: &Request<Incoming>, supervisor: &Supervisor) -> Response<Full
     };
     let mut answer = Response::new(Full::from(text));
     *answer.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let kind = HeaderValue::from_static(MEDIA_TYPE);
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }

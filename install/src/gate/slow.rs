@@ -15,9 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use cutover_formats::size::Size;
+use cutover_http::client::Client;
 use futures_util::task::AtomicWaker;
-
-use super::doors;
 
 /// Bytes that lie on the way to one client, about: what the system keeps and cannot send, a piece that
 /// is being written, and what has been read of the next from the service.
@@ -37,7 +36,7 @@ struct Waiting {
     all: u64,
     /// The number of the next: who came first has the smallest.
     next: u64,
-    each: HashMap<IpAddr, BTreeMap<u64, Arc<Word>>>,
+    each: HashMap<Client, BTreeMap<u64, Arc<Word>>>,
 }
 
 /// How a connection is told to end.
@@ -51,25 +50,25 @@ struct Word {
 #[derive(Debug)]
 pub(super) struct SlowClient {
     clients: Arc<SlowClients>,
-    address: IpAddr,
+    address: Client,
     number: u64,
     word: Arc<Word>,
 }
 
 impl Waiting {
-    fn of(&self, address: &IpAddr) -> u64 {
+    fn of(&self, address: &Client) -> u64 {
         self.each.get(address).map_or(0, |waiting| waiting.len() as u64)
     }
 
     /// The client that has most, and among several of these the one that has waited for longest.
-    fn greediest(&self) -> Option<IpAddr> {
+    fn greediest(&self) -> Option<Client> {
         let rank =
             |waiting: &BTreeMap<u64, _>| (waiting.len(), Reverse(waiting.keys().next().copied()));
         let greediest = self.each.iter().max_by_key(|(_, waiting)| rank(waiting));
         greediest.map(|(address, _)| *address)
     }
 
-    fn remove(&mut self, address: IpAddr, number: u64) -> Option<Arc<Word>> {
+    fn remove(&mut self, address: Client, number: u64) -> Option<Arc<Word>> {
         let waiting = self.each.get_mut(&address)?;
         let word = waiting.remove(&number)?;
         if waiting.is_empty() {
@@ -80,7 +79,7 @@ impl Waiting {
     }
 
     /// Ends the connection of a client that has waited for longest.
-    fn end_eldest(&mut self, address: IpAddr) {
+    fn end_eldest(&mut self, address: Client) {
         let eldest = self.each.get(&address).and_then(|waiting| waiting.keys().next().copied());
         if let Some(word) = eldest.and_then(|number| self.remove(address, number)) {
             word.given.store(true, Ordering::Release);
@@ -104,7 +103,7 @@ impl SlowClients {
 
     /// Counts a connection of the client at `address`; where there are too many, another one ends.
     pub(super) fn wait(self: &Arc<Self>, address: IpAddr) -> SlowClient {
-        let address = doors::key(address);
+        let address = Client::from(address);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.of(&address) >= self.most_per_client {
             waiting.end_eldest(address);

@@ -6,6 +6,7 @@ use BuiltIn::{
 };
 
 use cutover_formats::descriptor::ConfigFile;
+use cutover_formats::period::Period;
 
 use super::*;
 

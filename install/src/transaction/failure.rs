@@ -176,6 +176,7 @@ impl StageError {
             Self::Plan(error) => error,
             Self::Gate(error) => error,
             Self::Node(error) => error,
+            Self::Situation(error) => error,
             Self::Disk(error) => error,
             Self::Journal(error) => error,
             Self::Pool(error) => error,

@@ -11,7 +11,7 @@ use cutover_tests::world::source;
 use serde_json::Value;
 
 /// What each crate may use of ours.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("cutover-formats", &[]),
     ("cutover-repository", &["cutover-formats"]),
     ("cutover-terminal", &["cutover-formats"]),
@@ -21,12 +21,14 @@ const MAY_USE: [(&str, &[&str]); 10] = [
         &["cutover-formats", "cutover-publish", "cutover-repository", "cutover-terminal"],
     ),
     ("cutover-etcd", &["cutover-formats"]),
+    ("cutover-http", &["cutover-formats"]),
     ("cutover-node", &["cutover-formats", "cutover-terminal"]),
     (
         "cutover-install",
         &[
             "cutover-etcd",
             "cutover-formats",
+            "cutover-http",
             "cutover-node",
             "cutover-pool",
             "cutover-repository",
@@ -36,7 +38,13 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("cutover-pool", &["cutover-etcd", "cutover-formats", "cutover-node", "cutover-repository"]),
     (
         "cutover-repo-server",
-        &["cutover-formats", "cutover-publish", "cutover-repository", "cutover-terminal"],
+        &[
+            "cutover-formats",
+            "cutover-http",
+            "cutover-publish",
+            "cutover-repository",
+            "cutover-terminal",
+        ],
     ),
 ];
 

@@ -1,9 +1,10 @@
 //! The gate's numbers as text.
 
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 
 use cutover_formats::version::Version;
+use cutover_http::metrics::{Kind, Text};
 
 use crate::gate::meter::{Reading, STEPS};
 use crate::gate::protocol::{GateStatus, State, SwapFigures};
@@ -41,14 +42,14 @@ pub(super) struct Numbers {
 
 /// The text.
 pub(super) fn render(numbers: &Numbers) -> String {
-    let mut text = Text(String::with_capacity(4096));
+    let mut text = Text::new("cutover_gate_");
     let Numbers { status, figures, .. } = numbers;
 
-    text.family("state", "gauge", "Whether the gate is in this state.");
+    text.family("state", Kind::Gauge, "Whether the gate is in this state.");
     for state in [State::Open, State::Hold, State::Backoff, State::Drain] {
         text.line("state", &[("state", &state)], u8::from(status.state == state));
     }
-    text.family("release_up", "gauge", "Whether the release that runs is healthy.");
+    text.family("release_up", Kind::Gauge, "Whether the release that runs is healthy.");
     if let Some(running) = &status.running {
         text.line("release_up", &[("version", &running.version)], u8::from(running.healthy));
     }
@@ -59,7 +60,7 @@ pub(super) fn render(numbers: &Numbers) -> String {
         ("slow_clients", "Connections whose clients take nothing now.", numbers.slow),
         ("access_log_waiting_bytes", "Lines that wait to be written.", numbers.lines_waiting),
     ] {
-        text.single(name, "gauge", help, value);
+        text.single(name, Kind::Gauge, help, value);
     }
     for (name, help, value) in [
         ("held_total", "Requests that waited for a swap.", status.held),
@@ -73,69 +74,40 @@ pub(super) fn render(numbers: &Numbers) -> String {
         ("panics_total", "Panics in the gate: faults of its own.", numbers.panics),
         ("restarts_total", "Services started again by themselves.", status.restarts),
     ] {
-        text.single(name, "counter", help, value);
+        text.single(name, Kind::Counter, help, value);
     }
     let help = "Time without a service that answers, maintenance left out.";
-    text.single("dark_seconds_total", "counter", help, figures.dark);
-    text.answers(numbers);
-    text.times(numbers);
-    text.0
+    text.single("dark_seconds_total", Kind::Counter, help, figures.dark);
+    answers(&mut text, numbers);
+    times(&mut text, numbers);
+    text.into_string()
 }
 
-struct Text(String);
-
-impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        self.add(format_args!(
-            "# HELP cutover_gate_{name} {help}\n# TYPE cutover_gate_{name} {kind}\n"
-        ));
-    }
-
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        self.line(name, &[], value);
-    }
-
-    /// Values of labels are versions and words of ours: nothing in them needs escaping.
-    fn line(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
-        self.add(format_args!("cutover_gate_{name}"));
-        for (at, (label, word)) in labels.iter().enumerate() {
-            self.add(format_args!("{}{label}=\"{word}\"", if at == 0 { '{' } else { ',' }));
-        }
-        self.add(format_args!("{} {value}\n", if labels.is_empty() { "" } else { "}" }));
-    }
-
-    fn answers(&mut self, numbers: &Numbers) {
-        self.family("answers_total", "counter", "Answers; without a version, the gate's own.");
-        let own = ("".to_owned(), &numbers.own);
-        let releases = numbers.releases.iter().map(|(version, it)| (version.to_string(), it));
-        for (version, reading) in [own].into_iter().chain(releases) {
-            for (class, count) in (1..).zip(reading.classes) {
-                let class = format!("{class}xx");
-                self.line("answers_total", &[("version", &version), ("class", &class)], count);
-            }
+fn answers(text: &mut Text, numbers: &Numbers) {
+    text.family("answers_total", Kind::Counter, "Answers; without a version, the gate's own.");
+    let own = ("".to_owned(), &numbers.own);
+    let releases = numbers.releases.iter().map(|(version, it)| (version.to_string(), it));
+    for (version, reading) in [own].into_iter().chain(releases) {
+        for (class, count) in (1..).zip(reading.classes) {
+            let class = format!("{class}xx");
+            text.line("answers_total", &[("version", &version), ("class", &class)], count);
         }
     }
+}
 
-    fn times(&mut self, numbers: &Numbers) {
-        let name = "answer_seconds";
-        self.family(name, "histogram", "Time from a request's head to its answer's.");
-        for (version, reading) in &numbers.releases {
-            let mut sum = 0;
-            let bounds = STEPS.iter().map(|micros| (*micros as f64 / 1e6).to_string());
-            for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(reading.steps) {
-                sum += count;
-                let labels: [(&str, &dyn Display); 2] = [("version", version), ("le", &bound)];
-                self.line("answer_seconds_bucket", &labels, sum);
-            }
-            let took = reading.took.as_secs_f64();
-            self.line("answer_seconds_sum", &[("version", version)], took);
-            self.line("answer_seconds_count", &[("version", version)], sum);
+fn times(text: &mut Text, numbers: &Numbers) {
+    let name = "answer_seconds";
+    text.family(name, Kind::Histogram, "Time from a request's head to its answer's.");
+    for (version, reading) in &numbers.releases {
+        let mut sum = 0;
+        let bounds = STEPS.iter().map(|micros| (*micros as f64 / 1e6).to_string());
+        for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(reading.steps) {
+            sum += count;
+            let labels: [(&str, &dyn Display); 2] = [("version", version), ("le", &bound)];
+            text.line("answer_seconds_bucket", &labels, sum);
         }
-    }
-
-    fn add(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a string never fails.
-        let _ = self.0.write_fmt(text);
+        let took = reading.took.as_secs_f64();
+        text.line("answer_seconds_sum", &[("version", version)], took);
+        text.line("answer_seconds_count", &[("version", version)], sum);
     }
 }

@@ -11,7 +11,8 @@ use tokio::time::{Sleep, sleep};
 use crate::pace::{Pace, Rules};
 
 /// Fails a write with `TimedOut` when its peer is slower than the rules allow.
-pub(crate) struct Stall<S> {
+#[derive(Debug)]
+pub struct Stall<S> {
     stream: S,
     pace: Pace,
     /// Only while the peer keeps us waiting.
@@ -19,7 +20,8 @@ pub(crate) struct Stall<S> {
 }
 
 impl<S> Stall<S> {
-    pub(crate) fn new(stream: S, rules: Rules) -> Self {
+    /// Watches the peer of `stream`.
+    pub fn new(stream: S, rules: Rules) -> Self {
         Self { stream, pace: Pace::new(rules), waiting: None }
     }
 

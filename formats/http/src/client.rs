@@ -13,7 +13,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A client, as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Client(IpAddr);
+pub struct Client(IpAddr);
 
 impl From<IpAddr> for Client {
     fn from(address: IpAddr) -> Self {
@@ -26,20 +26,25 @@ impl From<IpAddr> for Client {
 
 /// The proxies whose word counts about whom they speak for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Proxies(Vec<IpAddr>);
+pub struct Proxies(Vec<IpAddr>);
 
 impl Proxies {
-    pub(crate) fn new(addresses: &[IpAddr]) -> Self {
+    /// Those at these addresses.
+    #[must_use]
+    pub fn new(addresses: &[IpAddr]) -> Self {
         Self(addresses.iter().map(IpAddr::to_canonical).collect())
     }
 
-    pub(crate) fn has(&self, address: IpAddr) -> bool {
+    /// Whether there is one at an address.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
 
     /// For whom a proxy at `peer` sent a request: the last address of `X-Forwarded-For` that is none
     /// of a proxy. What stands before it is the client's own word. Without one, the proxy itself.
-    pub(crate) fn forwarded(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    #[must_use]
+    pub fn forwarded(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let values = headers.get_all(X_FORWARDED_FOR).iter().rev();
         let texts = values.map(|value| value.to_str().unwrap_or_default());
         let mut addresses = texts.flat_map(|text| text.rsplit(',')).map(|text| text.trim().parse());
@@ -52,19 +57,21 @@ impl Proxies {
 
 /// How many of something each client has.
 #[derive(Debug)]
-pub(crate) struct Shares {
-    most: u32,
-    taken: Mutex<HashMap<Client, u32>>,
+pub struct Shares {
+    most: usize,
+    taken: Mutex<HashMap<Client, usize>>,
 }
 
 impl Shares {
     /// Each client may have `most`.
-    pub(crate) fn new(most: u32) -> Self {
+    #[must_use]
+    pub fn new(most: usize) -> Self {
         Self { most, taken: Mutex::default() }
     }
 
     /// One more for a client, or `None` where it has as many as it may.
-    pub(crate) fn take(self: &Arc<Self>, client: Client) -> Option<Share> {
+    #[must_use]
+    pub fn take(self: &Arc<Self>, client: Client) -> Option<Share> {
         let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = all.entry(client).or_default();
         (*taken < self.most).then(|| {
@@ -76,7 +83,7 @@ impl Shares {
 
 /// One of what a client may have, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub struct Share {
     of: Arc<Shares>,
     client: Client,
 }

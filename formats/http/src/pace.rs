@@ -4,33 +4,36 @@ use std::time::Duration;
 
 /// What is asked of every client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rules {
+pub struct Rules {
     /// How long a client may keep the server waiting, beyond what it makes good again.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
     /// What it has to take or send on average while it is waited for, bytes a second.
-    pub(crate) rate: u64,
+    pub rate: u64,
 }
 
 /// The time that a client has left. Waiting for it uses it up, and every byte that moves gives some
 /// back, but never more than there was at first: who was fast for an hour may not fall silent for one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     rules: Rules,
     left: Duration,
 }
 
 impl Pace {
-    pub(crate) fn new(rules: Rules) -> Self {
+    /// A client that was not waited for yet.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
         Self { rules, left: rules.patience }
     }
 
     /// How much longer it may be waited for.
-    pub(crate) fn left(&self) -> Duration {
+    #[must_use]
+    pub fn left(&self) -> Duration {
         self.left
     }
 
     /// It was waited for so long, and then so many bytes moved.
-    pub(crate) fn moved(&mut self, waited: Duration, bytes: usize) {
+    pub fn moved(&mut self, waited: Duration, bytes: usize) {
         let made_good = Duration::from_secs_f64(bytes as f64 / self.rules.rate.max(1) as f64);
         self.left = self.left.saturating_sub(waited).saturating_add(made_good);
         self.left = self.left.min(self.rules.patience);

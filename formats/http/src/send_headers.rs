@@ -4,7 +4,7 @@ use cutover_formats::send_headers::SendHeaders;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Puts them into `headers`, in place of those of the same name.
-pub(crate) fn set(headers: &mut HeaderMap, fields: &SendHeaders) {
+pub fn set(headers: &mut HeaderMap, fields: &SendHeaders) {
     for (name, value) in fields.iter() {
         // Both hold: it was seen to when they were read.
         if let (Ok(name), Ok(value)) =

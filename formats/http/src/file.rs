@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,8 @@ use tokio::task::JoinHandle;
 const CHUNK: usize = 256 << 10;
 
 /// The rest of what is to be sent of a file.
-pub(crate) struct Part {
+#[derive(Debug)]
+pub struct Part {
     file: Arc<File>,
     at: u64,
     left: u64,
@@ -27,19 +29,21 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// `length` bytes of `file` from offset `first`.
-    pub(crate) fn new(file: File, first: u64, length: u64) -> Self {
+    /// These bytes of `file`, which has them.
+    #[must_use]
+    pub fn new(file: File, part: Range<u64>) -> Self {
         let (file, buffers) = (Arc::new(file), Buffers::default());
-        Self { file, at: first, left: length, buffers, reading: None }
+        Self { file, at: part.start, left: part.end - part.start, buffers, reading: None }
     }
 
     /// Bytes not yet sent.
-    pub(crate) fn left(&self) -> u64 {
+    #[must_use]
+    pub fn left(&self) -> u64 {
         self.left
     }
 
     /// The next bytes, or the end.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
@@ -81,7 +85,7 @@ impl Part {
 }
 
 /// All `size` bytes of a small file.
-pub(crate) async fn read(file: File, size: u64) -> io::Result<Bytes> {
+pub async fn read(file: File, size: u64) -> io::Result<Bytes> {
     let mut bytes = vec![0; size as usize];
     match read_nowait(&file, &mut bytes, 0) {
         Ok(length) if length == bytes.len() => Ok(bytes.into()),
@@ -99,7 +103,7 @@ fn read_nowait(file: &File, buffer: &mut [u8], at: u64) -> Result<usize, Errno> 
 }
 
 /// The buffers of one answer that are not under way.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Buffers {
@@ -120,6 +124,7 @@ impl Buffers {
 }
 
 /// A buffer under way, which goes home when the socket has taken it.
+#[derive(Debug)]
 struct Filled {
     buffer: Vec<u8>,
     length: usize,
