@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use cutover_terminal::{Exit, Failure, OutputArgs};
+use clap::{Parser, Subcommand};
+use cutover_terminal::OutputArgs;
 
-use crate::commands;
-use crate::node::Node;
+use crate::commands::{self, RootArgs};
 
 /// Installs signed releases on this node and switches over to them.
 ///
@@ -95,31 +94,6 @@ pub enum Command {
         /// Into this folder
         folder: PathBuf,
     },
-}
-
-/// Which node.
-#[derive(Debug, Args)]
-pub struct RootArgs {
-    /// The node's root [default: the folder you are in]
-    #[arg(long, env = "CUTOVER_ROOT", value_name = "DIR", global = true)]
-    pub root: Option<PathBuf>,
-}
-
-impl RootArgs {
-    /// The root, as given or where we are.
-    pub fn path(&self) -> Result<PathBuf, Failure> {
-        match &self.root {
-            Some(root) => Ok(root.clone()),
-            None => std::env::current_dir().map_err(|error| {
-                Failure::new(Exit::of_io(&error), format!("the current folder: {error}"))
-            }),
-        }
-    }
-
-    /// The node there.
-    pub fn node(&self) -> Result<Node, Failure> {
-        Ok(Node::open(&self.path()?)?)
-    }
 }
 
 #[cfg(test)]

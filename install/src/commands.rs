@@ -21,6 +21,7 @@ pub mod verify;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 
 use cutover_formats::name::Product;
 use cutover_repository::client::Client;
@@ -30,6 +31,31 @@ use crate::installer::Installer;
 use crate::interrupt;
 use crate::lock::NodeLock;
 use crate::node::Node;
+
+/// Which node.
+#[derive(Debug, clap::Args)]
+pub struct RootArgs {
+    /// The node's root [default: the folder you are in]
+    #[arg(long, env = "CUTOVER_ROOT", value_name = "DIR", global = true)]
+    pub root: Option<PathBuf>,
+}
+
+impl RootArgs {
+    /// The root, as given or where we are.
+    pub fn path(&self) -> Result<PathBuf, Failure> {
+        match &self.root {
+            Some(root) => Ok(root.clone()),
+            None => std::env::current_dir().map_err(|error| {
+                Failure::new(Exit::of_io(&error), format!("the current folder: {error}"))
+            }),
+        }
+    }
+
+    /// The node there.
+    pub fn node(&self) -> Result<Node, Failure> {
+        Ok(Node::open(&self.path()?)?)
+    }
+}
 
 /// The repository's product, where it has one only.
 fn only_product(client: &mut Client<'_>) -> Result<Product, Failure> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use cutover_install::cli::{Command, Install};
 use cutover_install::commands::{
-    apply, config, explain, fetch, gate, init, install, list, log, logs, maintenance, plan, prune,
+    apply, config, explain, fetch, gate, init, install, list, log, logs, maintenance, prune,
     rehearse, resume, rollback, status, verify,
 };
 
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         None => install::run(&args, &root, output),
         Some(Command::Init(args)) => init::run(&args, &root, output),
         Some(Command::Fetch(args)) => fetch::run(&args, &root, output),
-        Some(Command::Plan(args)) => plan::run(&args, &root, output),
+        Some(Command::Plan(args)) => install::plan(&args, &root, output),
         Some(Command::Rehearse(args)) => rehearse::run(&args, &root, output),
         Some(Command::Status) => status::run(&root, output),
         Some(Command::List) => list::run(&root, output),

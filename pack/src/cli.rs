@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use cutover_terminal::OutputArgs;
 
 use crate::commands::{channels, init, keys, list, promote, refresh, release, repo, withdraw};
@@ -46,26 +46,6 @@ pub(crate) enum Command {
         /// Into this folder
         folder: PathBuf,
     },
-}
-
-/// Which repository, and with whose keys.
-#[derive(Debug, Args)]
-pub(crate) struct RepoArgs {
-    /// The repository: a path, file:///path, or http(s)://.
-    #[arg(long, env = "CUTOVER_REPO", hide_env_values = true, value_name = "URL")]
-    pub(crate) repo: String,
-    /// The folder of signing keys and of the trusted root.json.
-    #[arg(long, env = "CUTOVER_KEYS", value_name = "DIR")]
-    pub(crate) keys: PathBuf,
-}
-
-impl RepoArgs {
-    /// The bearer token for publishing over HTTP, from `CUTOVER_TOKEN` and nowhere else: what is
-    /// typed on a command line can be read by every process on the machine.
-    #[expect(clippy::unused_self, reason = "belongs to how the repository is reached")]
-    pub(crate) fn token(&self) -> Option<String> {
-        std::env::var("CUTOVER_TOKEN").ok().filter(|token| !token.is_empty())
-    }
 }
 
 #[cfg(test)]

@@ -17,8 +17,27 @@ use cutover_repository::store::{Read, Swap};
 use cutover_terminal::{Failure, Output, OutputArgs, quoted};
 use jiff::Timestamp;
 
-use crate::cli::RepoArgs;
 use crate::passphrase;
+
+/// Which repository, and with whose keys.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RepoArgs {
+    /// The repository: a path, file:///path, or http(s)://.
+    #[arg(long, env = "CUTOVER_REPO", hide_env_values = true, value_name = "URL")]
+    pub(crate) repo: String,
+    /// The folder of signing keys and of the trusted root.json.
+    #[arg(long, env = "CUTOVER_KEYS", value_name = "DIR")]
+    pub(crate) keys: PathBuf,
+}
+
+impl RepoArgs {
+    /// The bearer token for publishing over HTTP, from `CUTOVER_TOKEN` and nowhere else: what is
+    /// typed on a command line can be read by every process on the machine.
+    #[expect(clippy::unused_self, reason = "belongs to how the repository is reached")]
+    pub(crate) fn token(&self) -> Option<String> {
+        std::env::var("CUTOVER_TOKEN").ok().filter(|token| !token.is_empty())
+    }
+}
 
 /// What a publishing command works with, for as long as it runs.
 pub(crate) struct Opened {

@@ -15,7 +15,6 @@ use reqwest::Response;
 pub use reqwest::Url;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, RANGE};
 
-use crate::location::shown;
 use crate::store::{Read, StoreError};
 use answer::Trouble;
 use connection::Connection;
@@ -121,6 +120,16 @@ impl HttpStore {
             }
         }
     }
+}
+
+/// A URL as it may be shown: without credentials.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // These fail only for URLs that cannot have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.to_string()
 }
 
 impl Read for HttpStore {

@@ -8,7 +8,7 @@ use cutover_formats::exit::{Exit, Explain};
 use reqwest::Url;
 
 use crate::file::FileStore;
-use crate::http::{HttpPublisher, HttpStore};
+use crate::http::{HttpPublisher, HttpStore, shown};
 use crate::store::{Read, StoreError, Swap};
 use cutover_formats::secret::Secret;
 
@@ -122,16 +122,6 @@ fn invalid(text: &str, why: &str) -> InvalidLocation {
         None => text.to_owned(),
     };
     InvalidLocation { location, why: why.to_owned() }
-}
-
-/// A URL as it may be shown: without credentials.
-pub(crate) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    // These fail only for URLs that cannot have credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.to_string()
 }
 
 impl fmt::Display for Location {

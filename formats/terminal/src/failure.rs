@@ -1,11 +1,6 @@
-//! Failures as people see them, and the one place where a program ends.
-
-use std::process::ExitCode;
+//! Failures as people see them.
 
 use cutover_formats::exit::{Exit, Explain};
-use serde::Serialize;
-
-use crate::Output;
 
 /// What went wrong, in words for people, with the exit code for scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,32 +41,5 @@ impl<E: Explain> From<E> for Failure {
             source = cause.source();
         }
         Self { exit: error.exit(), hints: error.hints(), message }
-    }
-}
-
-/// Runs a program and turns what comes of it into messages and an exit code.
-///
-/// With `--json` a failure is an object too: `{"error": {"exit": 3, "message": …, "hints": […]}}`.
-pub fn run(output: &Output, program: impl FnOnce(&Output) -> Result<(), Failure>) -> ExitCode {
-    #[derive(Serialize)]
-    struct Report<'a> {
-        error: Described<'a>,
-    }
-    #[derive(Serialize)]
-    struct Described<'a> {
-        exit: u8,
-        message: &'a str,
-        hints: &'a [String],
-    }
-    let ended = program(output);
-    crate::logging::flush();
-    match ended {
-        Ok(()) => ExitCode::from(Exit::Done.code()),
-        Err(failure) => {
-            output.error(&failure);
-            let (exit, message) = (failure.exit.code(), failure.message.as_str());
-            output.json(&Report { error: Described { exit, message, hints: &failure.hints } });
-            ExitCode::from(exit)
-        }
     }
 }

@@ -11,15 +11,17 @@ mod foreign;
 mod logging;
 mod output;
 mod progress;
+mod run;
 mod table;
 mod text;
 
 pub use cutover_formats::exit::Exit;
 pub use cutover_formats::spelling::nearest;
 pub use documents::documents;
-pub use failure::{Failure, run};
+pub use failure::Failure;
 pub use logging::{Verbosity, log_lines_lost, log_to_stderr, panics};
 pub use output::{Output, OutputArgs, Pieces};
 pub use progress::Progress;
+pub use run::run;
 pub use table::{NONE, Table};
 pub use text::{bytes, duration, quoted};

@@ -3,9 +3,9 @@
 use cutover_formats::descriptor::Swap;
 use cutover_terminal::{Failure, Output};
 
+use super::RootArgs;
 use super::install::{summary, swap};
 use super::plan::show;
-use crate::cli::RootArgs;
 use crate::installer::{Done, Installer, Renewing};
 
 /// When, and how.

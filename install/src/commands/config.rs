@@ -7,7 +7,7 @@ use cutover_formats::descriptor::Descriptor;
 use cutover_formats::version::Wanted;
 use cutover_terminal::{Failure, Output};
 
-use crate::cli::RootArgs;
+use super::RootArgs;
 use crate::configure::ConfigError;
 use crate::configure::render::{Source, sources, sources_in};
 use crate::disk::Folder;

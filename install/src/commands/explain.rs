@@ -6,7 +6,7 @@ use cutover_formats::descriptor::Vendored;
 use cutover_terminal::{Exit, Failure, Output};
 use serde::Serialize;
 
-use crate::cli::RootArgs;
+use super::RootArgs;
 use crate::disk::DiskError;
 use crate::explain::{Explanation, Origin, Place, explain, places};
 use crate::node::{Node, NodeError};

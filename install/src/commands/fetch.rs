@@ -21,8 +21,8 @@ use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 use serde::Serialize;
 
+use super::RootArgs;
 use crate::audit::hash;
-use crate::cli::RootArgs;
 use crate::disk::{self, DiskError, Permissions};
 use crate::fetch;
 use crate::node::{Node, NodeError};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cutover_terminal::{Exit, Failure, Verbosity, log_to_stderr};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::cli::RootArgs;
+use super::RootArgs;
 use crate::gate::{self, ControlError, Entrance, Session};
 use crate::node::Node;
 use crate::root::Root;

@@ -12,7 +12,7 @@ use cutover_terminal::{Exit, Failure, Output, quoted};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::RootArgs;
+use super::RootArgs;
 use crate::disk::{self, DiskError, Permissions};
 use crate::gate::check_path;
 use crate::node::{current, refuse_dangling};

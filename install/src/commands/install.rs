@@ -1,11 +1,12 @@
-//! `install VERSION|REQUIREMENT|CHANNEL`
+//! `install VERSION|REQUIREMENT|CHANNEL`, and `install plan …`
 
 use cutover_formats::descriptor::Swap;
 use cutover_formats::version::Wanted;
 use cutover_terminal::{Failure, Output, bytes};
 
+use super::RootArgs;
+use super::plan::show;
 use crate::audit::Depth;
-use crate::cli::RootArgs;
 use crate::configure::stale::Stale;
 use crate::installer::{Done, Installer};
 use crate::node::Node;
@@ -47,12 +48,21 @@ pub(super) fn depth(deep: bool) -> Depth {
 /// Installs.
 pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
     if args.dry_run {
-        return super::plan::run(args, root, output);
+        return plan(args, root, output);
     }
     super::heed_signals(output)?;
     let installer = Installer::of(root.node()?).looking_at(depth(args.deep));
     let done = installer.install(args.wanted.as_ref(), args.swap, output)?;
     tell(&installer, &done, output)
+}
+
+/// Prints what an install would do, or what it would refuse. Beside fresher metadata in `state/trust`,
+/// nothing changes.
+pub fn plan(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
+    let installer = Installer::of(root.node()?).looking_at(depth(args.deep));
+    let plan = installer.plan(args.wanted.as_ref(), args.swap, output)?;
+    output.result(&plan, || show(&plan));
+    Ok(())
 }
 
 /// The result of an install or a rollback.

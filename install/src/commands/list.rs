@@ -5,7 +5,7 @@ use cutover_terminal::{Failure, Output, Table, bytes};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::RootArgs;
+use super::RootArgs;
 use crate::disk;
 use crate::standing::{Standing, Standings};
 use crate::transaction::Seal;

@@ -3,7 +3,7 @@
 use cutover_terminal::{Exit, Failure, NONE, Output, Table, bytes};
 use serde::Serialize;
 
-use crate::cli::RootArgs;
+use super::RootArgs;
 use crate::plan::Operation;
 use crate::receipt::{CheckPassed, History, Outcome, Receipt};
 

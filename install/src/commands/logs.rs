@@ -10,8 +10,8 @@ use cutover_terminal::{Exit, Failure, Output, Pieces};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::RootArgs;
 use super::without_signals;
-use crate::cli::RootArgs;
 use crate::disk::DiskError;
 use crate::node::Node;
 use crate::placeholders::fill;

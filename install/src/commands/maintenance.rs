@@ -6,8 +6,8 @@ use cutover_terminal::{Exit, Failure, Output};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::RootArgs;
 use super::lock;
-use crate::cli::RootArgs;
 use crate::gate::Session;
 use crate::maintenance;
 use crate::node::Node;

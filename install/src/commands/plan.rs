@@ -1,20 +1,9 @@
-//! `install plan …`
+//! A plan as people read it: `install plan`, and `--dry-run` of whatever has a plan.
 
 use cutover_formats::period::Period;
-use cutover_terminal::{Failure, Output, Table};
+use cutover_terminal::Table;
 
-use super::install::{Args, depth};
-use crate::cli::RootArgs;
-use crate::installer::Installer;
 use crate::plan::{Act, Operation, Placed, Plan, Step};
-
-/// Prints what an install would do, or what it would refuse. Beside fresher metadata in `state/trust`, nothing changes.
-pub fn run(args: &Args, root: &RootArgs, output: &Output) -> Result<(), Failure> {
-    let installer = Installer::of(root.node()?).looking_at(depth(args.deep));
-    let plan = installer.plan(args.wanted.as_ref(), args.swap, output)?;
-    output.result(&plan, || show(&plan));
-    Ok(())
-}
 
 /// A plan as a table.
 pub(super) fn show(plan: &Plan) -> String {

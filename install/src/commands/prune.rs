@@ -4,8 +4,8 @@ use cutover_formats::version::Version;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
+use super::RootArgs;
 use super::lock;
-use crate::cli::RootArgs;
 use crate::prune::{Tidied, goes, prune};
 use crate::standing::Standings;
 

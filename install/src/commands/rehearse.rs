@@ -4,8 +4,8 @@ use cutover_formats::descriptor::Swap;
 use cutover_formats::version::Wanted;
 use cutover_terminal::{Failure, Output, Table, bytes};
 
+use super::RootArgs;
 use super::install::swap;
-use crate::cli::RootArgs;
 use crate::installer::Installer;
 use crate::rehearse::{Dark, Rehearsal, StopFrom};
 

@@ -3,7 +3,7 @@
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
-use crate::cli::RootArgs;
+use super::RootArgs;
 use crate::installer::Installer;
 use crate::receipt::{Outcome, Receipt};
 use crate::transaction::Undoing;

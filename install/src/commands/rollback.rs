@@ -4,9 +4,9 @@ use cutover_formats::descriptor::Swap;
 use cutover_formats::version::Version;
 use cutover_terminal::{Failure, Output};
 
+use super::RootArgs;
 use super::install::{depth, swap, tell};
 use super::plan::show;
-use crate::cli::RootArgs;
 use crate::installer::{Installer, OfWithdrawn};
 
 /// Where to, and how.

@@ -12,8 +12,8 @@ use cutover_terminal::{Failure, Output};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::RootArgs;
 use crate::audit::{Finding, Problem};
-use crate::cli::RootArgs;
 use crate::gate::{ControlError, GateStatus, Maintenance};
 use crate::integrity::{self, named};
 use crate::journal::{self, Trace};

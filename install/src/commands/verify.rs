@@ -5,8 +5,8 @@ use cutover_formats::version::Version;
 use cutover_terminal::{Exit, Failure, Output};
 use serde::Serialize;
 
+use super::RootArgs;
 use crate::audit::{Finding, Inventory, audit};
-use crate::cli::RootArgs;
 use crate::configure::Links;
 use crate::configure::rendering::Record;
 use crate::configure::stale::Stale;

@@ -8,7 +8,7 @@ use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
 use super::keys::change::public;
-use crate::cli::RepoArgs;
+use crate::repository::RepoArgs;
 use crate::repository::{Opened, notes, published};
 
 /// What `pack channels` takes.

@@ -6,7 +6,7 @@ use cutover_publish::{self as publish, Order};
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
-use crate::cli::RepoArgs;
+use crate::repository::RepoArgs;
 use crate::repository::{Opened, notes, only_product, published};
 
 /// What `pack promote` takes.

@@ -4,7 +4,7 @@ use cutover_publish as publish;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
-use crate::cli::RepoArgs;
+use crate::repository::RepoArgs;
 use crate::repository::{Opened, notes};
 
 /// What `pack refresh` takes: only the snapshot and timestamp keys are needed.

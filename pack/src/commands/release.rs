@@ -16,7 +16,7 @@ use cutover_repository::location::Location;
 use cutover_terminal::{Failure, Output, Progress};
 
 use crate::checks;
-use crate::cli::RepoArgs;
+use crate::repository::RepoArgs;
 use crate::repository::{self, Opened, location, notes};
 use crate::source::{Forbidden, SourceTree};
 use crate::vendor::{self, Cache, Fetched};

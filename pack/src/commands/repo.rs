@@ -11,7 +11,7 @@ use cutover_terminal::{Failure, Output};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::RepoArgs;
+use crate::repository::RepoArgs;
 use crate::repository::{keyring, location};
 
 /// What `pack repo` takes.

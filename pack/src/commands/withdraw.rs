@@ -8,7 +8,7 @@ use cutover_publish as publish;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
-use crate::cli::RepoArgs;
+use crate::repository::RepoArgs;
 use crate::repository::{Opened, notes, only_product, published};
 
 /// What `pack withdraw` takes.

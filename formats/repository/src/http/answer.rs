@@ -8,7 +8,7 @@ use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 
-use crate::location::shown;
+use super::shown;
 use crate::store::StoreError;
 
 const TOKEN: &str = "set CUTOVER_TOKEN to a token that the server accepts";

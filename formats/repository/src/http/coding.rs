@@ -9,7 +9,7 @@ use reqwest::header::CONTENT_ENCODING;
 use reqwest::{Response, Url};
 
 use super::answer::{Trouble, nonsense};
-use crate::location::shown;
+use super::shown;
 use crate::store::StoreError;
 
 /// The one coding that is asked for.

@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::Patience;
 use super::answer::{self, Trouble};
-use crate::location::shown;
+use super::shown;
 use crate::store::StoreError;
 
 const AGENT: &str = concat!("cutover/", env!("CARGO_PKG_VERSION"));

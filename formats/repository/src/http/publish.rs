@@ -8,9 +8,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, IF_MATCH, IF_N
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use tempfile::NamedTempFile;
 
+use super::shown;
 use super::upload::{self, Answer};
 use super::{HttpStore, Patience, answer};
-use crate::location::shown;
 use crate::store::{Body, Create, Created, Read, StoreError, Swap, Swapped};
 use cutover_formats::secret::Secret;
 

@@ -9,8 +9,8 @@ use cutover_publish::keyring::{Protection, draw};
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
-use crate::cli::RepoArgs;
 use crate::passphrase;
+use crate::repository::RepoArgs;
 use crate::repository::{Opened, notes, published};
 
 /// Whose keys, in which repository.

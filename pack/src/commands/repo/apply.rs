@@ -6,7 +6,7 @@ use cutover_publish::apply;
 use cutover_terminal::{Failure, Output};
 use serde::Serialize;
 
-use crate::cli::RepoArgs;
+use crate::repository::RepoArgs;
 use crate::repository::{Opened, notes};
 
 /// What `pack repo apply` takes; of the keys only those of snapshot and timestamp are used.

@@ -11,7 +11,7 @@ use cutover_terminal::{Failure, Output, Table};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::RepoArgs;
+use crate::repository::RepoArgs;
 use crate::repository::{Opened, notes};
 
 /// What `pack repo status` takes; of the folder of keys only root.json is read.
