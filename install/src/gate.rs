@@ -35,7 +35,6 @@ mod pool;
 mod process;
 mod protocol;
 mod proxy;
-mod record;
 mod refusal;
 mod reload;
 mod request;

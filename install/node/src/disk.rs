@@ -10,6 +10,7 @@ mod careful;
 mod folder;
 mod lines;
 mod names;
+pub mod record;
 mod shut;
 mod usage;
 
@@ -71,6 +72,13 @@ impl Explain for DiskError {
             ],
             _ => Exit::hints_of_io(&self.source),
         }
+    }
+}
+
+/// For whoever names the file otherwise.
+impl From<DiskError> for io::Error {
+    fn from(error: DiskError) -> Self {
+        error.source
     }
 }
 
@@ -136,24 +144,44 @@ pub fn ensure_open_folder(path: &Path) -> Result<(), DiskError> {
 
 /// Replaces a file whole, or creates it: after a power cut there is the old one or the new one.
 pub fn write_file(path: &Path, bytes: &[u8], permissions: Permissions) -> Result<(), DiskError> {
-    let temporary = temporary_of(path);
-    remove_file(&temporary)?;
+    replace(path, &temporary_of(path), bytes, permissions, Settle::OnDisk)
+}
+
+/// Whether what is written has to survive a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settle {
+    OnDisk,
+    InMemory,
+}
+
+/// Writes all of `temporary`, then gives it the name of `path`.
+fn replace(
+    path: &Path,
+    temporary: &Path,
+    bytes: &[u8],
+    permissions: Permissions,
+    settle: Settle,
+) -> Result<(), DiskError> {
+    remove_file(temporary)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(&temporary, flags, permissions.mode()).doing("create", &temporary)?;
+    let fd = rustix::fs::open(temporary, flags, permissions.mode()).doing("create", temporary)?;
     let mut file = File::from(fd);
     let written = rustix::fs::fchmod(&file, permissions.mode())
         .map_err(io::Error::from)
         .and_then(|()| file.write_all(bytes))
-        .and_then(|()| file.sync_all())
+        .and_then(|()| if settle == Settle::OnDisk { file.sync_all() } else { Ok(()) })
         .doing("write", path);
-    match written {
-        Ok(()) => rename(&temporary, path),
-        Err(error) => {
-            // What matters is why writing failed; a temporary that stays is overwritten next time.
-            let _ = fs::remove_file(&temporary);
-            Err(error)
+    let replaced = match settle {
+        Settle::OnDisk => written.and_then(|()| rename(temporary, path)),
+        Settle::InMemory => {
+            written.and_then(|()| fs::rename(temporary, path).doing("replace", path))
         }
+    };
+    if replaced.is_err() {
+        // What matters is why writing failed; a temporary that stays is overwritten next time.
+        let _ = fs::remove_file(temporary);
     }
+    replaced
 }
 
 /// Opens a download that may have been begun before, for reading what is there and writing on.
@@ -184,10 +212,14 @@ fn is_ours_alone(found: &fs::Metadata) -> bool {
 
 /// Replaces a file whole with `value` as JSON, or creates it.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), DiskError> {
+    write_file(path, &json(path, value)?, Permissions::Plain)
+}
+
+fn json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, DiskError> {
     let mut bytes =
         serde_json::to_vec_pretty(value).map_err(io::Error::from).doing("write", path)?;
     bytes.push(b'\n');
-    write_file(path, &bytes, Permissions::Plain)
+    Ok(bytes)
 }
 
 /// What a file holds.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, DiskError};
+use crate::disk::{self, DiskError, record};
 use crate::root::Root;
 
 /// The operator's word that the site is closed.
@@ -22,22 +22,21 @@ pub struct Maintenance {
 /// A record that cannot be read says that the site is closed, without an end: somebody had a reason
 /// to close it. `tell` gets the words about such a record.
 pub fn load(root: &Root, now: Timestamp, tell: impl FnOnce(&str)) -> Option<Maintenance> {
-    let said = disk::read_json(&root.maintenance()).unwrap_or_else(
-        |DiskError { path, source, .. }| {
+    let said =
+        record::load(&root.maintenance()).unwrap_or_else(|DiskError { path, source, .. }| {
             let path = path.display();
             tell(&format!(
                 "{path} cannot be read ({source}), so maintenance counts as on; \
              `install maintenance on` or `off` writes it anew"
             ));
             Some(Maintenance::default())
-        },
-    );
+        });
     said.filter(|maintenance| holds(maintenance, now))
 }
 
 /// Closes the site. A gate that runs must be told as well: its session does both.
 pub fn save(root: &Root, maintenance: &Maintenance) -> Result<(), DiskError> {
-    disk::write_json(&root.maintenance(), maintenance)
+    record::save(&root.maintenance(), maintenance)
 }
 
 /// Opens the site, also where the power goes off in the next moment.

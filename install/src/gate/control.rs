@@ -19,6 +19,7 @@ use super::succession::{self, Estate};
 use super::supervisor::Supervisor;
 use super::tasks;
 use super::view::Wish;
+use crate::disk;
 
 /// Calls of one client that may lie before the gate unread.
 const AHEAD: usize = 4;
@@ -32,7 +33,7 @@ pub(super) fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> 
     // Bound under another name, so that nobody meets it before its mode is set, and none is missing
     // for a moment.
     let new = path.with_extension("sock.new");
-    super::record::clear(&new)?;
+    disk::remove_file(&new)?;
     let listener = std::os::unix::net::UnixListener::bind(&new)?;
     listener.set_nonblocking(true)?;
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))?;

@@ -1,13 +1,12 @@
 //! How long this gate's last swaps were dark: what clients are told to wait is learned from it.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::record;
+use crate::disk::{DiskError, record};
 use crate::root::Root;
 
 /// How many swaps are remembered.
@@ -43,7 +42,7 @@ pub(super) fn with(history: &[Duration], dark: Duration) -> Arc<[Duration]> {
 }
 
 /// Remembers it.
-pub(super) fn save(root: &Root, history: &[Duration]) -> io::Result<()> {
+pub(super) fn save(root: &Root, history: &[Duration]) -> Result<(), DiskError> {
     record::save(
         &path(root),
         &Learned { dark: history.iter().map(Duration::as_secs_f64).collect() },

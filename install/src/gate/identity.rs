@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::pidfd::{PidFd, signal_group};
-use super::record;
 use super::upstream::Address;
+use crate::disk::{self, record};
 use crate::root::Root;
 
 /// How long a leftover that got SIGKILL may take to be gone.
@@ -123,7 +123,7 @@ impl Record {
 
     /// Remembers it, for as long as the machine runs.
     pub(super) fn save(&self, run: &Path) -> io::Result<()> {
-        record::note(&self.path(run), self)
+        Ok(record::note(&self.path(run), self)?)
     }
 
     /// Forgets it, and the socket that nobody listens on any more.
@@ -202,7 +202,7 @@ pub(crate) fn sweep(root: &Root) -> io::Result<()> {
         let pid = name.strip_prefix("service-").and_then(|rest| rest.strip_suffix(".json.new"));
         let Some(pid) = pid.and_then(|pid| pid.parse().ok()) else { continue };
         if !stat(pid).is_ok_and(|stat| !stat.zombie) {
-            record::clear(&path)?;
+            disk::remove_file(&path)?;
         }
     }
     Ok(())

@@ -28,7 +28,8 @@ use super::succession::{self, Estate, Inheritance, Predecessor};
 use super::supervisor::{LAST_REQUESTS, Supervisor, first_view};
 use super::tasks;
 use super::view::{HEARTBEAT, Shared};
-use super::{GateError, activation, control, history, identity, metrics, notify, record, reload};
+use super::{GateError, activation, control, history, identity, metrics, notify, reload};
+use crate::disk::record;
 use crate::maintenance;
 use crate::root::Root;
 
@@ -111,8 +112,9 @@ fn settle_in(
     };
     let Some(Inheritance { estate, healthy, predecessor, umask, log }) = inherited else {
         let lock = lock(root)?;
-        let swept = record::sweep(&history::path(root));
-        if let Err(error) = swept.and_then(|()| identity::sweep(root)) {
+        let records = [history::path(root), root.maintenance()];
+        let swept = records.iter().try_for_each(|record| record::sweep(record));
+        if let Err(error) = swept.map_err(io::Error::from).and_then(|()| identity::sweep(root)) {
             // That keeps no gate from serving; the next one, and every install, tries it again.
             tracing::warn!(%error, "cannot remove what an earlier gate left");
         }
