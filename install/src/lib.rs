@@ -22,7 +22,6 @@ mod examine;
 pub mod explain;
 pub mod fetch;
 pub mod folding;
-pub mod gate;
 pub mod installer;
 pub mod integrity;
 pub mod once;
@@ -41,6 +40,7 @@ pub mod swap;
 pub mod transaction;
 pub mod withdrawn;
 
+pub use cutover_gate as gate;
 pub use cutover_node::{disk, journal, lock, node, receipt, root, standing, umask};
 pub(crate) use cutover_node::{interrupt, leftovers, maintenance, owner, placeholders, program};
 pub use cutover_pool as pool;

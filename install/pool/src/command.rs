@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use cutover_formats::node_toml::CommandPool;
+use cutover_node::node::Node;
+use cutover_node::placeholders::fill;
+use cutover_node::program;
 use cutover_repository::child;
 
 use super::running::Running;
 use super::{Driver, Places, PoolError};
-use cutover_node::node::Node;
-use cutover_node::placeholders::fill;
-use cutover_node::program;
 
 /// Commands say nothing of how a node stands, so it is thought to be in, and is told to be out as
 /// often as it is asked for.

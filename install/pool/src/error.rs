@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use cutover_etcd::EtcdError;
 use cutover_formats::exit::{Exit, Explain};
-
 use cutover_node::disk::DiskError;
 
 /// The pool did not do what it was asked.

@@ -21,12 +21,12 @@ use std::fmt;
 
 use cutover_etcd::Etcd;
 use cutover_formats::node_toml;
+use cutover_node::leftovers;
+use cutover_node::node::Node;
 
 pub use error::PoolError;
 pub use memory::{Depooled, Places};
 
-use cutover_node::disk;
-use cutover_node::node::Node;
 use memory::Memory;
 use ready::Ready;
 use running::Running;

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-
 use cutover_node::disk::{self, DiskError};
 use cutover_node::root::Root;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Places where the pool knows this node, each with how it stands there, in the driver's words.
 pub type Places = BTreeMap<String, String>;

@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use cutover_formats::node_toml::{Gate, Role};
-use jiff::Timestamp;
-
-use super::PoolError;
 use cutover_node::maintenance;
 use cutover_node::node::Node;
 use cutover_node::root::Root;
+use jiff::Timestamp;
+
+use super::PoolError;
 
 /// How long a gate that is not ready may take to become so. It is asked when an install has
 /// opened it, so this is for a service that stumbles once.

@@ -11,7 +11,7 @@ use cutover_tests::world::source;
 use serde_json::Value;
 
 /// What each crate may use of ours.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("cutover-formats", &[]),
     ("cutover-repository", &["cutover-formats"]),
     ("cutover-terminal", &["cutover-formats"]),
@@ -22,12 +22,23 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ),
     ("cutover-etcd", &["cutover-formats"]),
     ("cutover-http", &["cutover-formats"]),
+    (
+        "cutover-gate",
+        &[
+            "cutover-formats",
+            "cutover-http",
+            "cutover-node",
+            "cutover-repository",
+            "cutover-terminal",
+        ],
+    ),
     ("cutover-node", &["cutover-formats", "cutover-terminal"]),
     (
         "cutover-install",
         &[
             "cutover-etcd",
             "cutover-formats",
+            "cutover-gate",
             "cutover-http",
             "cutover-node",
             "cutover-pool",
