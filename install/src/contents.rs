@@ -29,12 +29,12 @@ use self::folders::Folders;
 pub use self::here::Here;
 pub use self::leftover::Leftover;
 pub use self::plan::{Have, Place, Plan, Source, plan};
-pub use cutover_node::plan::{Amount, Figures};
 use self::worker::Work;
 use self::write_back::WriteBack;
 use crate::audit::in_parallel;
 use crate::disk::{self, DiskError, Folder};
 use crate::fetch::{FetchError, FrameSource};
+pub use cutover_node::plan::{Amount, Figures};
 
 /// Two buffers each, at most 8.1 MiB: together they stay below 64 MiB. More threads would not
 /// help, because creating files is what takes long, and the file system does that one by one.

@@ -3,8 +3,10 @@
 //! One install, in the order of the modules: [`resolve`] finds the release in signed metadata,
 //! [`plan`] decides what to do, [`transaction`] does it — [`requires`], [`fetch`], [`contents`],
 //! [`build`], [`configure`], then [`swap`] together with the [`gate`] — with a [`journal`] that
-//! [`recover`] reads after a crash, and a [`receipt`] at the end. [`node`] reads what is there,
-//! [`disk`] is the one module that writes.
+//! [`recover`] reads after a crash, and a [`receipt`] at the end. [`situation`] says what is there.
+//!
+//! What needs none of that stands below, in crates of its own: `cutover-node` (a node's own state, with
+//! the [`disk`], which is the one module that writes), `cutover-gate`, `cutover-pool`, `cutover-etcd`.
 //!
 //! [`rehearse`] does all of that but the change-over aside, and takes it away again.
 //!

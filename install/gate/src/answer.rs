@@ -1,7 +1,6 @@
 //! The gate's own answers: come back later, the service failed, and whether we are alive.
 
 mod accept;
-mod pages;
 
 use std::time::Duration;
 
@@ -12,11 +11,10 @@ use hyper::{Method, Response, StatusCode};
 use jiff::Timestamp;
 
 use super::body::Body;
+use super::pages::{self, Pages};
 use super::view::{Notice, Reason};
 
 pub(super) use accept::Accept;
-pub use pages::PageError;
-pub(super) use pages::Pages;
 
 /// What a swap is thought to take where this gate has seen none.
 const UNKNOWN_SWAP: Duration = Duration::from_secs(5);

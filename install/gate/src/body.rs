@@ -10,7 +10,7 @@ use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 
 use super::access_log::Entry;
 use super::pool::{Lease, Ticket};
-use super::view::Shared;
+use super::tally::Tally;
 use super::visit::Asking;
 
 /// The body of an answer to a client.
@@ -44,7 +44,7 @@ pub(super) struct Passing {
     lease: Option<Lease>,
     /// Counts the request out when dropped.
     ticket: Option<Ticket>,
-    shared: Arc<Shared>,
+    tally: Arc<Tally>,
 }
 
 impl Body {
@@ -74,9 +74,9 @@ impl Body {
         incoming: Incoming,
         lease: Lease,
         ticket: Ticket,
-        shared: Arc<Shared>,
+        tally: Arc<Tally>,
     ) -> Self {
-        let mut passing = Passing { incoming, lease: Some(lease), ticket: Some(ticket), shared };
+        let mut passing = Passing { incoming, lease: Some(lease), ticket: Some(ticket), tally };
         if passing.incoming.is_end_stream() {
             passing.end();
         }
@@ -109,7 +109,7 @@ impl Passing {
             Some(Err(error)) => {
                 let version = self.lease.take().map(|lease| lease.version().to_string());
                 self.ticket = None;
-                self.shared.tally.failed.fetch_add(1, Ordering::Relaxed);
+                self.tally.failed.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(version, %error, "the service broke off in the middle of an answer");
             }
         }

@@ -6,18 +6,11 @@
 //! service. A program that uses this library therefore begins with [`errand`].
 
 use std::ffi::OsString;
-use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::ExitCode;
 
-use cutover_repository::child;
 use cutover_terminal::{Exit, Failure, OutputArgs};
 
-use super::{minder, steward};
-
-/// Whether this program would go on an errand that it is sent for.
-static WILLING: AtomicBool = AtomicBool::new(false);
+use super::{minder, own_program, steward};
 
 /// Does what this program was started for, if that is an errand, and tells how it ended; `None` where
 /// the program is to do its own work.
@@ -40,7 +33,7 @@ static WILLING: AtomicBool = AtomicBool::new(false);
 /// ```
 #[must_use = "a program that was sent on an errand must end with it"]
 pub fn errand() -> Option<ExitCode> {
-    WILLING.store(true, Ordering::Relaxed);
+    own_program::goes_on_errands();
     close_inherited();
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let words: Vec<&str> = words.iter().map(|word| word.to_str()).collect::<Option<_>>()?;
@@ -81,34 +74,4 @@ fn close_inherited() {
 
 fn env_number(name: &str) -> Option<u32> {
     std::env::var(name).ok()?.parse().ok()
-}
-
-/// This very program, to be sent on an errand, also where another one lies in its place meanwhile.
-pub(super) fn sent_to(errand: &str) -> io::Result<Command> {
-    if !WILLING.load(Ordering::Relaxed) {
-        return Err(io::Error::other(
-            "this program cannot start services: its `main` has to begin with \
-             `cutover_install::gate::errand()`",
-        ));
-    }
-    Ok(myself(errand))
-}
-
-/// The same for what is no errand.
-#[must_use]
-pub fn myself(argument: &str) -> Command {
-    let mut myself = child::command("/proc/self/exe");
-    myself.arg0("cutover-install").arg(argument);
-    myself
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_that_would_take_an_errand_for_its_own_work_is_not_sent() {
-        let error = sent_to("mind").unwrap_err().to_string();
-        assert!(error.contains("cutover_install::gate::errand()"), "{error}");
-    }
 }

@@ -13,6 +13,8 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// Names the release that served an answer.
+pub(super) const X_CUTOVER_VERSION: HeaderName = HeaderName::from_static("x-cutover-version");
 /// Names a request all the way through.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

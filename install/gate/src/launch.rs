@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cutover_formats::descriptor::{Health, Service, StopSignal};
+use cutover_formats::digest::Digest;
 use cutover_formats::node_toml::{Log, Manager, NodeService};
 use cutover_formats::version::Version;
 use cutover_node::placeholders::fill;
@@ -12,7 +13,6 @@ use cutover_node::root::Root;
 
 use super::log_files::LogFiles;
 use super::minder::{Program, Task, Who};
-use super::process::settings;
 use super::steward::{SHORTLY, Stewardship};
 use super::upstream::Address;
 
@@ -183,6 +183,13 @@ impl Launch {
     pub(super) fn log_path(&self) -> Option<&PathBuf> {
         matches!(self.node.log, Log::Files(_)).then_some(&self.log)
     }
+}
+
+/// What of the node's settings holds from the start of a process on, to be compared. How to change
+/// over is looked at by each install.
+pub(super) fn settings(node: &NodeService) -> Option<Digest> {
+    let node = NodeService { swap: None, ..node.clone() };
+    serde_json::to_vec(&node).ok().map(|bytes| Digest::of(&bytes))
 }
 
 #[cfg(test)]

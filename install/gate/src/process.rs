@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover_formats::digest::Digest;
-use cutover_formats::node_toml::NodeService;
 use cutover_node::root::Root;
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, geteuid};
@@ -22,12 +21,12 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::errand::sent_to;
 use super::guard::Guard;
 use super::identity::{Record, remove};
 use super::launch::Launch;
 use super::minder::Told;
 use super::not_started::NotStarted;
+use super::own_program::sent_to;
 use super::pidfd::PidFd;
 use super::tasks;
 use super::upstream::Address;
@@ -57,7 +56,7 @@ pub(super) struct Process {
     pub(super) config: Option<u64>,
     /// Connects to it, and to nobody else.
     pub(super) guard: Arc<Guard>,
-    /// What of `node.toml` it was started with, as [`settings`] has it.
+    /// What of `node.toml` it was started with, as [`settings`](super::launch::settings) has it.
     pub(super) settings: Option<Digest>,
     minder: Rc<PidFd>,
     exited: watch::Receiver<Option<Exited>>,
@@ -215,13 +214,6 @@ fn guard(launch: &Launch, user: Option<u32>) -> Arc<Guard> {
         }
     };
     Arc::new(guard)
-}
-
-/// What of the node's settings holds from the start of a process on, to be compared. How to change
-/// over is looked at by each install.
-pub(super) fn settings(node: &NodeService) -> Option<Digest> {
-    let node = NodeService { swap: None, ..node.clone() };
-    serde_json::to_vec(&node).ok().map(|bytes| Digest::of(&bytes))
 }
 
 impl LogStart {

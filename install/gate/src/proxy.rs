@@ -28,15 +28,12 @@ use super::access_log;
 use super::answer::{self, Accept, Readiness};
 use super::assets::{self, Found, Shelves};
 use super::body::Body;
-use super::headers::{self, Framing, X_REQUEST_ID};
+use super::headers::{self, Framing, X_CUTOVER_VERSION, X_REQUEST_ID};
 use super::inbound::{Expectation, Fate, Fault, Inbound};
 use super::pool::{Lease, Pool, Ticket};
 use super::request::{self, Stop};
 use super::view::{Shared, View, Way};
 use super::visit::Asking;
-
-/// Names the release that served an answer.
-pub(super) const X_CUTOVER_VERSION: HeaderName = HeaderName::from_static("x-cutover-version");
 
 /// How often a request that was never written is tried on another connection.
 const ATTEMPTS: usize = 3;
@@ -387,7 +384,7 @@ impl Worker {
         parts.version = Version::HTTP_11;
         parts.headers.insert(X_CUTOVER_VERSION, label);
         parts.headers.extend(self.route.borrow().announce.iter().cloned());
-        let body = Body::passing(incoming, lease, ticket, self.shared.clone());
+        let body = Body::passing(incoming, lease, ticket, self.shared.tally.clone());
         Ok(Response::from_parts(parts, body))
     }
 

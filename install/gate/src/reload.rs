@@ -11,7 +11,7 @@ use cutover_node::root::Root;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::GateError;
-use super::answer::{PageError, Pages};
+use super::pages::{PageError, Pages};
 use super::supervisor::Supervisor;
 use super::tasks;
 

@@ -7,6 +7,7 @@
 mod closing;
 mod inherit;
 mod keeper;
+mod leasing;
 mod report;
 mod succession;
 mod verbs;

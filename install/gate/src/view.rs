@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::access_log::AccessLog;
-use super::answer::Pages;
 use super::assets::Assets;
 use super::doors::Doors;
 use super::meter::Meters;
+use super::pages::Pages;
 use super::protocol::{Maintenance, State};
 use super::slow::SlowClients;
+use super::tally::Tally;
 use super::upstream::Upstream;
 
 /// How often the thread that makes views shows that it goes on.
@@ -183,25 +184,10 @@ pub(super) struct Shared {
     /// Who takes answers slowly.
     pub(super) slow: Arc<SlowClients>,
     /// What became of requests that were not simply served.
-    pub(super) tally: Tally,
+    pub(super) tally: Arc<Tally>,
     /// Whether the thread that makes views goes on.
     pub(super) heartbeat: Heartbeat,
     waiting: AtomicUsize,
-}
-
-/// Counts of what is out of the ordinary, so that no request pays for them on its way.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    /// Got the backoff answer.
-    pub(super) refused: AtomicU64,
-    /// Waited.
-    pub(super) held: AtomicU64,
-    /// Were sent once more, because the connection ended before the answer.
-    pub(super) resent: AtomicU64,
-    /// Were broken off by the service.
-    pub(super) failed: AtomicU64,
-    /// The longest wait, microseconds.
-    pub(super) longest_wait: AtomicU64,
 }
 
 /// A sign of life of the thread that makes views: one that is old may be wrong.
@@ -281,7 +267,7 @@ impl Shared {
             view: Arc::new(ArcSwap::from_pointee(view)),
             settings,
             changed: Notify::new(),
-            tally: Tally::default(),
+            tally: Arc::default(),
             heartbeat: Heartbeat::new(),
             waiting: AtomicUsize::new(0),
         }

@@ -21,7 +21,7 @@ use std::fmt;
 
 use cutover_etcd::Etcd;
 use cutover_formats::node_toml;
-use cutover_node::leftovers;
+use cutover_node::disk;
 use cutover_node::node::Node;
 
 pub use error::PoolError;

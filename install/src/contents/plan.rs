@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use cutover_node::plan::{Amount, Figures};
 use cutover_formats::bundle::{FRAME, FrameTable, Layout};
 use cutover_formats::digest::Digest;
 use cutover_formats::filelist::{FileList, Kind};
 use cutover_formats::path::RelPath;
+use cutover_node::plan::Figures;
 
 /// Bytes of a bundle that are rather read and dropped than skipped by one more request.
 const WORTH_A_REQUEST: u64 = 1 << 20;
@@ -137,6 +137,7 @@ fn figures(
 mod tests {
     use super::*;
     use cutover_formats::filelist::Entry;
+    use cutover_node::plan::Amount;
 
     const LARGE: u64 = 3 * FRAME;
 

@@ -32,7 +32,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
             "cutover-terminal",
         ],
     ),
-    ("cutover-node", &["cutover-formats", "cutover-terminal"]),
+    ("cutover-node", &["cutover-formats", "cutover-repository", "cutover-terminal"]),
     (
         "cutover-install",
         &[

@@ -12,7 +12,7 @@ use hyper::{Method, Response, StatusCode};
 
 use super::{Item, Shelf, kind};
 use crate::body::Body;
-use crate::proxy::X_CUTOVER_VERSION;
+use crate::headers::X_CUTOVER_VERSION;
 
 /// A version never changes, and neither does what is below its path.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");

@@ -15,9 +15,9 @@ use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::errand::sent_to;
 use crate::not_started::NotStarted;
 use crate::notify;
+use crate::own_program::sent_to;
 
 /// A program to start.
 #[derive(Debug, Serialize, Deserialize)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::Supervisor;
 use crate::history;
-use crate::process::{Process, settings};
+use crate::launch::settings;
+use crate::process::Process;
 use crate::protocol::{GateStatus, Running, SwapFigures};
 use crate::service::{Ground, Service};
 
