@@ -218,7 +218,7 @@ pub fn write(
     Ok(WrittenBundle { list, sha256, blake2b, size, frames })
 }
 
-/// Refuses names, links and sizes that no release may have, as [`write`] does in the end.
+/// Refuses names, links and sizes that no release may have, as [`write()`] does in the end.
 pub fn check(contents: &Contents) -> Result<(), BundleError> {
     let Contents { product, version, time, entries } = contents;
     let folders = plan::missing_folders(entries);
