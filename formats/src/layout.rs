@@ -6,7 +6,6 @@
 
 use semver::Version;
 
-use crate::checksums;
 use crate::descriptor::{BundleRef, Descriptor, FileListRef, FrameTableRef, Vendored};
 use crate::digest::Digest;
 use crate::minisign;
@@ -152,16 +151,15 @@ pub fn stored_bundle(product: &Product, version: &Version, bundle: BundleRef<'_>
     stored(&release_file(product, version, bundle.file), bundle.sha256)
 }
 
-/// Where everything stands that a release has in its folder beside its descriptor, which has the digest
-/// `sha256`. A server keeps no other file there.
+/// Where everything stands that a release has in its folder beside its descriptor; `sums` is the digest of
+/// its `SHA256SUMS`. A server keeps no other file there.
 ///
 /// # Panics
 /// Where the descriptor was put together without a bundle; a parsed descriptor always has one.
 #[must_use]
-pub fn stored_beside(release: &Descriptor, sha256: Digest) -> Vec<String> {
+pub fn stored_beside(release: &Descriptor, sums: Digest) -> Vec<String> {
     let (product, version) = (&release.product, &release.version);
     let bundle = stored_bundle(product, version, release.bundle());
-    let sums = Digest::of(checksums::of(release, sha256).as_bytes());
     let sums = stored_checksums(product, version, sums);
     vec![
         stored_signature(&bundle),

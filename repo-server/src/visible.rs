@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cutover_formats::checksums;
 use cutover_formats::descriptor::{self, Descriptor};
+use cutover_formats::digest::Digest;
 use cutover_formats::layout;
 use cutover_formats::tuf::draft::Draft;
 use cutover_formats::tuf::metadata::Signed;
@@ -73,7 +75,8 @@ impl Visible {
                 let bytes = bytes.map_err(|error| Unreadable::new(&stored, error))?;
                 let release = Descriptor::parse(&bytes);
                 let release = release.map_err(|error| Unreadable::new(&stored, error))?;
-                self.files.extend(layout::stored_beside(&release, sha256));
+                let sums = Digest::of(checksums::of(&release, sha256).as_bytes());
+                self.files.extend(layout::stored_beside(&release, sums));
                 let vendored = release.vendored.iter();
                 self.files
                     .extend(vendored.map(|one| layout::stored(&layout::vendored(one), one.sha256)));
