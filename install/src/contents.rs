@@ -1,6 +1,6 @@
 //! The contents of a release: from a signed file list to a prefix.
 //!
-//! [`plan`] decides where each file comes from, and [`create`] does what the plan says. The *file list*
+//! [`plan()`] decides where each file comes from, and [`Job::create`] does what the plan says. The *file list*
 //! is walked, not the tar: where each file's contents lie in the bundle follows from the list, and no
 //! tar header is ever interpreted. Threads take one frame after the other from a [`FrameSource`], while
 //! the rest is still on its way; whoever has a frame decodes it, and creates and hashes the files that
