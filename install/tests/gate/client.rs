@@ -51,6 +51,13 @@ impl Client {
         self.answer()
     }
 
+    /// Has the service end in the middle of a request. What is sent once more may find that the gate has
+    /// noticed.
+    pub(crate) fn kill_service(&mut self) {
+        let status = self.get("/die").status();
+        assert!([502, 503].contains(&status), "{status}");
+    }
+
     pub(crate) fn head(&mut self) -> String {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

@@ -62,7 +62,7 @@ fn a_service_outlives_a_killed_gate() {
         assert_eq!(get(&node, "/version"), "1.0.0");
     }
     // It is watched as if this gate had started it.
-    assert_eq!(Client::connect(node.address).get("/die").status(), 502);
+    Client::connect(node.address).kill_service();
     until("the gate to notice", || node.status().restarts == 1);
     node.wait_open();
     assert_ne!(pid_of_service(&node), service);
@@ -125,7 +125,7 @@ fn what_a_service_started_ends_with_it() {
     let node = Node::running("");
     let leaked: u32 = get(&node, "/leak").parse().unwrap();
     assert!(lives(leaked));
-    assert_eq!(Client::connect(node.address).get("/die").status(), 502);
+    Client::connect(node.address).kill_service();
     until("the gate to notice", || node.status().restarts == 1);
     assert!(!lives(leaked), "it went into a session of its own, and yet it goes");
     node.wait_open();

@@ -242,7 +242,7 @@ fn a_service_that_takes_no_hint_is_killed() {
 fn a_service_that_dies_is_started_again() {
     let node = Node::running("");
     let before = node.status().running.unwrap().pid;
-    assert_eq!(Client::connect(node.address).get("/die").status(), 502);
+    Client::connect(node.address).kill_service();
     until("the gate to notice", || node.status().restarts == 1);
     node.wait_open();
     assert_ne!(node.status().running.unwrap().pid, before);
