@@ -77,11 +77,25 @@ pub fn prune(node: &Node, standings: &Standings) -> Tidied {
 
 /// Removes what crashes leave behind: prefixes and records that are not whole, temporaries, and what
 /// builders had for a time. None of those runs any more.
-/// The prefix of the release that is `kept` stays, so that the next try goes on with what is in it.
-pub fn remove_litter(node: &Node, kept: Option<&Version>) -> Tidied {
-    let standings = Standings::load(&node.root).map_err(SituationError::from);
-    let used = standings.and_then(|standings| used(node, &standings));
-    tidy(node, used.and_then(|used| broken(node, &used)), kept)
+/// `to` was being brought, though it may have run before: where its contents are `kept`, its prefix
+/// stays, so that the next try goes on with what is in it.
+pub fn remove_litter(node: &Node, to: &Version, kept: Kept) -> Tidied {
+    let used = || {
+        let mut standings = Standings::load(&node.root)?;
+        standings.previous.take_if(|previous| previous == to);
+        used(node, &standings)
+    };
+    let kept = (kept == Kept::Contents).then_some(to);
+    tidy(node, used().and_then(|used| broken(node, &used)), kept)
+}
+
+/// What stays of a release that could not be brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// What is in its prefix.
+    Contents,
+    /// Nothing.
+    Nothing,
 }
 
 fn tidy(node: &Node, goes: Result<Vec<Version>, SituationError>, kept: Option<&Version>) -> Tidied {

@@ -135,7 +135,7 @@ fn what_is_missing_is_said_before_anything_is_fetched() {
         2,
         &[
             "requires: node.toml gives no `hosts` in [inputs]: a list of texts",
-            "node.toml gives no `password` in [inputs]: a text",
+            "node.toml gives no `password` in [inputs]: a secret, as",
             "nothing was fetched",
             "install config show",
         ],

@@ -14,7 +14,7 @@ use crate::configure::rendering;
 use crate::gate::{ControlError, SwapFigures};
 use crate::integrity;
 use crate::plan::{Act, Origin, Step};
-use crate::prune;
+use crate::prune::{self, Kept};
 use crate::receipt::{Outcome, Receipt};
 use crate::swap::{self, Served};
 
@@ -109,8 +109,8 @@ impl UnderWay<'_> {
         if self.begun.iter().any(|index| matches!(self.plan.steps[*index].act, Act::Run(_))) {
             self.warn_of_database();
         }
-        let kept = reason.keeps_contents.then_some(&self.opening.to);
-        let tidied = prune::remove_litter(self.node, kept);
+        let kept = if reason.keeps_contents { Kept::Contents } else { Kept::Nothing };
+        let tidied = prune::remove_litter(self.node, &self.opening.to, kept);
         self.tell_of(tidied);
         let reason = reason.words.clone();
         let outcome = match self.reached {
