@@ -57,7 +57,10 @@ impl<S: FrameSource> Work<'_, S> {
         if interrupt::asked() {
             return Err(ContentsError::Interrupted);
         }
-        source.frame(number, packed)?;
+        source.frame(number, packed).inspect_err(|_| {
+            // Nobody asks for the next one: this is the error that is told.
+            *numbers = Vec::new().into_iter();
+        })?;
         Ok(Some(number))
     }
 
