@@ -65,20 +65,15 @@ impl Examined<'_> {
         match (stage, self.mirrors) {
             (BuiltIn::Requires, _) => seen.inputs = Some(self.requires()?),
             (BuiltIn::Fetch, Some(mirrors)) => {
-                let (list, _) = mirrors.ask(|store| fetch::file_list(store, descriptor))?;
-                self.names(seen.list.insert(list))?;
+                self.names(self.list(mirrors, &mut seen.list)?)?;
             }
             (BuiltIn::Verify, Some(mirrors)) => {
-                let list = match seen.list.take() {
-                    Some(list) => list,
-                    None => mirrors.ask(|store| fetch::file_list(store, descriptor))?.0,
-                };
-                let list = seen.list.insert(list);
+                let list = self.list(mirrors, &mut seen.list)?;
                 Links::plan(root, descriptor, list)?;
                 seen.figures = Some(self.figures(mirrors, list)?);
             }
             (BuiltIn::Configure, _) if descriptor.renders() => {
-                let sources = self.sources(seen.list.as_ref())?;
+                let sources = self.sources(&mut seen.list)?;
                 if let Some(inputs) = &seen.inputs {
                     render(&sources, inputs)?;
                 }
@@ -86,6 +81,19 @@ impl Examined<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The file list, asked for once.
+    fn list<'a>(
+        &self,
+        mirrors: &Mirrors<'_>,
+        seen: &'a mut Option<FileList>,
+    ) -> Result<&'a FileList, Failure> {
+        let list = match seen.take() {
+            Some(list) => list,
+            None => mirrors.ask(|store| fetch::file_list(store, &self.release.descriptor))?.0,
+        };
+        Ok(seen.insert(list))
     }
 
     /// Names are tried out where the release would stand. Whoever may only look at the node is told that
@@ -123,15 +131,11 @@ impl Examined<'_> {
         Ok(inputs)
     }
 
-    fn sources(&self, list: Option<&FileList>) -> Result<Vec<Source>, Failure> {
+    fn sources(&self, list: &mut Option<FileList>) -> Result<Vec<Source>, Failure> {
         let (root, release) = (&self.node.root, &self.release.descriptor);
-        match (self.mirrors.filter(|_| self.plan.brings()), list) {
-            (Some(mirrors), Some(list)) => sources_at(mirrors, list, self.release),
-            (Some(mirrors), None) => {
-                let (list, _) = mirrors.ask(|store| fetch::file_list(store, release))?;
-                sources_at(mirrors, &list, self.release)
-            }
-            (None, _) => {
+        match self.mirrors.filter(|_| self.plan.brings()) {
+            Some(mirrors) => sources_at(mirrors, self.list(mirrors, list)?, self.release),
+            None => {
                 let list = fetch::recorded_file_list(root, release)?;
                 Ok(sources_in(&Folder::open(&root.prefix(&release.version))?, release, &list)?)
             }
